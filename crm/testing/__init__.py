@@ -1,0 +1,1 @@
+"""What the fakes are made of: a router, a clock, faults."""
