@@ -199,6 +199,8 @@ class BasePair:
     crm: Value
     definition: str
     """Fingerprint of the CRM field when the pair was confirmed."""
+    unread: bool = False
+    """The field could not be read at some time since: a blank seen later is no deletion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,10 +244,14 @@ class Link:
     """Database time when the record was last read."""
     observed: Mapping[str, Value] | None = None
     """The last record seen where it differs from the base, else ``None``."""
+    due: bool = False
+    """Seen to need work that is not done yet (planned, stale or dropped lines): the next run looks again."""
     troubles: Mapping[str, FieldTrouble] = field(default_factory=dict)
     flips: Mapping[str, Flips] = field(default_factory=dict)
     error_code: str = ""
     attempts: int = 0
+    next_attempt_seconds: float | None = None
+    """When saving: try again this long after now, by the store's clock; ``None`` leaves no retry."""
     superseded_by: str = ""
 
 
@@ -280,7 +286,8 @@ class LinkView:
     link: Link
     contact: AppContact
     held: bool = False
-    """An intent on the record is sent or unknown: nothing is planned until it is settled."""
+    """An intent on the record is sent or unknown, or a line for it waits for approval: nothing is
+    planned until that is settled."""
     conflicts: tuple[OpenConflict, ...] = ()
     resolutions: Mapping[str, Resolution] = field(default_factory=dict)
     """Mapping id ('' for the record) -> answer."""
@@ -354,6 +361,8 @@ class Rule(enum.StrEnum):
     """A one-way field's drift was overwritten."""
     OPT_OUT_WINS = "opt_out_wins"
     AGREED_DIFFERENCE = "agreed_difference"
+    UNREADABLE = "unreadable"
+    """The field can no longer be read: the base is kept and marked ``unread``."""
     CHOSEN = "chosen"
     """A person resolved a conflict."""
     UNDO = "undo"

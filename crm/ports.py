@@ -224,7 +224,8 @@ class Unit(Protocol):
         ...
 
     def save_observations(self, run_id: str, observations: Sequence[Observation]) -> None:
-        """Insert or replace. For a linked record the link's observation is set; ``seen`` is stamped."""
+        """Insert or replace. For a linked record the link's ``observed`` is set and it becomes ``due``;
+        ``seen`` is stamped with the run and the database's time either way."""
         ...
 
     def mark_seen(self, run_id: str, link_ids: Sequence[str]) -> None:
@@ -235,12 +236,14 @@ class Unit(Protocol):
 
     # pair
     def unpaired_records(self, run_id: str, record_type: str, after: str, limit: int) -> list[Observation]:
-        """Live observed records seen by this run without any link row, by remote id after ``after``."""
+        """Live observed records seen by this run without any link row and without a line that waits
+        for approval, by remote id after ``after``."""
         ...
 
     def unpaired_contacts(self, record_type: str, after: str, limit: int) -> list[AppContact]:
         """Live contacts without link row of this type, or with a PENDING one that is due
-        (changed since, or next attempt reached), by id after ``after``; excluded ones never."""
+        (changed since, or next attempt reached), by id after ``after``; never excluded ones, nor
+        those with an open create intent or a line that waits for approval."""
         ...
 
     def key_hits(
@@ -255,8 +258,8 @@ class Unit(Protocol):
 
     # due work
     def due_links(self, record_type: str, after: str, limit: int) -> list[LinkView]:
-        """Live links whose contact changed since the synced version, or with an observation that
-        differs from the base, an answered conflict, or a due retry; by link id after ``after``."""
+        """Live links whose contact version is above the synced version, that are ``due``, have an
+        answered conflict, or whose next attempt has come; by link id after ``after``."""
         ...
 
     def missing_links(self, run_id: str, record_type: str, after: str, limit: int) -> list[LinkView]:
