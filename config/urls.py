@@ -1,0 +1,13 @@
+"""Where the addresses lead: the admin, and everything the application serves."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+from config.csp import ADMIN_PREFIX
+
+urlpatterns = [
+    path(ADMIN_PREFIX.lstrip("/"), admin.site.urls),
+    path("", include("adsapp_crm.urls")),
+]
