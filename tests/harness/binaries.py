@@ -17,6 +17,8 @@ from typing import IO, Any
 
 NOBODY = 65534
 
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
 
 class ServicesError(Exception):
     """A service cannot be found, started or stopped; the message says what to do."""
@@ -87,7 +89,7 @@ def open_to_all(folder: Path) -> None:
 
 def spawn(command: list[str], *, cwd: Path, log: IO[bytes], stdin: int | None = None) -> subprocess.Popen[bytes]:
     """Start a server in a session of its own, so that Ctrl-C reaches only the program that supervises it."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command,
         cwd=cwd,
         env=plain_environment(),
@@ -97,6 +99,14 @@ def spawn(command: list[str], *, cwd: Path, log: IO[bytes], stdin: int | None = 
         start_new_session=True,
         **as_nobody(),
     )
+    _children[process.pid] = process
+    return process
+
+
+def bury(pid: int) -> None:
+    """Collect the exit status of a child that ended; one of another process is not ours to collect."""
+    if pid in _children and _children[pid].poll() is not None:
+        del _children[pid]
 
 
 def as_nobody() -> dict[str, Any]:

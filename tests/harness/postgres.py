@@ -18,6 +18,7 @@ from tests.harness.binaries import (
     NOBODY,
     ServicesError,
     as_nobody,
+    bury,
     command_line,
     is_root,
     plain_environment,
@@ -199,8 +200,7 @@ def _says_ready(folder: Path, pid: int) -> bool:
 def _gone(pid: int, folder: Path, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
+        bury(pid)
         if str(folder / "postgres") not in command_line(pid):
             return True
         time.sleep(0.01)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from tests.harness.binaries import ServicesError, command_line, spawn, valkey_server
+from tests.harness.binaries import ServicesError, bury, command_line, spawn, valkey_server
 from tests.harness.ports import free_port, tail
 
 _START_SECONDS: Final = 20
@@ -52,8 +52,7 @@ def stop(state: object) -> bool:
             os.kill(pid, sign)
         deadline = time.monotonic() + _STOP_SECONDS
         while time.monotonic() < deadline:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
+            bury(pid)
             if not _is_ours(state):
                 return True
             time.sleep(0.01)

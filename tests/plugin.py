@@ -1,0 +1,25 @@
+"""Gives the test run its services and its environment before anything reads the settings.
+
+Loaded by `-p tests.plugin` (pyproject.toml): a hook in conftest.py comes too late, since pytest-django has read the
+settings by then. Workers of pytest-xdist inherit the environment and so use the controller's services.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import pytest
+
+from tests.harness import environment, services
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    stack = contextlib.ExitStack()
+    early_config.add_cleanup(stack.close)
+    try:
+        urls = stack.enter_context(services.throwaway())
+    except services.ServicesError as error:
+        raise pytest.UsageError(str(error)) from error
+    os.environ.update(environment.testing(urls))
