@@ -1,0 +1,232 @@
+"""The request budgets of all workers, kept in Redis (or Valkey) by its own clock.
+
+The rules are those of ``crm.http.limits``; here each is one Lua script, so that processes cannot come between.
+While Redis is away each process keeps to a cautious share of the budgets by itself. Keys of one script are derived
+from each other: one server, or a cluster with everything under one hash tag.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import redis
+
+from crm.http.limits import (
+    MAX_WAIT_SECONDS,
+    BoundBudgets,
+    DailyBudget,
+    MemoryLimiter,
+    MemoryLimits,
+    RollingWindow,
+    held_keys,
+    too_long,
+)
+
+log = logging.getLogger(__name__)
+
+CAUTIOUS_SHARE: Final = 0.2
+"""Of the budgets, for each process while Redis is away."""
+PAUSE_SECONDS: Final = 5.0
+"""How long Redis is left alone after it failed: a dead host must not cost each call its time-out."""
+LEARN_SECONDS: Final = 60.0
+"""How long an unchanged limit needs no telling again."""
+
+# KEYS: the day, then the windows. ARGV: nonce, cost, longest wait, day limit (-1: unknown), usable share of the day,
+# UTC offset; for each window: limit, share, window, margin. Times in microseconds; "%.0f" since Lua prints 1.7e+15.
+# Answer: what it is (0 a slot was taken, 1 too long, 2 the day's allowance), the wait.
+_ACQUIRE: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local nonce, cost, longest = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local offset = tonumber(ARGV[6])
+local day = math.floor((tonumber(time[1]) + offset) / 86400)
+local counter = KEYS[1] .. ':' .. string.format('%.0f', day)
+local limit = tonumber(redis.call('HGET', KEYS[1] .. ':learned', 'limit') or ARGV[4])
+if limit >= 0 and tonumber(redis.call('GET', counter) or '0') + cost > limit * tonumber(ARGV[5]) then
+  return {2, ((day + 1) * 86400 - offset) * 1000000 - now}
+end
+local slot = math.max(now, tonumber(redis.call('GET', KEYS[1] .. ':held') or '0'))
+if slot - now > longest then return {2, slot - now} end
+local spans = {}
+for i = 2, #KEYS do
+  local key, at = KEYS[i], 7 + (i - 2) * 4
+  local learned = redis.call('HMGET', key .. ':learned', 'limit', 'window')
+  local span = tonumber(learned[2] or ARGV[at + 2]) + tonumber(ARGV[at + 3])
+  local places = math.max(1, math.floor(tonumber(learned[1] or ARGV[at]) * tonumber(ARGV[at + 1])))
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now - 2 * span))
+  local last = redis.call('ZREVRANGE', key, places - 1, places - 1, 'WITHSCORES')
+  if last[2] then slot = math.max(slot, tonumber(last[2]) + span) end
+  slot = math.max(slot, tonumber(redis.call('GET', key .. ':held') or '0'))
+  spans[i] = span
+end
+if slot - now > longest then return {1, slot - now} end
+for i = 2, #KEYS do
+  redis.call('ZADD', KEYS[i], string.format('%.0f', slot), nonce)
+  redis.call('PEXPIRE', KEYS[i], string.format('%.0f', (slot - now + 2 * spans[i]) / 1000 + 1000))
+end
+if cost > 0 then
+  redis.call('INCRBY', counter, cost)
+  redis.call('EXPIRE', counter, 172800)
+end
+return {0, slot - now}
+"""
+
+# KEYS: one budget. ARGV: nonce, 'day' or 'window', limit ('' unsaid), used ('' unsaid), window ('' unsaid), UTC offset.
+_LEARN: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+if ARGV[3] ~= '' then
+  redis.call('HSET', KEYS[1] .. ':learned', 'limit', ARGV[3])
+  if ARGV[5] ~= '' then redis.call('HSET', KEYS[1] .. ':learned', 'window', ARGV[5]) end
+  redis.call('EXPIRE', KEYS[1] .. ':learned', 172800)
+end
+if ARGV[4] == '' then return end
+local used = tonumber(ARGV[4])
+if ARGV[2] == 'day' then
+  local day = math.floor((tonumber(time[1]) + tonumber(ARGV[6])) / 86400)
+  redis.call('SET', KEYS[1] .. ':' .. string.format('%.0f', day), string.format('%.0f', used), 'EX', 172800)
+  return
+end
+local ours = redis.call('ZCOUNT', KEYS[1], '-inf', string.format('%.0f', now))
+for i = ours + 1, math.min(used, ours + 1000) do
+  redis.call('ZADD', KEYS[1], string.format('%.0f', now), ARGV[1] .. ':' .. i)
+end
+if redis.call('PTTL', KEYS[1]) < 60000 then redis.call('PEXPIRE', KEYS[1], 60000) end
+"""
+
+# KEYS: the budgets that the CRM refused. ARGV: for how long.
+_HOLD: Final = """
+local time = redis.call('TIME')
+local till = time[1] * 1000000 + time[2] + tonumber(ARGV[1])
+for _, key in ipairs(KEYS) do
+  if till > tonumber(redis.call('GET', key .. ':held') or '0') then
+    redis.call('SET', key .. ':held', string.format('%.0f', till), 'PX', math.ceil(tonumber(ARGV[1]) / 1000) + 1)
+  end
+end
+"""
+
+
+class RedisLimits:
+    """One process's door to the shared budgets; make it once and bind it per connection with ``limiter``.
+
+    ``client`` needs short socket time-outs (a second): it is asked before every request to a CRM.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        prefix: str = "crm:limit:",
+        max_wait_seconds: float = MAX_WAIT_SECONDS,
+        cautious_share: float = CAUTIOUS_SHARE,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.prefix = prefix
+        self.max_wait_microseconds = math.ceil(max_wait_seconds * 1e6)
+        self.cautious_share = cautious_share
+        self.memory = MemoryLimits(max_wait_seconds=max_wait_seconds)
+        self._scripts = {text: client.register_script(text) for text in (_ACQUIRE, _LEARN, _HOLD)}
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._away_until: float | None = None
+        self._told: dict[str, tuple[object, float]] = {}
+
+    def limiter(self, bound: BoundBudgets) -> RedisLimiter:
+        return RedisLimiter(self, bound)
+
+    def run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
+        """The script's answer, or ``None`` while Redis is away; the outage and its end are logged once each."""
+        away_until = self._away_until
+        if away_until is not None and self._monotonic() < away_until:
+            return None
+        try:
+            answer = self._scripts[script](keys=[self.prefix + key for key in keys], args=arguments)
+        except redis.RedisError as error:
+            with self._lock:
+                is_news = self._away_until is None
+                self._away_until = self._monotonic() + PAUSE_SECONDS
+            if is_news:
+                log.warning("Redis is away (%s): each process keeps to its own rate limits", type(error).__name__)
+            return None
+        if away_until is not None:
+            with self._lock:
+                is_news = self._away_until is not None
+                self._away_until = None
+            if is_news:
+                log.warning("Redis is back: rate limits are shared again")
+        return answer if answer is not None else ()
+
+    def is_news(self, key: str, told: object) -> bool:
+        """Whether this limit was not told from this process within the last minute."""
+        now = self._monotonic()
+        with self._lock:
+            before, at = self._told.get(key, (None, -LEARN_SECONDS))
+            if before == told and now - at < LEARN_SECONDS:
+                return False
+            if len(self._told) > 10_000:
+                self._told.clear()
+            self._told[key] = (told, now)
+            return True
+
+
+class RedisLimiter:
+    """``crm.ports.Limiter`` shared by every process on the same Redis."""
+
+    def __init__(self, limits: RedisLimits, bound: BoundBudgets) -> None:
+        self._limits = limits
+        self._bound = bound
+        cautious = BoundBudgets(bound.budgets, bound.keys, bound.priority, bound.share * limits.cautious_share)
+        self._alone = MemoryLimiter(limits.memory, cautious)
+
+    def acquire(self, budget: str, cost: int = 1) -> float:
+        day = self._bound.day_demand()
+        windows = [self._bound.window_demand(window) for window in self._bound.windows(budget)]
+        arguments: list[Any] = [
+            secrets.token_hex(8),
+            cost,
+            self._limits.max_wait_microseconds,
+            -1 if day.limit is None else day.limit,
+            day.usable_share,
+            day.utc_offset_seconds,
+        ]
+        for window in windows:
+            arguments += [window.limit, window.share, window.window_microseconds, window.margin_microseconds]
+        answer = self._limits.run(_ACQUIRE, [day.key, *(window.key for window in windows)], arguments)
+        if answer is None:
+            return self._alone.acquire(budget, cost)
+        kind, wait_microseconds = answer
+        if kind:
+            raise too_long(wait_microseconds / 1e6, daily=kind == 2)
+        return float(wait_microseconds / 1e6)
+
+    def observe(self, headers: Mapping[str, str]) -> None:
+        self._alone.observe(headers)
+        for budget, reading in self._bound.readings(headers):
+            key = self._bound.key(budget)
+            if isinstance(budget, RollingWindow):
+                # Near its end a window is told each time, else only a new limit is: one round trip less a call.
+                is_scarce = reading.used is not None and reading.limit and reading.used * 5 > reading.limit * 4
+                if not is_scarce and not self._limits.is_news(key, (reading.limit, reading.seconds)):
+                    continue
+            self._limits.run(
+                _LEARN,
+                [key],
+                [
+                    secrets.token_hex(8),
+                    "day" if isinstance(budget, DailyBudget) else "window",
+                    "" if reading.limit is None else reading.limit,
+                    "" if reading.used is None else reading.used,
+                    "" if not reading.seconds else math.ceil(reading.seconds * 1e6),
+                    budget.utc_offset_seconds if isinstance(budget, DailyBudget) else 0,
+                ],
+            )
+
+    def exhausted(self, budget: str, retry_after_seconds: float) -> None:
+        self._alone.exhausted(budget, retry_after_seconds)
+        self._limits.run(_HOLD, held_keys(self._bound, budget), [math.ceil(retry_after_seconds * 1e6)])
