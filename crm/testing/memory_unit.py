@@ -1,0 +1,454 @@
+"""One transaction on a connection in memory: ``Unit`` of ``crm.ports``, line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from crm.model import (
+    Action,
+    ActionKind,
+    AppContact,
+    ConflictChange,
+    ConflictDraft,
+    ContactState,
+    ContactWrite,
+    Intent,
+    IntentKind,
+    IntentStatus,
+    Interval,
+    KeyHit,
+    LedgerEntry,
+    LineResult,
+    LineStatus,
+    Link,
+    LinkState,
+    LinkView,
+    Observation,
+    OpenConflict,
+    PlanLine,
+    PlanTotals,
+    RemoteState,
+    RunState,
+)
+from crm.testing.memory_locks import record_keys
+from crm.testing.memory_state import ConflictRow, ConnectionState, LineRow, copy_run
+
+_LISTED: Final = 3
+_CREATES: Final = (ActionKind.CREATE_IN_APP, ActionKind.CREATE_IN_CRM)
+_HOLDING: Final = (LinkState.LIVE, LinkState.PENDING)
+_LinkTest = Callable[[Link], bool]
+
+
+class MemoryUnit:
+    """One transaction of one worker. The store opens it and undoes what it wrote when the block raises."""
+
+    def __init__(self, state: ConnectionState, *, worker: str, origin: str) -> None:
+        self._state = state
+        self._app = state.app
+        self._worker = worker
+        self._origin = origin
+
+    # the run
+
+    def load_run(self, run_id: str) -> RunState:
+        return copy_run(self._state.runs[run_id])
+
+    def save_run(self, run: RunState) -> None:
+        cancel = self._state.runs[run.run_id].cancel_requested
+        self._state.runs[run.run_id] = replace(copy_run(run), cancel_requested=cancel)
+
+    def now(self) -> datetime:
+        return self._app.now()
+
+    # observe
+
+    def links_for_records(self, record_type: str, remote_ids: Sequence[str]) -> list[LinkView]:
+        found = (self._state.links_of_record.get((record_type, remote_id)) for remote_id in dict.fromkeys(remote_ids))
+        return [self._view(self._state.links[link_id]) for link_id in found if link_id]
+
+    def links_for_contacts(self, record_type: str, contact_ids: Sequence[str]) -> list[LinkView]:
+        return [
+            self._view(self._state.links[link_id])
+            for contact_id in dict.fromkeys(contact_ids)
+            for link_id in self._state.links_of_contact.get((record_type, contact_id), ())
+        ]
+
+    def contacts(self, contact_ids: Sequence[str]) -> dict[str, AppContact]:
+        found = ((contact_id, self._app.get(contact_id)) for contact_id in contact_ids)
+        return {contact_id: contact for contact_id, contact in found if contact is not None}
+
+    def app_changes(self, contact_ids: Sequence[str]) -> dict[str, dict[str, Interval]]:
+        return {contact_id: self._app.last_changes(contact_id) for contact_id in contact_ids}
+
+    def save_observations(self, run_id: str, observations: Sequence[Observation]) -> None:
+        state = self._state
+        for observation in observations:
+            record = observation.record
+            key = (record.record_type, record.remote_id)
+            state.record_keys[key] = (observation.email_key, observation.phone_key)
+            link_id = observation.link_id or state.links_of_record.get(key, "")
+            if link_id:
+                link = state.links[link_id]
+                state.links[link_id] = replace(link, observed=dict(record.values), observed_at=self.now(), due=True)
+                state.links_seen[link_id] = run_id
+            else:
+                state.observations[key] = (observation, run_id)
+
+    def mark_seen(self, run_id: str, link_ids: Sequence[str]) -> None:
+        for link_id in link_ids:
+            link = self._state.links[link_id]
+            self._state.links[link_id] = replace(link, observed=None, observed_at=self.now())
+            self._state.links_seen[link_id] = run_id
+
+    def add_lines(self, run_id: str, plan_id: str, actions: Sequence[Action]) -> None:
+        for action in actions:
+            self._state.put_line(LineRow(PlanLine(self._app.new_id(), action), plan_id, run_id))
+
+    # pair
+
+    def unpaired_records(self, run_id: str, record_type: str, after: str, limit: int) -> list[Observation]:
+        found = [
+            observation
+            for (kind, remote_id), (observation, seen_by) in self._state.observations.items()
+            if kind == record_type
+            and remote_id > after
+            and seen_by == run_id
+            and observation.record.state is RemoteState.LIVE
+            and f"record:{record_type}:{remote_id}" not in self._state.waiting
+        ]
+        return sorted(found, key=lambda observation: observation.record.remote_id)[:limit]
+
+    def unpaired_contacts(self, record_type: str, after: str, limit: int) -> list[AppContact]:
+        found = [
+            contact
+            for contact in self._app.live()
+            if contact.contact_id > after and self._is_unpaired(record_type, contact)
+        ]
+        return sorted(found, key=lambda contact: contact.contact_id)[:limit]
+
+    def _is_unpaired(self, record_type: str, contact: AppContact) -> bool:
+        state, key = self._state, f"contact:{record_type}:{contact.contact_id}"
+        if state.excluded.get(contact.contact_id) or key in state.waiting or state.locks.is_busy(key):
+            return False
+        links = [state.links[link_id] for link_id in state.links_of_contact.get((record_type, contact.contact_id), ())]
+        return all(link.state is LinkState.PENDING and self._is_due(link, contact) for link in links)
+
+    def key_hits(
+        self, record_type: str, email_keys: Iterable[str], phone_keys: Iterable[str]
+    ) -> tuple[dict[str, KeyHit], dict[str, KeyHit]]:
+        state = self._state
+        wanted = ({key for key in email_keys if key}, {key for key in phone_keys if key})
+        contacts: tuple[dict[str, list[str]], ...] = ({}, {})
+        records: tuple[dict[str, list[str]], ...] = ({}, {})
+        for row in self._app.rows.values():
+            if row.contact.state is ContactState.LIVE:
+                for index, key in enumerate((row.email_key, row.phone_key)):
+                    if key in wanted[index]:
+                        contacts[index].setdefault(key, []).append(row.contact.contact_id)
+        for (kind, remote_id), keys in state.record_keys.items():
+            if kind == record_type and self._is_known_live(record_type, remote_id):
+                for index, key in enumerate(keys):
+                    if key in wanted[index]:
+                        records[index].setdefault(key, []).append(remote_id)
+        emails, phones = (
+            {
+                key: self._hit(record_type, sorted(contacts[index].get(key, ())), sorted(records[index].get(key, ())))
+                for key in sorted(contacts[index].keys() | records[index].keys())
+            }
+            for index in (0, 1)
+        )
+        return emails, phones
+
+    def _hit(self, record_type: str, contact_ids: Sequence[str], remote_ids: Sequence[str]) -> KeyHit:
+        state = self._state
+        contacts, records = tuple(contact_ids[:_LISTED]), tuple(remote_ids[:_LISTED])
+        return KeyHit(
+            contacts=contacts,
+            free_contacts=tuple(each for each in contacts if self._is_free(record_type, each)),
+            records=records,
+            free_records=tuple(each for each in records if (record_type, each) not in state.links_of_record),
+            creating=tuple(
+                each
+                for each in contact_ids
+                if state.locks.open_kind(f"contact:{record_type}:{each}") is IntentKind.CREATE
+            ),
+        )
+
+    def _is_free(self, record_type: str, contact_id: str) -> bool:
+        links = self._state.links_of_contact.get((record_type, contact_id), ())
+        return all(self._state.links[link_id].state is LinkState.PENDING for link_id in links)
+
+    def _is_known_live(self, record_type: str, remote_id: str) -> bool:
+        link_id = self._state.links_of_record.get((record_type, remote_id))
+        if link_id:
+            return self._state.links[link_id].state in (LinkState.LIVE, LinkState.UNLINKED)
+        held = self._state.observations.get((record_type, remote_id))
+        return held is not None and held[0].record.state is RemoteState.LIVE
+
+    def planned_contacts(self, plan_id: str, contact_ids: Sequence[str]) -> set[str]:
+        named: set[str] = set()
+        for row in self._state.lines.values():
+            action = row.line.action
+            if row.plan_id == plan_id and action.kind in (ActionKind.LINK, ActionKind.REVIEW):
+                named.add(action.contact_id)
+                named.update(
+                    candidate.removeprefix("contact:")
+                    for draft in action.conflicts
+                    for candidate in draft.candidates
+                    if candidate.startswith("contact:")
+                )
+        return named & set(contact_ids)
+
+    # due work
+
+    def due_links(self, record_type: str, after: str, limit: int) -> list[LinkView]:
+        answered = {row.link_id for row in self._state.conflicts.values() if row.answer and not row.closed}
+        return self._live_views(
+            record_type, after, limit, lambda link: link.link_id in answered or self._is_due(link, None)
+        )
+
+    def missing_links(self, run_id: str, record_type: str, after: str, limit: int) -> list[LinkView]:
+        seen = self._state.links_seen
+        return self._live_views(record_type, after, limit, lambda link: seen.get(link.link_id) != run_id)
+
+    def _live_views(self, record_type: str, after: str, limit: int, chosen: _LinkTest) -> list[LinkView]:
+        found = sorted(
+            link.link_id
+            for link in self._state.links.values()
+            if link.state is LinkState.LIVE
+            and link.record_type == record_type
+            and link.link_id > after
+            and chosen(link)
+        )
+        return [self._view(self._state.links[link_id]) for link_id in found[:limit]]
+
+    def _is_due(self, link: Link, contact: AppContact | None) -> bool:
+        contact = contact or self._app.get(link.contact_id)
+        attempt_at = self._state.next_attempts.get(link.link_id)
+        return (
+            link.due
+            or (contact is not None and contact.version > link.synced_version)
+            or (attempt_at is not None and attempt_at <= self.now())
+        )
+
+    # guard and apply
+
+    def plan_totals(self, run_id: str, plan_id: str) -> PlanTotals:
+        state = self._state
+        actions = [
+            row.line.action
+            for row in state.lines.values()
+            if row.plan_id == plan_id and row.line.status not in (LineStatus.DROPPED, LineStatus.STALE)
+        ]
+        return PlanTotals(
+            live_links=sum(link.state is LinkState.LIVE for link in state.links.values()),
+            contacts=sum(1 for _ in self._app.live()),
+            deletes=sum(action.deletes for action in actions),
+            blanks=sum(action.blanks for action in actions),
+            creates_in_app=sum(action.kind is ActionKind.CREATE_IN_APP for action in actions),
+            creates_in_crm=sum(action.kind is ActionKind.CREATE_IN_CRM for action in actions),
+            overwrites=sum(any(effect.overrules for effect in action.effects) for action in actions),
+            lines=len(actions),
+            records_seen=sum(seen_by == run_id for seen_by in state.links_seen.values())
+            + sum(
+                seen_by == run_id and observation.record.state is RemoteState.LIVE
+                for observation, seen_by in state.observations.values()
+            ),
+        )
+
+    def hold_lines(self, plan_id: str, codes: Sequence[str]) -> int:
+        stopped = [
+            row
+            for row in self._state.lines.values()
+            if row.plan_id == plan_id
+            and row.line.status is LineStatus.PLANNED
+            and not row.line.approved
+            and any(_stops(code, row.line.action) for code in codes)
+        ]
+        for row in stopped:
+            self._state.put_line(replace(row, line=replace(row.line, status=LineStatus.HELD)))
+        return len(stopped)
+
+    def claim_lines(self, plan_id: str, stage: int, limit: int) -> list[PlanLine]:
+        claimed: list[PlanLine] = []
+        for line_id, row in sorted(self._state.lines.items()):
+            if len(claimed) == limit:
+                break
+            wanted = row.plan_id == plan_id and row.line.status is LineStatus.PLANNED and row.line.action.stage == stage
+            if wanted and self._state.locks.claim(self._worker, line_id, record_keys(row.line.action)):
+                claimed.append(row.line)
+        return claimed
+
+    def check_claims(self, lines: Sequence[PlanLine]) -> None:
+        for line in lines:
+            self._state.locks.check_claim(self._worker, line.line_id, record_keys(line.action))
+
+    def record_intents(self, intents: Sequence[Intent]) -> None:
+        for intent in intents:
+            self._state.locks.open_intent(intent)
+
+    def take_open_intents(self, limit: int) -> list[Intent]:
+        return self._state.locks.take_open_intents(self._worker, limit)
+
+    def settle_intents(self, settled: Sequence[tuple[str, IntentStatus, str]]) -> None:
+        for intent_id, status, error_code in settled:
+            self._state.locks.settle_intent(self._worker, intent_id, status, error_code)
+
+    def write_contacts(self, writes: Sequence[ContactWrite]) -> dict[str, int]:
+        written = ((write.contact_id, self._app.write(write, self._origin)) for write in writes)
+        return {contact_id: version for contact_id, version in written if version is not None}
+
+    def save_links(self, links: Sequence[Link]) -> dict[str, str]:
+        return {link.link_id: self._save_link(link) for link in links}
+
+    def _save_link(self, link: Link) -> str:
+        state = self._state
+        record, contact = (link.record_type, link.remote_id), (link.record_type, link.contact_id)
+        if link.contact_id not in self._app.rows:
+            raise ValueError(f"link {link.link_id} names a contact that does not exist")
+        if link.remote_id and state.links_of_record.get(record, link.link_id) != link.link_id:
+            return "match.taken"
+        rows = state.links_of_contact.get(contact, ())
+        if link.state in _HOLDING and any(
+            state.links[other].state in _HOLDING for other in rows if other != link.link_id
+        ):
+            return "match.taken"
+        before = state.links.get(link.link_id)
+        if before is not None:
+            self._unindex(before)
+        if link.remote_id:
+            state.links_of_record[record] = link.link_id
+            _, seen_by = state.observations.get(record, (None, ""))
+            if seen_by:
+                state.links_seen[link.link_id] = seen_by
+                del state.observations[record]
+        state.links_of_contact[contact] = (
+            *(each for each in state.links_of_contact.get(contact, ()) if each != link.link_id),
+            link.link_id,
+        )
+        state.next_attempts.drop(link.link_id)
+        if link.next_attempt_seconds is not None:
+            state.next_attempts[link.link_id] = self.now() + timedelta(seconds=link.next_attempt_seconds)
+        state.links[link.link_id] = replace(link, next_attempt_seconds=None)
+        return ""
+
+    def _unindex(self, link: Link) -> None:
+        state, contact = self._state, (link.record_type, link.contact_id)
+        if link.remote_id:
+            state.links_of_record.drop((link.record_type, link.remote_id))
+        left = tuple(each for each in state.links_of_contact.get(contact, ()) if each != link.link_id)
+        if left:
+            state.links_of_contact[contact] = left
+        else:
+            state.links_of_contact.drop(contact)
+
+    def add_ledger(self, run_id: str, entries: Sequence[LedgerEntry]) -> None:
+        for entry in entries:
+            self._state.ledger[len(self._state.ledger)] = (run_id, entry)
+
+    def save_conflicts(self, run_id: str, changes: Sequence[ConflictChange]) -> int:  # noqa: ARG002 - the port's shape
+        opened = 0
+        for change in changes:
+            for conflict_id in change.closes:
+                self._close(conflict_id)
+            opened += sum(self._ask(change, draft) for draft in change.drafts)
+        return opened
+
+    def _close(self, conflict_id: str) -> None:
+        row = self._state.conflicts.get(conflict_id)
+        if row is not None and not row.closed:
+            self._state.conflicts[conflict_id] = replace(row, closed=True)
+            self._state.open_questions.drop(row.question)
+            self._list_open(row.link_id, remove=conflict_id)
+
+    def _ask(self, change: ConflictChange, draft: ConflictDraft) -> bool:
+        """Open the question, or refresh it; an answer falls when the values it was shown are gone."""
+        state = self._state
+        row = ConflictRow("", change.link_id, change.contact_id, change.record_type, change.remote_id, draft)
+        held_id = state.open_questions.get(row.question)
+        if held_id is None:
+            row = replace(row, conflict_id=self._app.new_id())
+            state.conflicts[row.conflict_id] = row
+            state.open_questions[row.question] = row.conflict_id
+            self._list_open(row.link_id, add=row.conflict_id)
+            return True
+        held = state.conflicts[held_id]
+        shown, now = held.draft, draft
+        same = (shown.app_value, shown.crm_value) == (now.app_value, now.crm_value)
+        state.conflicts[held_id] = replace(held, draft=draft, answer=held.answer if same else None)
+        return False
+
+    def _list_open(self, link_id: str, *, add: str = "", remove: str = "") -> None:
+        if link_id:
+            table = self._state.conflicts_of_link
+            table[link_id] = (
+                *(each for each in table.get(link_id, ()) if each != remove),
+                *((add,) if add else ()),
+            )
+
+    def settle_lines(self, results: Sequence[LineResult]) -> None:
+        for result in results:
+            row = self._state.lines[result.line_id]
+            self._state.put_line(replace(row, line=replace(row.line, status=result.status)))
+            self._state.locks.give_back(self._worker, result.line_id, record_keys(row.line.action))
+
+    def lines(self, plan_id: str, status: LineStatus, after: str, limit: int) -> list[PlanLine]:
+        found = sorted(
+            line_id
+            for line_id, row in self._state.lines.items()
+            if row.plan_id == plan_id and row.line.status is status and line_id > after
+        )
+        return [self._state.lines[line_id].line for line_id in found[:limit]]
+
+    # cursors
+
+    def cursor(self, record_type: str) -> datetime | None:
+        return self._state.cursors.get(record_type)
+
+    def save_cursor(self, record_type: str, watermark: datetime) -> None:
+        held = self._state.cursors.get(record_type)
+        self._state.cursors[record_type] = watermark if held is None else max(held, watermark)
+
+    def finish_scan(self, run_id: str, record_type: str) -> None:
+        gone = [
+            key for key, (_, seen_by) in self._state.observations.items() if key[0] == record_type and seen_by != run_id
+        ]
+        for key in gone:
+            del self._state.observations[key]
+            self._state.record_keys.drop(key)
+
+    def _view(self, link: Link) -> LinkView:
+        state = self._state
+        keys = (
+            f"link:{link.link_id}",
+            f"contact:{link.record_type}:{link.contact_id}",
+            f"record:{link.record_type}:{link.remote_id}",
+        )
+        rows = [state.conflicts[conflict_id] for conflict_id in state.conflicts_of_link.get(link.link_id, ())]
+        return LinkView(
+            link=link,
+            contact=self._app.rows[link.contact_id].contact,
+            held=any(key in state.waiting or state.locks.is_busy(key) for key in keys),
+            conflicts=tuple(
+                OpenConflict(
+                    row.conflict_id, row.draft.kind, row.draft.mapping_id, row.draft.app_value, row.draft.crm_value
+                )
+                for row in rows
+            ),
+            resolutions={row.draft.mapping_id: row.answer for row in rows if row.answer is not None},
+            excluded=bool(state.excluded.get(link.contact_id)),
+        )
+
+
+def _stops(code: str, action: Action) -> bool:
+    match code:
+        case "brake.deletions":
+            return action.deletes or action.blanks
+        case "brake.creations":
+            return action.kind in _CREATES
+        case "brake.empty_source" | "brake.first_sync":
+            return True
+    raise ValueError(f"{code} is no brake")
