@@ -221,8 +221,10 @@ class Flips:
     """How often a field went back and forth between the same two values (fight detector)."""
 
     pair: tuple[str, str]
-    """Digests of the two values, sorted."""
+    """Digests of the two values in the CRM's form, sorted."""
     count: int
+    side: Side
+    """The side written last: only a value that comes back from the other side is a flip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -532,7 +534,7 @@ class KeyHit:
     contacts: tuple[str, ...]
     """Ids of live contacts with this key (at most three are listed)."""
     free_contacts: tuple[str, ...]
-    """Those of them without any link row of this record type, in whatever state."""
+    """Those of them without a link row of this record type, or with a PENDING one."""
     records: tuple[str, ...]
     """Remote ids of live observed or linked records with this key (at most three are listed)."""
     free_records: tuple[str, ...]

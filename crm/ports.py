@@ -253,7 +253,7 @@ class Unit(Protocol):
         ...
 
     def planned_contacts(self, plan_id: str, contact_ids: Sequence[str]) -> set[str]:
-        """Those of these contacts that a LINK or REVIEW line of the plan already names."""
+        """Those of these contacts that any line of the plan already names."""
         ...
 
     # due work

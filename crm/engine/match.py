@@ -1,0 +1,110 @@
+"""Which contact is the same person as a record without a link. Ambiguity is a result, not a guess.
+
+The ladder: our own marker on the record, then e-mail, then phone. A key counts only when it is
+unique on both sides over everything observed: one contact and one record, both free. A phone
+number alone joins nobody whose two e-mail addresses differ (shared lines are common).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crm.model import AppContact, ContactState, KeyHit, LinkState, LinkView, Rule
+
+TAKEN = "match.email_taken"
+AMBIGUOUS = "match.ambiguous"
+DUPLICATE = "match.duplicate_in_crm"
+FOREIGN = "match.foreign_marker"
+GONE = "state.deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One of: a contact to link, a question for a person, hold (wait), or nobody."""
+
+    contact_id: str = ""
+    rule: Rule = Rule.AGREED
+    review_code: str = ""
+    candidates: tuple[str, ...] = ()
+    hold: bool = False
+    """A create in flight could be this record: look again when it is settled."""
+
+
+NOBODY = Match()
+HOLD = Match(hold=True)
+
+
+def resolve_marker(marker: str, organization_id: str, contact: AppContact | None, link: LinkView | None) -> Match:
+    """A record carries a marker ``<organization>:<contact>``: whose is it?
+
+    ``contact`` and ``link`` are what we know under the marker's contact id. Another organization's
+    marker, a deleted contact's, and one on a second record are never a hit.
+    """
+    owner, _, contact_id = marker.partition(":")
+    if owner != organization_id:
+        return Match(review_code=FOREIGN)
+    if contact is None or contact.state is not ContactState.LIVE:
+        return Match(review_code=GONE, candidates=(f"contact:{contact_id}",))
+    if link is not None and link.held:
+        return HOLD
+    if link is not None and link.link.state is not LinkState.PENDING:
+        return Match(review_code=DUPLICATE, candidates=(f"contact:{contact_id}", f"record:{link.link.remote_id}"))
+    return Match(contact_id=contact_id, rule=Rule.MATCHED_MARKER)
+
+
+def resolve_record(remote_id: str, email: KeyHit | None, phone: KeyHit | None, *, has_email: bool) -> Match:
+    """The partner of a free record by its keys. ``email`` and ``phone`` are the hits of its own keys."""
+    if email is not None and email.contacts:
+        return _unique(remote_id, email, Rule.MATCHED_EMAIL)
+    if email is not None and email.creating:
+        return HOLD
+    if email is not None and len(email.records) > 1 and _others(email.records, remote_id):
+        return _duplicates(email)
+    if not has_email and phone is not None:
+        if phone.creating:
+            return HOLD
+        if phone.contacts:
+            return _unique(remote_id, phone, Rule.MATCHED_PHONE)
+        if _others(phone.records, remote_id):
+            return _duplicates(phone)
+    return NOBODY
+
+
+def resolve_contact(contact_id: str, email: KeyHit | None, phone: KeyHit | None, *, has_email: bool) -> Match:
+    """Whether a contact without link may be created in the CRM: nobody else has its keys.
+
+    A hit on a free record was already linked from the record's side; what is left is a record that
+    is taken, several records, or several contacts with one key.
+    """
+    key = email if has_email else phone
+    if key is None:
+        return NOBODY
+    if key.records:
+        code = AMBIGUOUS if len(key.records) > 1 or key.free_records else TAKEN
+        return Match(review_code=code, candidates=_candidates(key))
+    if _others(key.contacts, contact_id):
+        return Match(review_code=AMBIGUOUS, candidates=_candidates(key))
+    return NOBODY
+
+
+def _unique(remote_id: str, key: KeyHit, rule: Rule) -> Match:
+    if len(key.contacts) == 1 and not _others(key.records, remote_id):
+        if key.free_contacts:
+            return Match(contact_id=key.contacts[0], rule=rule)
+        if key.contacts[0] in key.creating:
+            return HOLD
+        return Match(review_code=DUPLICATE, candidates=_candidates(key))
+    return Match(review_code=AMBIGUOUS, candidates=_candidates(key))
+
+
+def _duplicates(key: KeyHit) -> Match:
+    """Several records with one key and no contact of ours."""
+    return Match(review_code=DUPLICATE, candidates=_candidates(key))
+
+
+def _others(ids: tuple[str, ...], own: str) -> bool:
+    return any(item != own for item in ids)
+
+
+def _candidates(key: KeyHit) -> tuple[str, ...]:
+    return (*(f"contact:{item}" for item in key.contacts), *(f"record:{item}" for item in key.records))
