@@ -36,8 +36,9 @@ from crm.errors import (
     TransientError,
     UnexpectedAnswerError,
 )
-from crm.http.answer import Answer, parse_json
+from crm.http.answer import Answer
 from crm.http.hosts import HostPolicy
+from crm.http.reading import UnreadableAnswerError, read_answer
 from crm.http.redact import revealed
 from crm.http.transport import Exchange, certainly_not_sent, checked_session, exchanging
 from crm.ports import Limiter
@@ -54,14 +55,9 @@ MAX_TRIES: Final = 3
 MAX_WAIT_SECONDS: Final = 10.0
 """Spent between the tries of one call; what needs longer becomes a due time."""
 LOCK_WAIT_SECONDS: Final = 2.0
-"""How long a lock of a record under heavy writes lasts (HubSpot's 423: two seconds)."""
+"""How long a lock of a record under heavy writes is documented to last (423)."""
 BACKOFF_SECONDS: Final = 0.5
-MAX_COMPRESSION_RATIO: Final = 200
-_RATIO_FLOOR_BYTES: Final = 1 << 20
-"""Below a mebibyte a high ratio is an ordinary page of blanks."""
-_CHUNK_BYTES: Final = 64 << 10
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_UNREADABLE: Final = (
+_BROKEN: Final = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
     http.client.HTTPException,
@@ -81,10 +77,6 @@ class Call:
     """0 when no answer came."""
     milliseconds: float
     attempt: int
-
-
-class _UnreadableAnswerError(Exception):
-    """The answer cannot be used; the message says why and holds nothing of it."""
 
 
 class HttpClient:
@@ -239,10 +231,10 @@ class HttpClient:
             try:
                 with self._adapter_send(request) as response:
                     status = response.status_code
-                    answer = self._read(response)
-            except _UnreadableAnswerError as unreadable:
+                    answer = read_answer(response, self._max_body_bytes)
+            except UnreadableAnswerError as unreadable:
                 why = str(unreadable)
-            except _UNREADABLE as failure:
+            except _BROKEN as failure:
                 certain = certainly_not_sent(failure, exchange)
                 why = "no connection" if certain else "the connection broke or was silent for too long"
         if self._on_call:
@@ -283,42 +275,6 @@ class HttpClient:
         adapter = self._session.get_adapter(request.url or "")
         verify = self._session.verify
         return adapter.send(request, stream=True, timeout=self._timeouts, verify=True if verify is None else verify)
-
-    def _read(self, response: requests.Response) -> Answer:
-        content = self._read_content(response)
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        status = response.status_code
-        if status in _REDIRECTS:
-            raise _UnreadableAnswerError("it redirects, and redirects are not followed")
-        text = content.decode("utf-8", "replace")
-        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        is_json = media_type == "application/json" or media_type.endswith("+json")
-        succeeded = 200 <= status < 300
-        if not content.strip():
-            return Answer(status, headers, None, "", is_json=False)
-        if not is_json:
-            if succeeded:
-                raise _UnreadableAnswerError(f"it is {media_type[:40] or 'untyped'}, not JSON")
-            return Answer(status, headers, None, text, is_json=False)
-        try:
-            return Answer(status, headers, parse_json(content), text)
-        except ValueError:
-            if succeeded:
-                raise _UnreadableAnswerError("it is no valid JSON, or nested too deeply") from None
-            return Answer(status, headers, None, text, is_json=False)
-
-    def _read_content(self, response: requests.Response) -> bytes:
-        """The decoded content, never more than allowed, however small it was on the wire."""
-        raw = response.raw
-        content = bytearray()
-        while chunk := raw.read1(_CHUNK_BYTES, decode_content=True):
-            content += chunk
-            if len(content) > self._max_body_bytes:
-                raise _UnreadableAnswerError(f"it is longer than {self._max_body_bytes} bytes")
-            received = max(raw.tell(), 1)
-            if len(content) > _RATIO_FLOOR_BYTES and len(content) > received * MAX_COMPRESSION_RATIO:
-                raise _UnreadableAnswerError("it is compressed beyond belief")
-        return bytes(content)
 
     def _error_without_answer(self, job: _Job, why: str, *, status: int, certain: bool) -> CrmError:
         if job.is_write and not certain:

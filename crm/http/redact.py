@@ -81,7 +81,7 @@ _TEXT_RULES: Final = (
         ),
         rf"\1{MASK}",
     ),
-    # Tokens by their shape: JSON web tokens, Salesforce session ids, vendor prefixes, long random words.
+    # Tokens by their shape: JSON web tokens, session ids, vendor prefixes, long random words.
     (re.compile(r"\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"), MASK),
     (re.compile(r"\b00D[A-Za-z0-9]{12,15}![A-Za-z0-9._]{20,}"), MASK),
     (re.compile(r"\b(?:pat|sk|rk|pk|ghp|xox[abp])[-_][\w-]{12,}"), MASK),
