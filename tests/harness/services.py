@@ -27,7 +27,20 @@ from tests.harness.binaries import NOBODY, ServicesError, is_root, reachable_by_
 CHECKOUT = Path(__file__).resolve().parents[2]
 VARIABLES = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")
 
-__all__ = ["CHECKOUT", "VARIABLES", "ServicesError", "credentials", "running", "start", "status", "stop", "throwaway"]
+__all__ = [
+    "CHECKOUT",
+    "VARIABLES",
+    "ServicesError",
+    "credentials",
+    "default_folder",
+    "lock",
+    "prepare",
+    "running",
+    "start",
+    "status",
+    "stop",
+    "throwaway",
+]
 
 
 def default_folder() -> Path:
@@ -61,14 +74,14 @@ def running(folder: Path | None = None, given: Mapping[str, str] | None = None) 
     if len(external) == len(VARIABLES):
         yield external
         return
-    folder = _prepare(folder or default_folder())
-    with _lock(folder / "users.lock", exclusive=False) as users:
-        with _lock(folder / "change.lock", exclusive=True):
+    folder = prepare(folder or default_folder())
+    with lock(folder / "users.lock", exclusive=False) as users:
+        with lock(folder / "change.lock", exclusive=True):
             started = _start(folder, keep=False, external=external)
         try:
             yield started
         finally:
-            with _lock(folder / "change.lock", exclusive=True):
+            with lock(folder / "change.lock", exclusive=True):
                 if not _read_state(folder).get("keep") and _become_last(users):
                     _stop(folder)
 
@@ -89,8 +102,8 @@ def throwaway(given: Mapping[str, str] | None = None) -> Iterator[dict[str, str]
 
 def start(folder: Path | None = None) -> dict[str, str]:
     """Start the services and leave them running until `stop`."""
-    folder = _prepare(folder or default_folder())
-    with _lock(folder / "change.lock", exclusive=True):
+    folder = prepare(folder or default_folder())
+    with lock(folder / "change.lock", exclusive=True):
         return _start(folder, keep=True, external={})
 
 
@@ -99,8 +112,8 @@ def stop(folder: Path | None = None) -> bool:
     folder = folder or default_folder()
     if not folder.exists():
         return False
-    folder = _prepare(folder)
-    with _lock(folder / "change.lock", exclusive=True):
+    folder = prepare(folder)
+    with lock(folder / "change.lock", exclusive=True):
         return _stop(folder)
 
 
@@ -169,7 +182,7 @@ def _write_private(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def _prepare(folder: Path) -> Path:
+def prepare(folder: Path) -> Path:
     """Make the data folder, and refuse one that somebody else put in its place."""
     if sys.platform == "win32":
         msg = "The embedded services do not run on Windows. Set DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL."
@@ -192,13 +205,13 @@ def _sweep(folder: Path) -> None:
     """Stop and delete a throw-away folder whose process is gone."""
     if folder.is_symlink() or folder.stat().st_uid not in {os.geteuid(), NOBODY}:
         return
-    with contextlib.suppress(OSError), _lock(folder / "users.lock", exclusive=True, wait=False):
+    with contextlib.suppress(OSError), lock(folder / "users.lock", exclusive=True, wait=False):
         _stop(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _lock(path: Path, *, exclusive: bool, wait: bool = True) -> Iterator[IO[str]]:
+def lock(path: Path, *, exclusive: bool, wait: bool = True) -> Iterator[IO[str]]:
     import fcntl
 
     with path.open("a") as file:
