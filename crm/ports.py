@@ -228,8 +228,9 @@ class Unit(Protocol):
         ``seen`` is stamped with the run and the database's time either way."""
         ...
 
-    def mark_seen(self, run_id: str, link_ids: Sequence[str]) -> None:
-        """The scan saw these and they equal the base: one statement, no row per record."""
+    def mark_seen(self, run_id: str, seen: Mapping[str, int]) -> None:
+        """Link id -> contact version. These links were looked at and nothing is to be done: stamps
+        the run and the time, sets the synced version and clears ``due``. One statement."""
         ...
 
     def add_lines(self, run_id: str, plan_id: str, actions: Sequence[Action]) -> None: ...

@@ -254,6 +254,25 @@ def plan_relink(
     )
 
 
+def plan_undelete(view: LinkView, record: RemoteRecord, book: Rulebook, evidence: Evidence | None = None) -> Planned:
+    """A record that was deleted lives again under the same id: its link does too, with the base it had."""
+    if view.held or view.contact.state is not ContactState.LIVE:
+        return NOTHING
+    live = replace(view, link=replace(view.link, state=LinkState.LIVE))
+    planned = plan_link(live, record, book, evidence)
+    if planned.contested:
+        return planned
+    action = planned.action or Action(
+        kind=ActionKind.RELINK,
+        record_type=book.record_type,
+        contact_id=view.contact.contact_id,
+        remote_id=record.remote_id,
+        link_id=view.link.link_id,
+        before=_precondition(view.contact, record, view.link.base, book),
+    )
+    return Planned(replace(action, kind=ActionKind.RELINK))
+
+
 def plan_heir(
     view: LinkView,
     heir: AppContact,
