@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -97,10 +97,12 @@ class MemoryUnit:
             else:
                 state.observations[key] = (observation, run_id)
 
-    def mark_seen(self, run_id: str, link_ids: Sequence[str]) -> None:
-        for link_id in link_ids:
+    def mark_seen(self, run_id: str, seen: Mapping[str, int]) -> None:
+        for link_id, version in seen.items():
             link = self._state.links[link_id]
-            self._state.links[link_id] = replace(link, observed=None, observed_at=self.now())
+            self._state.links[link_id] = replace(
+                link, observed_at=self.now(), synced_version=max(link.synced_version, version), due=False
+            )
             self._state.links_seen[link_id] = run_id
 
     def add_lines(self, run_id: str, plan_id: str, actions: Sequence[Action]) -> None:
@@ -192,7 +194,7 @@ class MemoryUnit:
         named: set[str] = set()
         for row in self._state.lines.values():
             action = row.line.action
-            if row.plan_id == plan_id and action.kind in (ActionKind.LINK, ActionKind.REVIEW):
+            if row.plan_id == plan_id:
                 named.add(action.contact_id)
                 named.update(
                     candidate.removeprefix("contact:")

@@ -453,24 +453,28 @@ class StoreContract:
             unit.save_links([replace(view.link, observed=None, due=False, synced_version=2)])
         assert _due(world) == set()
 
-    def test_what_equals_the_base_is_only_marked(self, world: StoreWorld) -> None:
-        """Marked links are not missing, and an observation that was overtaken is cleared."""
+    def test_a_marked_link_is_seen_synced_and_due_no_longer(self, world: StoreWorld) -> None:
+        """The mark says that nothing is to be done for this version of the contact; a later one is due again."""
         link = _stored_link(world, "R1")
+        world.edit_contact(link.contact_id, {"firstName": "New"})
         first, second = world.start_run(RunKind.FULL), world.start_run(RunKind.FULL)
         with world.store.unit() as unit:
             unit.save_observations(first, [_seen("R1", {"firstname": "X"})])
-            unit.mark_seen(second, [link.link_id])
+            unit.mark_seen(second, {link.link_id: 2})
             assert unit.missing_links(second, TYPE, "", 9) == []
             (view,) = unit.links_for_records(TYPE, ["R1"])
-            assert view.link.observed is None
+            assert (view.link.synced_version, view.link.due) == (2, False)
             assert view.link.observed_at is not None
+        assert _due(world) == set()
+        world.edit_contact(link.contact_id, {"firstName": "Newer"})
+        assert _due(world) == {link.link_id}
 
     def test_missing_links_are_exactly_the_live_ones_not_seen(self, world: StoreWorld) -> None:
         marked, observed, unseen, ended = (_stored_link(world, f"R{n}") for n in range(4))
         run_id = world.start_run(RunKind.FULL)
         with world.store.unit() as unit:
-            unit.mark_seen(world.start_run(RunKind.FULL), [unseen.link_id])
-            unit.mark_seen(run_id, [marked.link_id])
+            unit.mark_seen(world.start_run(RunKind.FULL), {unseen.link_id: 1})
+            unit.mark_seen(run_id, {marked.link_id: 1})
             unit.save_observations(run_id, [_seen("R1", {}, link_id=observed.link_id)])
             unit.save_links([replace(ended, state=LinkState.DELETED_IN_APP)])
             assert [view.link.link_id for view in unit.missing_links(run_id, TYPE, "", 9)] == [unseen.link_id]
@@ -588,7 +592,7 @@ class StoreContract:
             unit.save_links([replace(_link(world, contact_id, ""), state=LinkState.PENDING)])
             assert unit.key_hits(TYPE, ["ada@x.example"], [])[0]["ada@x.example"].free_contacts == (contact_id,)
 
-    def test_planned_contacts_are_those_a_link_or_review_names(self, world: StoreWorld) -> None:
+    def test_planned_contacts_are_those_that_a_line_names(self, world: StoreWorld) -> None:
         linked, asked, created, untouched = (world.make_contact({"firstName": name}) for name in "ABCD")
         review = ConflictDraft(ConflictKind.MATCH, candidates=(f"contact:{asked}", "record:R2"))
         plan_id = _plan(
@@ -599,7 +603,7 @@ class StoreContract:
         )
         with world.store.unit() as unit:
             everybody = [linked, asked, created, untouched]
-            assert unit.planned_contacts(plan_id, everybody) == {linked, asked}
+            assert unit.planned_contacts(plan_id, everybody) == {linked, asked, created}
             assert unit.planned_contacts(world.store.new_id(), everybody) == set()
 
     # the guard
