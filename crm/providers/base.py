@@ -1,0 +1,159 @@
+"""What a provider is to the rest of the project: one description, and the way to a connector."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+import requests
+
+from crm.http.client import Call
+from crm.http.limits import Budget
+from crm.http.redact import Secret
+from crm.model import Direction, FieldDefinition
+from crm.ports import Capabilities, Connector, Limiter
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultMapping:
+    """One row that a new connection starts with; ``transform_rule`` in the published JSON form."""
+
+    record_type: str
+    app_field: str
+    """The guide's camelCase name."""
+    remote_field: str
+    direction: Direction = Direction.BIDIRECTIONAL
+    transform_rule: Mapping[str, Any] = field(default_factory=dict)
+    fallback_fields: tuple[str, ...] = ()
+    """Taken in this order when the account does not have ``remote_field``, or not writable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """An address or version of the provider that the operator may replace."""
+
+    name: str
+    """Its key in ``ConnectorContext.settings``."""
+    environment: str
+    default: str
+    choices: tuple[str, ...] = ()
+
+
+class CallCounter:
+    """Counts every request that was sent, retries included; the ``on_call`` of an HTTP client."""
+
+    def __init__(self, also: Callable[[Call], None] | None = None) -> None:
+        self._also = also
+        self.by_operation: dict[str, int] = {}
+
+    def __call__(self, call: Call) -> None:
+        self.by_operation[call.operation] = self.by_operation.get(call.operation, 0) + 1
+        if self._also:
+            self._also(call)
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_operation.values())
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorContext:
+    """Everything a connector needs of its connection and of this installation."""
+
+    token: Callable[[], Secret]
+    """The access token, asked before each try."""
+    limiter: Limiter
+    reauthorize: Callable[[], None] | None = None
+    """Renews the token or raises; called at most once a call when the CRM refuses it."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """``Setting.name`` -> value; what is missing or blank has the setting's default."""
+    extra_hosts: tuple[str, ...] = ()
+    definitions: Mapping[str, Sequence[FieldDefinition]] = field(default_factory=dict)
+    """By record type, as stored from the last ``describe``: it saves that request."""
+    batch_size: int | None = None
+    """The connection's own upper bound for a page or a batch."""
+    has_marker_field: bool = True
+    """False where ``prepare`` could not make the marker field."""
+    remote_app_id: str = ""
+    """Our app's id at the CRM: tells our own entries in its history."""
+    on_call: Callable[[Call], None] | None = None
+    session: requests.Session | None = None
+    """Replaces the pooled, checked session (an in-process fake)."""
+    sleep: Callable[[float], None] | None = None
+
+
+class HintKind(enum.StrEnum):
+    CHANGED = "changed"
+    CREATED = "created"
+    DELETED = "deleted"
+    RESTORED = "restored"
+    MERGED = "merged"
+    ERASED = "erased"
+    """The person asked for it: nothing re-creates the record, and our copy goes too."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeHint:
+    """A webhook event reduced to what may be believed: read this record again."""
+
+    remote_account_id: str
+    record_type: str
+    remote_id: str
+    """For a merge the survivor's."""
+    kind: HintKind
+    event_key: str
+    """The same for a repeated delivery of the same event."""
+    at: datetime | None = None
+    former_ids: tuple[str, ...] = ()
+    """MERGED: the ids that lead to ``remote_id`` from now on."""
+    maybe_ours: bool = False
+    """The CRM names our own app as the cause. A hint only: the values decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one webhook body holds. ``ignored`` are event types we know and do not need."""
+
+    hints: tuple[ChangeHint, ...]
+    ignored: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+class VerifyWebhook(Protocol):
+    def __call__(
+        self, *, method: str, url: str, headers: Mapping[str, str], body: bytes, secret: Secret, now: datetime
+    ) -> None:
+        """Raise WebhookRejectedError unless the delivery is genuine and fresh. ``url`` is the public one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One kind of CRM. Data, and functions that hold no state."""
+
+    key: str
+    label: str
+    scopes: tuple[str, ...]
+    optional_scopes: tuple[str, ...]
+    capabilities: Capabilities
+    default_mappings: tuple[DefaultMapping, ...]
+    environment: Mapping[str, str]
+    """Purpose (``client_id``, ``client_secret``, ``webhook_secret``) -> the client's variable."""
+    settings: tuple[Setting, ...]
+    budgets: tuple[Budget, ...]
+    host_suffixes: tuple[str, ...]
+    documentation_url: str
+    connect: Callable[[ConnectorContext], Connector]
+    verify_webhook: VerifyWebhook
+    parse_webhook: Callable[[bytes], Delivery]
+
+    @property
+    def record_types(self) -> tuple[str, ...]:
+        return self.capabilities.record_types
+
+    def setting(self, context: ConnectorContext, name: str) -> str:
+        """The value in use. Raises KeyError for a setting this provider does not have."""
+        declared = {setting.name: setting for setting in self.settings}[name]
+        return context.settings.get(name) or declared.default
