@@ -43,7 +43,10 @@ class UnreadableBodyError(ValueError):
 
 @dataclass(slots=True)
 class Request:
-    """One request. ``path`` is decoded; ``headers`` have lower-case names; ``params`` come from the route."""
+    """One request. ``path`` is decoded; ``headers`` have lower-case names; ``params`` come from the route.
+
+    ``caller`` is whatever the fake learned from the credentials.
+    """
 
     method: str
     path: str
@@ -54,6 +57,7 @@ class Request:
     query_text: str = ""
     params: dict[str, str] = field(default_factory=dict)
     template: str = ""
+    caller: Any = None
 
     def first(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""
