@@ -111,7 +111,10 @@ class FieldMap:
         for step in self.steps:
             weakest = min(weakest, step.law(kind, self.region))
             kind = step.gives(kind) or kind
-        return weakest
+        end = self.remote_kind if self.starts_at is Side.APP else self.app_kind
+        if kind is Kind.DATETIME and end is Kind.DATE:
+            return Law.LOSSY
+        return min(weakest, Law.SAMPLED) if self.options else weakest
 
     def _run(self, value: Value, *, forward: bool) -> Value:
         steps: Iterable[Step] = self.steps if forward else reversed(self.steps)
@@ -125,7 +128,7 @@ class FieldMap:
             except TransformError as error:
                 error.field = error.field or self.app_field
                 raise
-            if isinstance(value, str) and len(value) > MAX_VALUE_CHARACTERS:
+            if _size(value) > MAX_VALUE_CHARACTERS:
                 raise self._too_long(MAX_VALUE_CHARACTERS, self.app_field)
         return value
 
@@ -160,3 +163,9 @@ class FieldMap:
             field=name,
             fix="Shorten the value, or add a truncate step to a one-way mapping.",
         )
+
+
+def _size(value: Value) -> int:
+    if isinstance(value, str):
+        return len(value)
+    return sum(map(len, value)) + len(value) if isinstance(value, tuple) else 0
