@@ -241,10 +241,14 @@ class Unit(Protocol):
         for approval, by remote id after ``after``."""
         ...
 
-    def unpaired_contacts(self, record_type: str, after: str, limit: int) -> list[AppContact]:
-        """Live contacts without link row of this type, or with a PENDING one that is due
-        (changed since, or next attempt reached), by id after ``after``; never excluded ones, nor
-        those with an open create intent or a line that waits for approval."""
+    def unpaired_contacts(
+        self, record_type: str, after: str, limit: int, *, recheck_matches: bool
+    ) -> list[tuple[AppContact, Link | None]]:
+        """Live contacts without link row of any record type, or with a PENDING one of this type
+        that is due (contact changed since its synced version, or next attempt reached, or, with
+        ``recheck_matches``, an error code ``match.*``), by contact id after ``after``, each with its
+        PENDING row. Never excluded ones, nor those with an open create intent or a line that waits
+        for approval."""
         ...
 
     def key_hits(

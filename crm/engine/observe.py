@@ -113,7 +113,7 @@ def plan_again(
     views: Sequence[LinkView], records: dict[str, RemoteRecord], book: Rulebook, ports: Ports
 ) -> list[Action | None]:
     """Plan links against records just read: the check before a write."""
-    subjects = [_Subject(records[view.link.remote_id], view) for view in views]
+    subjects = _follow_merges([_Subject(records[view.link.remote_id], view) for view in views], book, ports)
     with ports.store.unit() as unit:
         heirs = _load_heirs(unit, book, subjects)
     return _plan_all(subjects, heirs, book, ports)
