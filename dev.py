@@ -162,8 +162,8 @@ def install(lock: Path) -> None:
     pip = [str(VENV_PYTHON), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     if run([*pip, "--only-binary", ":all:", *required]) != 0:
         raise SetupError(
-            f"installing {lock.name} failed; its message stands above. The packages come as wheels for Linux with glibc "
-            "2.28 or newer, macOS and Windows, from the package index pip is configured for."
+            f"installing {lock.name} failed, as shown above. The packages are wheels for Linux (glibc 2.28 "
+            "or newer), macOS and Windows, from the package index that pip is configured for."
         )
 
 
@@ -192,9 +192,9 @@ def hand_over(arguments: list[str]) -> int:
     """Become the environment's Python; where the system cannot replace a process, wait for it instead."""
     sys.stdout.flush()
     command = [str(VENV_PYTHON), *arguments]
-    if os.name == "nt":
-        return subprocess.call(command)
-    os.execv(command[0], command)
+    if os.name != "nt":
+        os.execv(command[0], command)
+    return subprocess.call(command)
 
 
 def inside(again: list[str], action: Callable[[], int]) -> int:
@@ -232,7 +232,10 @@ def check() -> int:
         ("ruff format", [python, "-m", "ruff", "format", "--quiet", "--check", "."]),
         ("mypy", [python, "-m", "mypy", "--no-error-summary"]),
         ("import-linter", [str(in_venv / "lint-imports"), "--no-cache"]),
-        ("bandit", [python, "-m", "bandit", "-q", "-r", *sources, "-c", "pyproject.toml"]),
+        (
+            "bandit",
+            [python, "-m", "bandit", "-q", "-r", *sources, "-c", "pyproject.toml", "--severity-level", "medium"],
+        ),
         ("migrations", [*manage_py, "makemigrations", "--check", "--dry-run"]),
         ("deployment", [*manage_py, "check", "--deploy", "--fail-level", "WARNING"]),
     ]

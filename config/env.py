@@ -1,7 +1,7 @@
 """Reads the environment: a value is right, or the process stops and names the variable.
 
-Every reader takes the variable's name first, as a literal, so that a test can hold `.env.example` and the README to it.
-A variable that is set to the empty string counts as unset: that is how `.env` files and container platforms write "none".
+Each reader takes the variable's name first, as a literal, so that a test can hold `.env.example` and README to it.
+A variable set to the empty string counts as unset: that is how `.env` files and container platforms write "none".
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ TEMPLATES: list[dict[str, Any]] = [
     }
 ]
 
-# Static files: hashed and compressed once `collectstatic` has a place to put them, straight from the packages otherwise.
+# Hashed and compressed when `collectstatic` has a place to put them, straight from the packages otherwise.
 STATIC_URL = "/static/"
 STATIC_ROOT = env_str("DJANGO_STATIC_ROOT", "") or None
 STORAGES = {

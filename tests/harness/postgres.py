@@ -101,8 +101,8 @@ def _initialise(programs: Path, folder: Path, superuser_password: str) -> None:
     cluster.mkdir(mode=0o700)
     password_file = folder / "superuser"
     password_file.unlink(missing_ok=True)
-    with open(os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(superuser_password)
+    password_file.touch(mode=0o600, exist_ok=False)
+    password_file.write_text(superuser_password, encoding="ascii")
     if is_root():
         for path in (cluster, password_file):
             os.chown(path, NOBODY, NOBODY)

@@ -88,7 +88,7 @@ def running(folder: Path | None = None, given: Mapping[str, str] | None = None) 
 
 @contextlib.contextmanager
 def throwaway(given: Mapping[str, str] | None = None) -> Iterator[dict[str, str]]:
-    """As `running`, on an empty data folder that is deleted afterwards. Sweeps what killed runs of this checkout left."""
+    """As `running`, on an empty folder that is deleted afterwards. Sweeps what killed runs of this checkout left."""
     prefix = f"adsapp-crm-{_checkout_key()}-once-"
     for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         _sweep(left)
@@ -127,7 +127,9 @@ def status(folder: Path | None = None) -> dict[str, str | None]:
 def _external(given: Mapping[str, str]) -> dict[str, str]:
     found = {name: given[name] for name in VARIABLES if given.get(name)}
     if ("DATABASE_URL" in found) != ("DATABASE_OWNER_URL" in found):
-        msg = "Set DATABASE_URL and DATABASE_OWNER_URL together: the application's role and the owner's (docs/roles.sql)."
+        msg = (
+            "Set DATABASE_URL and DATABASE_OWNER_URL together: the application's role and the owner's (docs/roles.sql)."
+        )
         raise ServicesError(msg)
     return found
 
@@ -177,8 +179,8 @@ def _write_private(path: Path, text: str) -> None:
     """Replace `path` in one step, readable by its owner alone."""
     part = path.with_suffix(".part")
     part.unlink(missing_ok=True)
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
+    part.touch(mode=0o600, exist_ok=False)
+    part.write_text(text, encoding="utf-8")
     part.replace(path)
 
 

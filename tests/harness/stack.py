@@ -1,8 +1,8 @@
 """The whole application on this machine: services, migrated database, web server, worker and beat.
 
-`opened` brings up the services and the tables; `Stack.serve` starts the application's processes, `Stack.spawn` any other
-(a fake, say). Each writes a log into the data folder and carries the path of its pid file in its command line: that is
-how processes of a run that was killed are told from strangers, and ended before a new run begins.
+`opened` brings up the services and the tables; `Stack.serve` starts the application's processes, `Stack.spawn` any
+other (a fake, say). Each writes a log into the data folder and carries the path of its pid file in its command line:
+that is how processes of a run that was killed are told from strangers, and ended before a new run begins.
 """
 
 from __future__ import annotations
