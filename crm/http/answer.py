@@ -80,7 +80,7 @@ def parse_json(content: bytes) -> Any:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     level = [value]
-    for _ in range(MAX_JSON_DEPTH + 1):
+    for _ in range(MAX_JSON_DEPTH):
         level = [
             child
             for node in level

@@ -191,6 +191,10 @@ class HttpClient:
             waited_seconds += wait_seconds
             self._sleep(wait_seconds)
 
+    def close(self) -> None:
+        """Close the pooled connections; the client can be used again and opens new ones."""
+        self._session.close()
+
     def _address(
         self, path: str, path_params: Mapping[str, str] | None, params: Mapping[str, QueryValue] | None
     ) -> str:
@@ -218,25 +222,27 @@ class HttpClient:
     def _try(self, job: _Job, tries: int) -> tuple[Answer | None, CrmError | None]:
         """One request: its answer, the error it means, or both. Raises only what no table has to judge."""
         self._take_turn(job)
+        headers = self._headers_of(job)
         request = self._session.prepare_request(
-            requests.Request(job.method, job.url, headers=self._headers_of(job), data=job.content)
+            requests.Request(job.method, job.url, headers=headers, data=job.content)
         )
         exchange = Exchange(self._hosts, job.deadline, self._monotonic)
         started = self._monotonic()
         answer: Answer | None = None
         status = 0
-        why = ""
-        certain = False
+        lost: CrmError | None = None
         with exchanging(exchange):
             try:
                 with self._adapter_send(request) as response:
                     status = response.status_code
                     answer = read_answer(response, self._max_body_bytes)
             except UnreadableAnswerError as unreadable:
-                why = str(unreadable)
+                lost = _lost(job, UnexpectedAnswerError, f"the answer cannot be used, {unreadable}")
             except _BROKEN as failure:
-                certain = certainly_not_sent(failure, exchange)
-                why = "no connection" if certain else "the connection broke or was silent for too long"
+                if certainly_not_sent(failure, exchange):
+                    lost = ProviderUnavailableError("The CRM could not be reached")
+                else:
+                    lost = _lost(job, ProviderUnavailableError, "the connection broke or was silent for too long")
         if self._on_call:
             self._on_call(
                 Call(
@@ -250,40 +256,37 @@ class HttpClient:
                 )
             )
         # Outside the except blocks, so that no error carries the library's own, whose text holds the address.
-        if answer is None:
-            return None, self._error_without_answer(job, why, status=status, certain=certain)
+        if answer is None or lost is not None:
+            return None, lost and self._placed(lost, job)
         self._limiter.observe(answer.headers)
         return answer, self._judge(job, answer)
 
     def _take_turn(self, job: _Job) -> None:
-        wait_seconds = self._limiter.acquire(job.budget, job.cost)
+        try:
+            wait_seconds = self._limiter.acquire(job.budget, job.cost)
+        except RateLimitedError as error:
+            self._placed(error, job)
+            raise
         if wait_seconds > 0:
-            if self._monotonic() + wait_seconds >= job.deadline:
-                raise RateLimitedError(
-                    retry_after_seconds=wait_seconds, provider=self._provider, operation=job.operation
-                )
             self._sleep(wait_seconds)
 
     def _headers_of(self, job: _Job) -> dict[str, str]:
         headers = {**self._headers, **self._authorize(), **job.headers}
         if job.content is not None:
             headers["Content-Type"] = job.content_type
-        return {name: revealed(value) for name, value in headers.items()}
+        plain = {name: revealed(value) for name, value in headers.items()}
+        if not all(value.isascii() and value.isprintable() and value == value.strip() for value in plain.values()):
+            # The library would say so too, and quote the credential.
+            raise self._placed(
+                ConfigurationError("A credential has blanks around it or characters that no header holds"), job
+            )
+        return plain
 
     def _adapter_send(self, request: requests.PreparedRequest) -> requests.Response:
         """Straight through the adapter: a session would follow or read redirects and keep cookies."""
         adapter = self._session.get_adapter(request.url or "")
         verify = self._session.verify
         return adapter.send(request, stream=True, timeout=self._timeouts, verify=True if verify is None else verify)
-
-    def _error_without_answer(self, job: _Job, why: str, *, status: int, certain: bool) -> CrmError:
-        if job.is_write and not certain:
-            error: CrmError = OutcomeUnknownError(f"The answer of the write was lost: {why}")
-        elif status:
-            error = UnexpectedAnswerError(f"The answer cannot be used: {why}")
-        else:
-            error = ProviderUnavailableError(f"The CRM could not be reached: {why}")
-        return self._placed(error, job)
 
     def _judge(self, job: _Job, answer: Answer) -> CrmError | None:
         """The provider's table, closed by default, and what a failed write means."""
@@ -348,6 +351,12 @@ class _Job:
     cost: int
     is_write: bool
     deadline: float
+
+
+def _lost(job: _Job, error: type[CrmError], why: str) -> CrmError:
+    if job.is_write:
+        return OutcomeUnknownError(f"Nobody knows whether the write happened: {why}")
+    return error(f"Nothing was read: {why}")
 
 
 def _content(json: Any, form: Mapping[str, str] | None) -> bytes | None:

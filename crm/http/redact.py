@@ -75,7 +75,7 @@ _TEXT_RULES: Final = (
     (re.compile(r"(?i)\b(bearer|basic|token)\s+[A-Za-z0-9._~+/=!-]{8,}"), rf"\1 {MASK}"),
     (
         re.compile(
-            r"""(?ix)(["']?\b[\w-]*(?:access|refresh|id|api|auth|x)?[_-]?(?:token|secret|password|passwd|api[_-]?key
+            r"""(?ix)(["']?\b[\w-]{0,30}(?:token|secret|password|passwd|api[_-]?key
             |authorization|signature|code_verifier|client_id|assertion|session_?id)\b["']?\s*[:=]\s*)
             (?:"[^"]*"|'[^']*'|[^\s,;&}\]]+)"""
         ),
@@ -86,11 +86,11 @@ _TEXT_RULES: Final = (
     (re.compile(r"\b00D[A-Za-z0-9]{12,15}![A-Za-z0-9._]{20,}"), MASK),
     (re.compile(r"\b(?:pat|sk|rk|pk|ghp|xox[abp])[-_][\w-]{12,}"), MASK),
     (re.compile(r"\b[0-9a-fA-F]{32,}\b"), MASK),
-    (re.compile(r"(?<![\w/+])(?=[\w+/-]*\d)(?=[\w+/-]*[A-Za-z])[\w+/-]{40,}={0,2}"), MASK),
+    (re.compile(r"(?<![\w/+-])(?=[\w+/-]*\d)(?=[\w+/-]*[A-Za-z])[\w+/-]{40,}={0,2}"), MASK),
     # E-mail addresses in any script; phone numbers: at least seven digits with the usual separators.
     (re.compile(r"[^\s@<>\"'(),;:\[\]{}=]{1,64}@[^\s@<>\"'(),;:\[\]{}=]+"), MASK),
     (re.compile(r"(?<![\w-])(?:\+|00)[ ]?\d(?:[ ().\-/]{0,2}\d){5,15}(?![\w-])"), MASK),
-    (re.compile(r"(?<![\w-])\(?\d{2,5}\)?(?:[ .\-/]\d{2,5}){2,5}(?![\w-])"), MASK),
+    (re.compile(r"(?<![\w-])(?!\d{4}-\d\d-\d\d)\(?\d{2,5}\)?(?:[ .\-/]\d{2,5}){2,5}(?![\w-])"), MASK),
     (re.compile(r"(?<![\w.-])0\d{6,14}(?![\w-])"), MASK),
 )
 
