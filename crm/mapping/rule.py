@@ -178,7 +178,7 @@ def _problem(value: object, schema: Mapping[str, Any]) -> str:
 
 
 def _number_problem(value: float, schema: Mapping[str, Any]) -> str:
-    if not math.isfinite(value):
+    if not -math.inf < value < math.inf:
         return "is no finite number"
     outside = value < schema.get("minimum", value) or value > schema.get("maximum", value)
     return "is out of range" if outside else ""
