@@ -34,6 +34,7 @@ KINDS: Final = {
     "html_ok": "200 with an HTML page where JSON is due; nothing was done",
 }
 _ONLY_IN_PROVIDERS_WORDS: Final = ("rate_limited", "locked", "moving", "unauthorized")
+_NOTHING_DONE: Final = ("server_error", "html_ok", "drop_before", "timeout_before")
 
 
 class UnknownFaultError(ValueError):
@@ -122,35 +123,43 @@ class FaultBox:
 
     def carry_out(self, fault: Fault, request: Request, call: Callable[[Request], Response]) -> Response:
         """What the caller gets to see of ``call(request)`` under this fault."""
-        match fault.kind:
-            case kind if kind in _ONLY_IN_PROVIDERS_WORDS:
-                return self._words(fault)
-            case "server_error":
-                return html_error(fault.status or 502)
-            case "html_ok":
-                return html_response("<!doctype html><title>Please wait</title><p>Checking your browser.", 200)
-            case "drop_before":
-                raise ConnectionDroppedError
-            case "timeout_before":
-                raise ConnectionDroppedError(60.0 if fault.seconds is None else fault.seconds)
-        response = call(request)
-        match fault.kind:
-            case "server_error_after":
-                return html_error(fault.status or 504)
-            case "drop_after":
-                raise ConnectionDroppedError
-            case "timeout_after":
-                raise ConnectionDroppedError(60.0 if fault.seconds is None else fault.seconds)
-            case "slow":
-                response.delay_seconds = 2.0 if fault.seconds is None else fault.seconds
-            case "half_body":
-                response.cut_at = len(response.body) // 2
-            case "huge_body":
-                response.body += b" " * (fault.size_bytes or 64 * 1024 * 1024)
-            case "gzip_bomb":
-                response.body = gzip.compress(b" " * (fault.size_bytes or 64 * 1024 * 1024), mtime=0)
-                response.headers.append(("Content-Encoding", "gzip"))
-        return response
+        if fault.kind in _ONLY_IN_PROVIDERS_WORDS:
+            return self._words(fault)
+        if fault.kind in _NOTHING_DONE:
+            return _without_the_call(fault)
+        return _after_the_call(fault, call(request))
+
+
+def _without_the_call(fault: Fault) -> Response:
+    if fault.kind == "server_error":
+        return html_error(fault.status or 502)
+    if fault.kind == "html_ok":
+        return html_response("<!doctype html><title>Please wait</title><p>Checking your browser.", 200)
+    raise ConnectionDroppedError(_silence_seconds(fault) if fault.kind == "timeout_before" else 0.0)
+
+
+def _after_the_call(fault: Fault, response: Response) -> Response:
+    match fault.kind:
+        case "server_error_after":
+            return html_error(fault.status or 504)
+        case "drop_after":
+            raise ConnectionDroppedError
+        case "timeout_after":
+            raise ConnectionDroppedError(_silence_seconds(fault))
+        case "slow":
+            response.delay_seconds = 2.0 if fault.seconds is None else fault.seconds
+        case "half_body":
+            response.cut_at = len(response.body) // 2
+        case "huge_body":
+            response.body += b" " * (fault.size_bytes or 64 * 1024 * 1024)
+        case "gzip_bomb":
+            response.body = gzip.compress(b" " * (fault.size_bytes or 64 * 1024 * 1024), mtime=0)
+            response.headers.append(("Content-Encoding", "gzip"))
+    return response
+
+
+def _silence_seconds(fault: Fault) -> float:
+    return 60.0 if fault.seconds is None else fault.seconds
 
 
 def html_error(status: int) -> Response:

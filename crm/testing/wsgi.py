@@ -10,18 +10,19 @@ import html
 import io
 import json
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import requests
 import urllib3
 from requests.adapters import BaseAdapter
-from waitress import wasyncore
-from waitress.server import create_server
+from waitress import wasyncore  # type: ignore[import-untyped]
+from waitress.server import create_server  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -179,19 +180,14 @@ class WsgiApp:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
-            response = self.respond(read_request(environ))
-            read_timeout_seconds: float | None = environ.get("crm.testing.read_timeout_seconds")
-            if read_timeout_seconds is not None and response.delay_seconds > read_timeout_seconds:
-                raise ConnectionDroppedError(response.delay_seconds)
-            if response.delay_seconds:
-                self.wait(response.delay_seconds)
+            response = self._in_time(environ, self.respond(read_request(environ)))
         except ConnectionDroppedError as drop:
             channel = getattr(environ.get("waitress.client_disconnected"), "__self__", None)
             if channel is None:
                 raise
             self.wait(drop.hang_seconds)
             channel.will_close = True
-            channel.socket.shutdown(2)
+            channel.socket.shutdown(socket.SHUT_RDWR)
             response = Response(500)
         headers = [(name, value) for name, value in response.headers if name.lower() != "content-length"]
         if response.status != 204:
@@ -199,6 +195,15 @@ class WsgiApp:
         phrase = HTTPStatus(response.status).phrase if response.status in _KNOWN_STATUSES else "Migration in progress"
         start_response(f"{response.status} {phrase}", headers)
         return [response.body if response.cut_at is None else response.body[: response.cut_at]]
+
+    def _in_time(self, environ: WSGIEnvironment, response: Response) -> Response:
+        """Hold a late answer back; in process, later than the caller waits is no answer."""
+        most_seconds: float | None = environ.get("crm.testing.read_timeout_seconds")
+        if most_seconds is not None and response.delay_seconds > most_seconds:
+            raise ConnectionDroppedError(response.delay_seconds)
+        if response.delay_seconds:
+            self.wait(response.delay_seconds)
+        return response
 
 
 _KNOWN_STATUSES = frozenset(int(status) for status in HTTPStatus)
@@ -241,16 +246,16 @@ class InProcessAdapter(BaseAdapter):
         request: requests.PreparedRequest,
         stream: bool = False,
         timeout: Any = None,
-        verify: Any = True,
-        cert: Any = None,
-        proxies: Any = None,
+        verify: Any = True,  # noqa: ARG002 - the transport's interface
+        cert: Any = None,  # noqa: ARG002 - the transport's interface
+        proxies: Any = None,  # noqa: ARG002 - the transport's interface
     ) -> requests.Response:
         read_timeout = timeout[1] if isinstance(timeout, tuple) else timeout
         started: list[Any] = []
 
-        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[..., None]:
+        def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> Callable[..., None]:
             started[:] = [int(status.split(" ", 1)[0]), status.split(" ", 1)[1], headers]
-            return lambda chunk: None
+            return lambda _chunk: None
 
         try:
             chunks = self._app(_environ_of(request, read_timeout), start_response)
@@ -274,7 +279,6 @@ class InProcessAdapter(BaseAdapter):
         response.encoding = requests.utils.get_encoding_from_headers(response.headers)
         response.url = request.url or ""
         response.request = request
-        response.connection = self  # type: ignore[attr-defined]
         if not stream:
             _ = response.content
         return response
@@ -289,7 +293,7 @@ def _environ_of(request: requests.PreparedRequest, read_timeout_seconds: float |
     content = body.encode() if isinstance(body, str) else bytes(body)
     environ: WSGIEnvironment = {
         "REQUEST_METHOD": request.method or "GET",
-        "PATH_INFO": requests.utils.unquote(url.path).encode().decode("latin-1"),
+        "PATH_INFO": unquote(url.path).encode().decode("latin-1"),
         "QUERY_STRING": url.query,
         "CONTENT_LENGTH": str(len(content)),
         "HTTP_HOST": url.netloc,
@@ -298,9 +302,8 @@ def _environ_of(request: requests.PreparedRequest, read_timeout_seconds: float |
         "crm.testing.read_timeout_seconds": read_timeout_seconds,
     }
     for name, value in (request.headers or {}).items():
-        text = value.decode() if isinstance(value, bytes) else str(value)
         key = name.upper().replace("-", "_")
-        environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = text
+        environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = str(value)
     return environ
 
 

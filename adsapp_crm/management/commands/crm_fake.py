@@ -26,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--search-lag", type=float, default=2.0, metavar="SECONDS", help="how late search is")
         parser.add_argument("--token", default=None, help="the access token it accepts")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *_args: Any, **options: Any) -> None:
         if options["search_lag"] < 0:
             raise CommandError("--search-lag: must not be negative; use 0 for a search that is never late")
         given = {"token": options["token"]} if options["token"] else {}

@@ -67,7 +67,7 @@ class AccountApi:
                 return json_response(owner)
         raise answers.not_found()
 
-    def details(self, request: Request) -> Response:
+    def details(self, _request: Request) -> Response:
         return json_response(
             {
                 "portalId": self._state.portal_id,
@@ -154,7 +154,7 @@ class AccountApi:
             value = "true" if opted_out else "false"
             changed = state.put_values(record, {"hs_email_optout": value}, actor, at_ms)
             if changed:
-                state.stamp(record, at_ms, actor)
+                state.stamp(record, at_ms)
             state.note("opt_out", record, actor, at_ms, changed)
             writes.tell_changes(state, record, changed, actor, at_ms)
         return dict(told.get("all") or {})

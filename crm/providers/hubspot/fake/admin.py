@@ -188,7 +188,7 @@ class AdminApi:
         at_ms = at_ms or self._state.clock.now_ms()
         changed = self._state.put_values(record, {ADDITIONAL_EMAILS: ";".join(cleaned)}, actor, at_ms)
         if changed:
-            self._state.stamp(record, at_ms, actor)
+            self._state.stamp(record, at_ms)
         self._state.note("update", record, actor, at_ms, changed)
 
     def _set_opt_out(self, record: Record, opted_out: bool, actor: Actor) -> None:
@@ -205,10 +205,10 @@ class AdminApi:
 
     # Looking ---------------------------------------------------------------------------------------------
 
-    def read_stats(self, request: Request) -> Response:
+    def read_stats(self, _request: Request) -> Response:
         return json_response(self._fake.stats())
 
-    def reset_stats(self, request: Request) -> Response:
+    def reset_stats(self, _request: Request) -> Response:
         self._fake.reset_stats()
         return no_content()
 
@@ -219,7 +219,7 @@ class AdminApi:
 
     # Switches --------------------------------------------------------------------------------------------
 
-    def read_faults(self, request: Request) -> Response:
+    def read_faults(self, _request: Request) -> Response:
         return json_response({"faults": self._fake.faults.listed(), "given": self._fake.faults.given})
 
     def add_faults(self, request: Request) -> Response:
@@ -232,11 +232,11 @@ class AdminApi:
         self._fake.faults.script(found)
         return self.read_faults(request)
 
-    def clear_faults(self, request: Request) -> Response:
+    def clear_faults(self, _request: Request) -> Response:
         self._fake.faults.clear()
         return no_content()
 
-    def read_webhooks(self, request: Request) -> Response:
+    def read_webhooks(self, _request: Request) -> Response:
         sender = self._fake.webhooks
         return json_response(
             {
@@ -257,12 +257,12 @@ class AdminApi:
             self._fake.webhooks.start()
         return self.read_webhooks(request)
 
-    def deliver_webhooks(self, request: Request) -> Response:
+    def deliver_webhooks(self, _request: Request) -> Response:
         """One round in this call, for a sender that is paused: ``{"accepted": n}``."""
         sender = self._fake.webhooks
         return json_response({"accepted": sender.deliver_due(even_paused=True), "waiting": sender.waiting})
 
-    def read_clock(self, request: Request) -> Response:
+    def read_clock(self, _request: Request) -> Response:
         clock = self._fake.clock
         now_ms = clock.now_ms()
         return json_response({"nowMs": now_ms, "now": iso_ms(now_ms), "frozen": clock.is_frozen})
@@ -281,7 +281,7 @@ class AdminApi:
             clock.advance(float(body["advanceSeconds"]))
         return self.read_clock(request)
 
-    def read_settings(self, request: Request) -> Response:
+    def read_settings(self, _request: Request) -> Response:
         fake = self._fake
         return json_response(
             {

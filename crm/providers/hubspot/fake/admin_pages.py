@@ -39,7 +39,7 @@ class AdminPages:
         router.add("GET", "/_fake/pages/{objectType}/{id}", self.record_page)
         router.add("POST", "/_fake/pages/{objectType}/{id}", self.act)
 
-    def home(self, request: Request) -> Response:
+    def home(self, _request: Request) -> Response:
         return redirect("/_fake/pages/contacts")
 
     def list_page(self, request: Request) -> Response:
@@ -77,7 +77,8 @@ class AdminPages:
                     survivor = self._fake.merging.merge(record.kind, str(shown_id), other_id, person())
                     shown_id = survivor.record_id
                 case _:
-                    self._api.change(record, dict(form), person())
+                    values = {name: text.replace("\r\n", "\n") for name, text in form.items()}
+                    self._api.change(record, values, person())
         except AnswerError as error:
             return self._record(record, str(error.body["message"]), error.status)
         return redirect(f"/_fake/pages/{record.kind.plural}/{shown_id}")

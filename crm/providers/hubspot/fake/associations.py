@@ -202,4 +202,4 @@ class AssociationStore:
             count = sum(len(self.of(record, kind)) for kind in OBJECT_TYPES if kind.is_activity)
             values = {"num_notes": str(count), "notes_last_updated": iso_ms(at_ms)}
         if values and self.state.put_values(record, values, actor, at_ms):
-            self.state.stamp(record, at_ms, actor)
+            self.state.stamp(record, at_ms)

@@ -7,15 +7,14 @@ under way; a line cut short is skipped. Opening the file rewrites it without wha
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 from crm.providers.hubspot.fake.answers import Json
 from crm.providers.hubspot.fake.caller import Grant
-from crm.providers.hubspot.fake.object_types import object_type
 from crm.providers.hubspot.fake.oauth import OAuthApi
+from crm.providers.hubspot.fake.object_types import object_type
 from crm.providers.hubspot.fake.properties import Definition
 from crm.providers.hubspot.fake.state import Actor, Record, State, Version
 
@@ -70,7 +69,7 @@ class Disk:
         for entry in state.journal:
             file.write(_line({"journal": entry}))
         file.flush()
-        os.replace(fresh, self._path)
+        fresh.replace(self._path)
         return file
 
     def _table_lines(self, names: Iterable[str]) -> Iterator[Json]:

@@ -29,6 +29,9 @@ class LimitSizes:
     searches_per_second: int = 5
 
 
+DEFAULT_SIZES: Final = LimitSizes()
+
+
 class RateLimits:
     """``real`` refuses, ``count`` only counts what would have been refused, ``none`` does neither."""
 

@@ -20,7 +20,6 @@ MAX_TEXT_CHARACTERS: Final = 65_536
 DAY_MS: Final = 86_400_000
 _ATOM: Final = r"[^\s@.<>,;\"()\[\]\\]"
 _EMAIL: Final = re.compile(rf"{_ATOM}+(?:\.{_ATOM}+)*@(?:{_ATOM}+\.)+(?!\d){_ATOM}{{2,}}")
-_TEXT_TYPES: Final = ("string", "phone_number")
 
 
 @dataclass(slots=True)
@@ -179,12 +178,15 @@ def _unwritable(name: str, definition: Definition | None) -> Problem:
 
 
 def _wire_text(given: Any) -> str:
-    """Values travel as strings; JSON numbers and booleans are taken too, null as empty."""
+    """Values travel as strings; JSON numbers and booleans are taken too, null as empty.
+
+    Half a surrogate pair is no character and becomes ``?``, as when Java writes UTF-8.
+    """
     if given is None:
         return ""
     if isinstance(given, bool):
         return "true" if given else "false"
-    return str(given)
+    return str(given).encode("utf-8", "replace").decode("utf-8")
 
 
 def _checked(
@@ -197,28 +199,32 @@ def _checked(
 ) -> str | Problem:
     name = definition.name
     text = text.strip()
+    outcome: str | Problem = text
     if len(text) > MAX_TEXT_CHARACTERS:
         # The code of this refusal is not documented; the limit is.
         told = f"{name} is too long: {len(text)} characters, at most {MAX_TEXT_CHARACTERS} are allowed."
-        return Problem(name, "VALUE_TOO_LONG", told)
-    if name == "email" and kind.type_id == "0-1":
-        address = text.lower()
-        return (
-            address if _EMAIL.fullmatch(address) else Problem(name, "INVALID_EMAIL", f"Email address {text} is invalid")
-        )
-    if definition.type in _TEXT_TYPES:
-        return text
-    match definition.type:
-        case "number":
-            return _number(name, text)
-        case "bool":
-            lowered = text.lower()
-            return lowered if lowered in ("true", "false") else _no_option(name, text, ["true", "false"])
-        case "date":
-            return _date(name, text)
-        case "datetime":
-            return _datetime(name, text, refuse_epoch_seconds)
-    return _enumeration(definition, text, present, owner_exists)
+        outcome = Problem(name, "VALUE_TOO_LONG", told)
+    elif name == "email" and kind.type_id == "0-1":
+        outcome = _email(name, text)
+    elif definition.type == "number":
+        outcome = _number(name, text)
+    elif definition.type == "bool":
+        outcome = text.lower()
+        if outcome not in ("true", "false"):
+            outcome = _no_option(name, text, ["true", "false"])
+    elif definition.type == "date":
+        outcome = _date(name, text)
+    elif definition.type == "datetime":
+        outcome = _datetime(name, text, refuse_epoch_seconds)
+    elif definition.type == "enumeration":
+        outcome = _enumeration(definition, text, present, owner_exists)
+    return outcome
+
+
+def _email(name: str, text: str) -> str | Problem:
+    """Addresses are kept in lower case."""
+    address = text.lower()
+    return address if _EMAIL.fullmatch(address) else Problem(name, "INVALID_EMAIL", f"Email address {text} is invalid")
 
 
 def _number(name: str, text: str) -> str | Problem:

@@ -256,7 +256,7 @@ def _query(kind: ObjectType, text: str) -> Test:
     """Full text over the default searchable properties; every word must occur in one of them."""
     words = [word for word in text.lower().split() if word]
     if not words:
-        return lambda own: True
+        return lambda _own: True
     names = _QUERIED if kind.type_id == "0-1" else _QUERIED_ELSEWHERE
 
     def test(own: Properties) -> bool:

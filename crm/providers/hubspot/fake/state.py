@@ -128,8 +128,8 @@ class State:
         self.journal: list[Json] = []
         self.write_counts: Counter[str] = Counter()
         self.next_id = 100_000_000_001
-        self.on_event: Callable[[Event], None] = lambda event: None
-        self.on_journal: Callable[[Json], None] = lambda entry: None
+        self.on_event: Callable[[Event], None] = lambda _event: None
+        self.on_journal: Callable[[Json], None] = lambda _entry: None
         self.dirty_records: dict[tuple[str, int], None] = {}
         self.dirty_tables: set[str] = set()
         self.rewrites_due: list[tuple[Record, tuple[str, ...]]] = []
@@ -185,7 +185,7 @@ class State:
         self._touched(record, before)
         return changed
 
-    def stamp(self, record: Record, at_ms: int, actor: Actor) -> None:
+    def stamp(self, record: Record, at_ms: int) -> None:
         """Move the record's modification time."""
         record.updated_ms = at_ms
         text = iso_ms(at_ms)

@@ -27,7 +27,20 @@ from crm.testing.clock import FakeClock
 MAX_EVENTS: Final = 100
 MAX_RETRIES: Final = 10
 ANSWER_TIMEOUT_SECONDS: Final = 5.0
-_DECODED: Final = dict(zip("3A 2F 3F 40 21 24 27 28 29 2A 2C 3B".split(), ":/?@!$'()*,;", strict=True))
+_DECODED: Final = {
+    "3A": ":",
+    "2F": "/",
+    "3F": "?",
+    "40": "@",
+    "21": "!",
+    "24": "$",
+    "27": "'",
+    "28": "(",
+    "29": ")",
+    "2A": "*",
+    "2C": ",",
+    "3B": ";",
+}
 
 Send = Callable[[str, bytes, dict[str, str]], int]
 
@@ -186,7 +199,7 @@ def parse_settings(raw: object) -> WebhookSettings:
         raise answers.invalid_input("webhook settings must be an object")
     names = {"targetUrl": "target_url", "batchSize": "batch_size", "delaySeconds": "delay_seconds"}
     names["retrySeconds"] = "retry_seconds"
-    given = {names.get(name, name): value for name, value in raw.items()}
+    given: Json = {names.get(str(name), str(name)): value for name, value in raw.items()}
     unknown = sorted(set(given) - set(WebhookSettings.__dataclass_fields__))
     if unknown:
         raise answers.invalid_input(f"unknown webhook setting {unknown[0]!r}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from crm.providers.hubspot.fake import answers
-from crm.providers.hubspot.fake.answers import AnswerError, Json, Problem
+from crm.providers.hubspot.fake.answers import Json, Problem
 from crm.providers.hubspot.fake.object_types import COMPANIES, CONTACTS, DEALS, ObjectType
 from crm.providers.hubspot.fake.properties import check_values
 from crm.providers.hubspot.fake.standard_properties import LIFECYCLE
@@ -54,6 +54,7 @@ def prepare(
     )
     if kind is CONTACTS:
         _keep_lifecycle_forward(values, record)
+        _swap_primary(values, record)
         if values.get(EMAIL) in state.blocked_emails:
             # HubSpot docs: contacts, GDPR delete: a blocklisted address cannot be used again. Code not documented.
             told = f"{values[EMAIL]} was permanently deleted and cannot be used."
@@ -68,6 +69,14 @@ def _keep_lifecycle_forward(values: dict[str, str], record: Record | None) -> No
     stage, present = values.get("lifecyclestage"), record.properties.get("lifecyclestage") if record else None
     if stage in LIFECYCLE and present in LIFECYCLE and LIFECYCLE.index(stage) < LIFECYCLE.index(present):
         del values["lifecyclestage"]
+
+
+def _swap_primary(values: dict[str, str], record: Record | None) -> None:
+    """A secondary address made the primary one: the two change places."""
+    others = record.properties.get(ADDITIONAL_EMAILS, "").split(";") if record else []
+    if record is not None and values.get(EMAIL) in others:
+        kept = [record.properties.get(EMAIL, ""), *(other for other in others if other != values[EMAIL])]
+        values[ADDITIONAL_EMAILS] = ";".join(filter(None, kept))
 
 
 def _missing(kind: ObjectType, values: dict[str, str], required: tuple[str, ...]) -> list[Problem]:
@@ -144,20 +153,20 @@ def update(state: State, prepared: Prepared, actor: Actor, *, op: str = "update"
     at_ms = at_ms or state.clock.now_ms()
     changed = state.put_values(record, prepared.values, actor, at_ms)
     if changed:
-        follow_up(state, record, actor, at_ms)
+        follow_up(state, record, at_ms)
     state.note(op, record, actor, at_ms, changed)
     tell_changes(state, record, changed, actor, at_ms)
     _plan_rewrites(state, record, {name: pair[1] for name, pair in changed.items()}, actor)
     return set(changed)
 
 
-def follow_up(state: State, record: Record, actor: Actor, at_ms: int) -> None:
+def follow_up(state: State, record: Record, at_ms: int) -> None:
     """What HubSpot recomputes after a change, and the new modification time."""
     computed = companions(state, record)
     if "hubspot_owner_id" in record.history and record.history["hubspot_owner_id"][-1].at_ms == at_ms:
         computed["hubspot_owner_assigneddate"] = iso_ms(at_ms)
     state.put_values(record, computed, Actor("CALCULATED", "CalculatedPropertyComputer"), at_ms)
-    state.stamp(record, at_ms, actor)
+    state.stamp(record, at_ms)
 
 
 def archive(state: State, record: Record, actor: Actor) -> None:
@@ -176,7 +185,7 @@ def restore(state: State, record: Record, actor: Actor) -> None:
                 raise answers.conflict(record.kind.label, holder)
     at_ms = state.clock.now_ms()
     state.restore(record)
-    state.stamp(record, at_ms, actor)
+    state.stamp(record, at_ms)
     state.note("restore", record, actor, at_ms, {})
     state.tell(record.kind, "restore", at_ms, actor, objectId=record.record_id, changeFlag="RESTORED")
 
@@ -197,15 +206,20 @@ def companions(state: State, record: Record) -> dict[str, str]:
         "hs_full_name_or_email": full_name or email,
         "hs_is_contact": "true",
         "hs_is_unworked": "true",
-        "hs_email_optout": "true"
-        if state.opt_outs.get(email, {}).get("all")
-        else own.get("hs_email_optout") and "false" or "",
+        "hs_email_optout": _opt_out_value(state, own),
     }
     for source, target in (("phone", "phone_number"), ("mobilephone", "mobile_number")):
         digits = re.sub(r"\D", "", own.get(source, ""))
         values[f"hs_calculated_{target}"] = digits and f"+{digits}"
         values[f"hs_searchable_calculated_{target}"] = digits[-10:]
     return values
+
+
+def _opt_out_value(state: State, own: Mapping[str, str]) -> str:
+    """Follows the subscriptions of the primary address; ``false`` only where there was a value before."""
+    if state.opt_outs.get(own.get(EMAIL, ""), {}).get("all"):
+        return "true"
+    return "false" if own.get("hs_email_optout") else ""
 
 
 def tell_changes(
