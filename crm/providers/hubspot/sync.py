@@ -7,6 +7,7 @@ stamp. Everything that decides about a single record is a direct read.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +33,6 @@ from crm.providers.hubspot.client import HubSpotClient
 from crm.providers.hubspot.consent import EmailOptOuts
 from crm.providers.hubspot.wire import WireOwner, WireRecord, WireVersion, classify
 from crm.providers.hubspot.writes import BatchWriter
-import contextlib
 
 CAPABILITIES: Final = Capabilities(
     record_types=(mapping.CONTACTS,),

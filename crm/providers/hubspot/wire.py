@@ -151,8 +151,15 @@ def classify_item(error: Mapping[str, Any]) -> CrmError:
             return RejectedError(**told(error))
 
 
-def told(body: Mapping[str, Any]) -> dict[str, str]:
-    """What every error keeps of a body: the vendor's text without contact data, and the id of the request."""
+class Told(TypedDict):
+    """What every error keeps of a body."""
+
+    provider_message: str
+    request_id: str
+
+
+def told(body: Mapping[str, Any]) -> Told:
+    """The vendor's text without contact data, and the id of the request."""
     request_id = body.get("correlationId")
     return {
         "provider_message": redact_text(_text(body.get("message"))),

@@ -1,0 +1,44 @@
+"""Every registered provider's connector, against its fake, through real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+
+from crm.registry import PROVIDERS
+from crm.testing.contract import CHECKS, Check, Stand
+from tests.providers.hubspot.stand import hubspot_stand
+
+STANDS: dict[str, Callable[[], AbstractContextManager[Stand]]] = {"hubspot": hubspot_stand}
+
+
+@pytest.fixture(params=sorted(PROVIDERS))
+def stand(request) -> Iterator[Stand]:
+    with STANDS[request.param]() as found:
+        yield found
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_connector_keeps_the_contract(stand: Stand, check: Check) -> None:
+    """The connector does what crm.ports.Connector promises."""
+    check(stand)
+
+
+def test_every_provider_has_a_stand() -> None:
+    """A provider that is registered is tested."""
+    assert set(STANDS) == set(PROVIDERS)
+
+
+@pytest.mark.parametrize("key", sorted(PROVIDERS))
+def test_default_mappings_name_fields_of_an_ordinary_account(key: str) -> None:
+    """Each default row leads to a field that the CRM lists, and can be written where the row writes."""
+    provider = PROVIDERS[key]
+    with STANDS[key]() as found:
+        for record_type in provider.record_types:
+            fields = {each.name: each for each in found.connector().describe(record_type)}
+            for row in provider.default_mappings:
+                if row.record_type == record_type:
+                    assert row.remote_field in fields, row
+                    assert fields[row.remote_field].writable or row.direction == "from_crm", row
