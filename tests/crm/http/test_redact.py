@@ -20,7 +20,7 @@ SHOWN = {
     "format": lambda secret: f"{secret} {secret:>5} {secret!r}",
     "percent": lambda secret: "%s %r" % (secret, secret),  # noqa: UP031
     "concatenation": lambda secret: "a" + secret,
-    "join": lambda secret: "".join([secret, "!"]),
+    "join": lambda secret: "-".join(2 * [secret]),
     "json": lambda secret: json.dumps({"token": secret}),
     "json key": lambda secret: json.dumps({secret: 1}),
     "pickle": lambda secret: pickle.dumps(secret).decode("latin-1"),
