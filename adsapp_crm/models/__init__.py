@@ -1,0 +1,56 @@
+"""The tables. Names and columns of the guide's five are the guide's; what is ours stands beside them."""
+
+from __future__ import annotations
+
+from adsapp_crm.models.base import OrganizationModel, uuid7
+from adsapp_crm.models.conflict import CrmConflict
+from adsapp_crm.models.connection import (
+    CredentialsMismatchError,
+    CrmAppRegistration,
+    CrmConnection,
+    CrmLease,
+    CrmOAuthState,
+)
+from adsapp_crm.models.contact import Contact, ContactChange
+from adsapp_crm.models.field_map import CrmFieldMapping, CrmMappingVersion
+from adsapp_crm.models.intent import CrmIntent
+from adsapp_crm.models.ledger import CrmLedgerEntry
+from adsapp_crm.models.link import CrmObservation, CrmSyncState
+from adsapp_crm.models.plan import CrmPlan, CrmPlanLine
+from adsapp_crm.models.platform import ApiKey, CrmJobSlot, CrmNotice, IdempotencyKey
+from adsapp_crm.models.run import CrmSyncLog
+from adsapp_crm.models.tenancy import Membership, Organization, StaffAccess, StaffAccessEvent, User
+from adsapp_crm.models.webhook import CrmWebhook, CrmWebhookEvent
+
+__all__ = [
+    "ApiKey",
+    "Contact",
+    "ContactChange",
+    "CredentialsMismatchError",
+    "CrmAppRegistration",
+    "CrmConflict",
+    "CrmConnection",
+    "CrmFieldMapping",
+    "CrmIntent",
+    "CrmJobSlot",
+    "CrmLease",
+    "CrmLedgerEntry",
+    "CrmMappingVersion",
+    "CrmNotice",
+    "CrmOAuthState",
+    "CrmObservation",
+    "CrmPlan",
+    "CrmPlanLine",
+    "CrmSyncLog",
+    "CrmSyncState",
+    "CrmWebhook",
+    "CrmWebhookEvent",
+    "IdempotencyKey",
+    "Membership",
+    "Organization",
+    "OrganizationModel",
+    "StaffAccess",
+    "StaffAccessEvent",
+    "User",
+    "uuid7",
+]

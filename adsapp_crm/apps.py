@@ -1,0 +1,17 @@
+"""The Django application of the sync."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class AdsappCrmConfig(AppConfig):
+    name = "adsapp_crm"
+    verbose_name = _("CRM synchronisation")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from adsapp_crm import checks
+
+        checks.register_checks()
