@@ -71,10 +71,14 @@ class MemoryUnit:
 
     def links_for_contacts(self, record_type: str, contact_ids: Sequence[str]) -> list[LinkView]:
         return [
-            self._view(self._state.links[link_id])
+            self._view(link)
             for contact_id in dict.fromkeys(contact_ids)
-            for link_id in self._state.links_of_contact.get((record_type, contact_id), ())
+            for link in self._links_of(contact_id)
+            if link.record_type == record_type
         ]
+
+    def _links_of(self, contact_id: str) -> list[Link]:
+        return [self._state.links[link_id] for link_id in self._state.links_of_contact.get(contact_id, ())]
 
     def contacts(self, contact_ids: Sequence[str]) -> dict[str, AppContact]:
         found = ((contact_id, self._app.get(contact_id)) for contact_id in contact_ids)
@@ -123,20 +127,35 @@ class MemoryUnit:
         ]
         return sorted(found, key=lambda observation: observation.record.remote_id)[:limit]
 
-    def unpaired_contacts(self, record_type: str, after: str, limit: int) -> list[AppContact]:
+    def unpaired_contacts(
+        self, record_type: str, after: str, limit: int, *, recheck_matches: bool
+    ) -> list[tuple[AppContact, Link | None]]:
         found = [
-            contact
+            (contact, links[0] if links else None)
             for contact in self._app.live()
-            if contact.contact_id > after and self._is_unpaired(record_type, contact)
+            if contact.contact_id > after and self._may_pair(record_type, contact.contact_id)
+            for links in (self._links_of(contact.contact_id),)
+            if not links or self._waits(record_type, contact, links, recheck_matches=recheck_matches)
         ]
-        return sorted(found, key=lambda contact: contact.contact_id)[:limit]
+        return sorted(found, key=lambda entry: entry[0].contact_id)[:limit]
 
-    def _is_unpaired(self, record_type: str, contact: AppContact) -> bool:
-        state, key = self._state, f"contact:{record_type}:{contact.contact_id}"
-        if state.excluded.get(contact.contact_id) or key in state.waiting or state.locks.is_busy(key):
-            return False
-        links = [state.links[link_id] for link_id in state.links_of_contact.get((record_type, contact.contact_id), ())]
-        return all(link.state is LinkState.PENDING and self._is_due(link, contact) for link in links)
+    def _may_pair(self, record_type: str, contact_id: str) -> bool:
+        state, key = self._state, f"contact:{record_type}:{contact_id}"
+        return not (state.excluded.get(contact_id) or key in state.waiting or state.locks.is_busy(key))
+
+    def _waits(self, record_type: str, contact: AppContact, links: list[Link], *, recheck_matches: bool) -> bool:
+        """The contact's only link is a PENDING one of this type whose time has come."""
+        link = links[0]
+        return (
+            len(links) == 1
+            and link.state is LinkState.PENDING
+            and link.record_type == record_type
+            and (
+                contact.version > link.synced_version
+                or self._attempt_has_come(link)
+                or (recheck_matches and link.error_code.startswith("match."))
+            )
+        )
 
     def key_hits(
         self, record_type: str, email_keys: Iterable[str], phone_keys: Iterable[str]
@@ -180,8 +199,8 @@ class MemoryUnit:
         )
 
     def _is_free(self, record_type: str, contact_id: str) -> bool:
-        links = self._state.links_of_contact.get((record_type, contact_id), ())
-        return all(self._state.links[link_id].state is LinkState.PENDING for link_id in links)
+        links = [link for link in self._links_of(contact_id) if link.record_type == record_type]
+        return all(link.state is LinkState.PENDING for link in links)
 
     def _is_known_live(self, record_type: str, remote_id: str) -> bool:
         link_id = self._state.links_of_record.get((record_type, remote_id))
@@ -208,9 +227,7 @@ class MemoryUnit:
 
     def due_links(self, record_type: str, after: str, limit: int) -> list[LinkView]:
         answered = {row.link_id for row in self._state.conflicts.values() if row.answer and not row.closed}
-        return self._live_views(
-            record_type, after, limit, lambda link: link.link_id in answered or self._is_due(link, None)
-        )
+        return self._live_views(record_type, after, limit, lambda link: link.link_id in answered or self._is_due(link))
 
     def missing_links(self, run_id: str, record_type: str, after: str, limit: int) -> list[LinkView]:
         seen = self._state.links_seen
@@ -227,14 +244,13 @@ class MemoryUnit:
         )
         return [self._view(self._state.links[link_id]) for link_id in found[:limit]]
 
-    def _is_due(self, link: Link, contact: AppContact | None) -> bool:
-        contact = contact or self._app.get(link.contact_id)
+    def _is_due(self, link: Link) -> bool:
+        contact = self._app.rows[link.contact_id].contact
+        return link.due or contact.version > link.synced_version or self._attempt_has_come(link)
+
+    def _attempt_has_come(self, link: Link) -> bool:
         attempt_at = self._state.next_attempts.get(link.link_id)
-        return (
-            link.due
-            or (contact is not None and contact.version > link.synced_version)
-            or (attempt_at is not None and attempt_at <= self.now())
-        )
+        return attempt_at is not None and attempt_at <= self.now()
 
     # guard and apply
 
@@ -308,14 +324,14 @@ class MemoryUnit:
 
     def _save_link(self, link: Link) -> str:
         state = self._state
-        record, contact = (link.record_type, link.remote_id), (link.record_type, link.contact_id)
+        record = (link.record_type, link.remote_id)
         if link.contact_id not in self._app.rows:
             raise ValueError(f"link {link.link_id} names a contact that does not exist")
         if link.remote_id and state.links_of_record.get(record, link.link_id) != link.link_id:
             return "match.taken"
-        rows = state.links_of_contact.get(contact, ())
         if link.state in _HOLDING and any(
-            state.links[other].state in _HOLDING for other in rows if other != link.link_id
+            other.state in _HOLDING and other.record_type == link.record_type and other.link_id != link.link_id
+            for other in self._links_of(link.contact_id)
         ):
             return "match.taken"
         before = state.links.get(link.link_id)
@@ -327,8 +343,8 @@ class MemoryUnit:
             if seen_by:
                 state.links_seen[link.link_id] = seen_by
                 del state.observations[record]
-        state.links_of_contact[contact] = (
-            *(each for each in state.links_of_contact.get(contact, ()) if each != link.link_id),
+        state.links_of_contact[link.contact_id] = (
+            *(each for each in state.links_of_contact.get(link.contact_id, ()) if each != link.link_id),
             link.link_id,
         )
         state.next_attempts.drop(link.link_id)
@@ -338,14 +354,14 @@ class MemoryUnit:
         return ""
 
     def _unindex(self, link: Link) -> None:
-        state, contact = self._state, (link.record_type, link.contact_id)
+        state = self._state
         if link.remote_id:
             state.links_of_record.drop((link.record_type, link.remote_id))
-        left = tuple(each for each in state.links_of_contact.get(contact, ()) if each != link.link_id)
+        left = tuple(each for each in state.links_of_contact.get(link.contact_id, ()) if each != link.link_id)
         if left:
-            state.links_of_contact[contact] = left
+            state.links_of_contact[link.contact_id] = left
         else:
-            state.links_of_contact.drop(contact)
+            state.links_of_contact.drop(link.contact_id)
 
     def add_ledger(self, run_id: str, entries: Sequence[LedgerEntry]) -> None:
         for entry in entries:

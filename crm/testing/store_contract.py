@@ -525,20 +525,22 @@ class StoreContract:
 
     def test_unpaired_contacts_are_exactly_those_that_need_a_record(self, world: StoreWorld) -> None:
         """Live and without link, or waiting with their time come; not excluded, gone, busy or shown for approval."""
-        free, changed, retried, waiting, gone, excluded, busy, held, paired = (
-            world.make_contact({"firstName": name}) for name in "ABCDEFGHI"
+        free, changed, retried, asked, waiting, gone, excluded, busy, held, paired, elsewhere = (
+            world.make_contact({"firstName": name}) for name in "ABCDEFGHIJK"
         )
         pending = {
             each: replace(_link(world, each, ""), state=LinkState.PENDING, synced_version=1)
-            for each in (changed, retried, waiting)
+            for each in (changed, retried, asked, waiting)
         }
         with world.store.unit() as unit:
             unit.save_links(
                 [
                     pending[changed],
-                    replace(pending[retried], next_attempt_seconds=60.0),
-                    replace(pending[waiting], next_attempt_seconds=7200.0),
+                    replace(pending[retried], next_attempt_seconds=60.0, error_code="rule.validation"),
+                    replace(pending[asked], error_code="match.ambiguous"),
+                    replace(pending[waiting], next_attempt_seconds=7200.0, error_code="rule.validation"),
                     replace(_link(world, paired, "R1"), state=LinkState.UNLINKED),
+                    replace(_link(world, elsewhere, "R2"), record_type="lead"),
                 ]
             )
             unit.record_intents([_intent(world, Action(ActionKind.CREATE_IN_CRM, TYPE, busy))])
@@ -549,11 +551,16 @@ class StoreContract:
         world.delete_contact(gone)
         world.exclude_contact(excluded)
         world.pass_time(61)
+        rows = {each: pending[each].link_id for each in (changed, retried, asked)}
         with world.store.unit() as unit:
-            found = [contact.contact_id for contact in unit.unpaired_contacts(TYPE, "", 99)]
-            assert found == sorted([free, changed, retried])
-            assert [each.contact_id for each in unit.unpaired_contacts(TYPE, found[0], 1)] == [found[1]]
-            assert len(unit.unpaired_contacts("lead", "", 99)) == 8 - 1
+            found = unit.unpaired_contacts(TYPE, "", 99, recheck_matches=False)
+            assert [(each.contact_id, link.link_id if link else None) for each, link in found] == [
+                (each, rows.get(each)) for each in sorted([free, changed, retried])
+            ]
+            again = unit.unpaired_contacts(TYPE, "", 99, recheck_matches=True)
+            assert [each.contact_id for each, _ in again] == sorted([free, changed, retried, asked])
+            (second,) = unit.unpaired_contacts(TYPE, again[0][0].contact_id, 1, recheck_matches=True)
+            assert second[0].contact_id == again[1][0].contact_id
 
     def test_key_hits_count_both_sides_and_say_who_is_free(self, world: StoreWorld) -> None:
         """Contacts and records with a key, the free ones apart; a key without hit is absent."""
