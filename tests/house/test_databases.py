@@ -37,7 +37,7 @@ def test_code_under_test_is_the_application_role():
 )
 def test_the_application_role_cannot(statement):
     """Row-level security would not stop a TRUNCATE."""
-    with pytest.raises(ProgrammingError, match="permission denied|must be owner"), transaction.atomic():
+    with pytest.raises(ProgrammingError, match=r"permission denied|must be owner"), transaction.atomic():
         rows(statement)
 
     assert rows("SELECT to_regclass('django_session') IS NOT NULL, to_regclass('mine') IS NULL") == [(True, True)]

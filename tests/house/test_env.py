@@ -67,7 +67,7 @@ def test_a_secret_file_that_is_missing_names_its_variable(monkeypatch, tmp_path)
     """A mount that failed is not an empty secret."""
     monkeypatch.setenv("CRM_SECRET_FILE", str(tmp_path / "missing"))
 
-    with pytest.raises(ImproperlyConfigured, match="CRM_SECRET_FILE names .* cannot be read"):
+    with pytest.raises(ImproperlyConfigured, match=r"CRM_SECRET_FILE names .* cannot be read"):
         env.env_secret("CRM_SECRET", "")
 
 
