@@ -241,7 +241,8 @@ def _bad_type(kind: Kind, field: str) -> TransformError:
 
 
 def _tag_words(value: Value) -> Value:
-    items = value if isinstance(value, tuple | list) else str(value).split(";")
+    plain = value if isinstance(value, str | tuple | list) else canonical(Kind.TEXT, value)
+    items = plain if isinstance(plain, tuple | list) else str(plain).split(";")
     words: dict[str, None] = {}
     for item in items:
         word = sanitize_text(str(item))[0].strip()

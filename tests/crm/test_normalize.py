@@ -22,7 +22,9 @@ from crm.normalize import (
     sanitize_text,
 )
 
-ANY_TEXT = st.text(st.characters(), max_size=40) | st.text(st.characters(categories=["Cs", "Cc", "Mn", "Lu", "Nd", "Zs"]))
+ANY_TEXT = st.text(st.characters(), max_size=40) | st.text(
+    st.characters(categories=["Cs", "Cc", "Mn", "Lu", "Nd", "Zs"])
+)
 PHONE_LIKE = st.text("0123456789+() -./x,;extEXT#*\u0660\uff11", max_size=30)
 REGIONS = st.sampled_from(["", "NL", "US", "BE", "IT", "GB", "XX", "nl"])
 
