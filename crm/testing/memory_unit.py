@@ -77,6 +77,10 @@ class MemoryUnit:
             if link.record_type == record_type
         ]
 
+    def links(self, link_ids: Sequence[str]) -> list[LinkView]:
+        found = (self._state.links.get(link_id) for link_id in dict.fromkeys(link_ids))
+        return [self._view(link) for link in found if link is not None]
+
     def _links_of(self, contact_id: str) -> list[Link]:
         return [self._state.links[link_id] for link_id in self._state.links_of_contact.get(contact_id, ())]
 

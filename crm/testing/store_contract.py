@@ -374,6 +374,7 @@ class StoreContract:
             assert view.contact.contact_id == contact_id
             assert unit.links_for_contacts(TYPE, [contact_id])[0].link == link
             assert unit.links_for_records("lead", ["R1"]) == []
+            assert [each.link for each in unit.links([link.link_id, world.store.new_id()])] == [link]
 
     def test_a_record_belongs_to_one_link(self, world: StoreWorld) -> None:
         """The second pair on one record is refused with a code, the rest of the page is saved."""
