@@ -320,6 +320,8 @@ class Policy:
     create_in_crm: bool = True
     create_in_app: bool = True
     fight_limit: int = 3
+    max_attempts: int = 3
+    """Automatic attempts for a record that the CRM refuses; then a person."""
     max_share_deleted: float = 0.10
     max_count_deleted: int = 5
     max_share_created: float = 0.20
@@ -433,6 +435,8 @@ class Precondition:
     """Digest of mapping and policy."""
     unmatched: bool = False
     """For a create: neither side has a match."""
+    remote_modified_at: datetime | None = None
+    """The CRM's stamp of the record it was computed from; the link takes it when confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,6 +464,8 @@ class Action:
     """The wanted values stand in the effects (undo, a person's choice) instead of following from the base."""
     tag: str = ""
     """A tag the contact gets (unlinked because the record was deleted)."""
+    code: str = ""
+    """REVIEW: the catalogue code that says why nothing is done."""
 
     @property
     def pushes(self) -> tuple[Effect, ...]:

@@ -215,6 +215,10 @@ class Unit(Protocol):
         """Link rows in any state of these contacts."""
         ...
 
+    def links(self, link_ids: Sequence[str]) -> list[LinkView]:
+        """These link rows, in any state; unknown ids are absent."""
+        ...
+
     def contacts(self, contact_ids: Sequence[str]) -> dict[str, AppContact]:
         """Unknown ids are absent; deleted and merged contacts are there with their state."""
         ...

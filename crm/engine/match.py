@@ -28,6 +28,8 @@ class Match:
     candidates: tuple[str, ...] = ()
     hold: bool = False
     """A create in flight could be this record: look again when it is settled."""
+    asked: bool = False
+    """The same question is asked from the record's side."""
 
 
 NOBODY = Match()
@@ -81,7 +83,7 @@ def resolve_contact(contact_id: str, email: KeyHit | None, phone: KeyHit | None,
         return NOBODY
     if key.records:
         code = AMBIGUOUS if len(key.records) > 1 or key.free_records else TAKEN
-        return Match(review_code=code, candidates=_candidates(key))
+        return Match(review_code=code, candidates=_candidates(key), asked=bool(key.free_records))
     if _others(key.contacts, contact_id):
         return Match(review_code=AMBIGUOUS, candidates=_candidates(key))
     return NOBODY

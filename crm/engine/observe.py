@@ -88,9 +88,7 @@ def plan_missing(run: RunState, ports: Ports) -> bool:
         views = unit.missing_links(run.run_id, book.record_type, run.position.get("after") or "", PAGE)
     if not views:
         return True
-    records = dict(
-        ports.connector.fetch(book.record_type, [view.link.remote_id for view in views], book.remote_fields)
-    )
+    records = dict(ports.connector.fetch(book.record_type, [view.link.remote_id for view in views], book.remote_fields))
     _plan_views(run, ports, book, views, records, views[-1].link.link_id)
     return False
 
@@ -107,6 +105,22 @@ def plan_changed(run: RunState, ports: Ports) -> bool:
     records = {view.link.remote_id: remembered_record(view, book) for view in fresh}
     _plan_views(run, ports, book, fresh, records, views[-1].link.link_id)
     return False
+
+
+def plan_chosen_links(run: RunState, ports: Ports) -> None:
+    """The linked contacts of a manual run, against their records as they are now."""
+    book = ports.book(run)
+    with ports.store.unit() as unit:
+        views = [
+            view
+            for view in unit.links_for_contacts(book.record_type, run.contact_ids)
+            if view.link.state is LinkState.LIVE
+        ]
+    if not views:
+        return
+    ids = [view.link.remote_id for view in views]
+    records = dict(ports.connector.fetch(book.record_type, ids, book.remote_fields))
+    _plan_views(run, ports, book, views, records, views[-1].link.link_id)
 
 
 def plan_again(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crm.engine.context import PAGE, Ports, contact_keys, gather_evidence
-from crm.engine.match import NOBODY, Match, resolve_contact, resolve_marker, resolve_record
+from crm.engine.match import NOBODY, TAKEN, Match, resolve_contact, resolve_marker, resolve_record
 from crm.engine.plan import Rulebook, plan_create_in_app, plan_create_in_crm, plan_pairing
 from crm.model import (
     Action,
@@ -18,6 +18,7 @@ from crm.model import (
     AppContact,
     ConflictDraft,
     ConflictKind,
+    ContactState,
     KeyHit,
     Link,
     LinkState,
@@ -25,6 +26,8 @@ from crm.model import (
     Observation,
     Precondition,
     RemoteRecord,
+    RemoteState,
+    Rule,
     RunKind,
     RunState,
 )
@@ -82,6 +85,29 @@ def plan_chosen_contacts(run: RunState, ports: Ports) -> None:
                 alone.append((found[contact_id], view.link if view is not None else None))
         actions = _plan_alone(unit, run, ports, book, alone)
     _store(run, ports, actions)
+
+
+def plan_existing(existing: dict[str, str], run: RunState, book: Rulebook, ports: Ports) -> None:
+    """Contacts whose creation the CRM answered with a record that it has already: a candidate to
+    link, not an error. Linked when that record is free, else a question.
+    """
+    records = ports.connector.fetch(book.record_type, sorted(set(existing.values())), book.remote_fields)
+    with ports.store.unit() as unit:
+        contacts = unit.contacts(sorted(existing))
+        taken = {view.link.remote_id for view in unit.links_for_records(book.record_type, sorted(records))}
+    actions: list[Action] = []
+    pairs: list[tuple[AppContact, RemoteRecord, Match, str]] = []
+    for contact_id, remote_id in existing.items():
+        record, contact = records[remote_id], contacts.get(contact_id)
+        if contact is None or contact.state is not ContactState.LIVE:
+            continue
+        if record.state is RemoteState.LIVE and record.remote_id not in taken and not record.marker:
+            taken.add(record.remote_id)
+            pairs.append((contact, record, Match(contact_id, Rule.EXISTING_IN_CRM), ports.store.new_id()))
+        else:
+            match = Match(review_code=TAKEN, candidates=(f"contact:{contact_id}", f"record:{remote_id}"))
+            actions.append(_review(book, match, contact=contact, link_id=ports.store.new_id()))
+    _store(run, ports, actions + _plan_pairs(pairs, book, ports))
 
 
 def _match_records(
@@ -167,10 +193,11 @@ def _plan_pairs(
     evidence = gather_evidence(ports, book, contested)
     actions: list[Action] = []
     for (contact, record, match, link_id), plan in zip(pairs, planned, strict=True):
+        final = plan
         if plan.contested:
-            plan = plan_pairing(contact, record, match.rule, book, link_id, evidence[record.remote_id])
-        if plan.action is not None:
-            actions.append(plan.action)
+            final = plan_pairing(contact, record, match.rule, book, link_id, evidence[record.remote_id])
+        if final.action is not None:
+            actions.append(final.action)
     return actions
 
 
@@ -206,13 +233,15 @@ def _plan_alone(
 def _review(
     book: Rulebook, match: Match, *, contact: AppContact | None = None, link_id: str = "", remote_id: str = ""
 ) -> Action:
+    draft = ConflictDraft(ConflictKind.MATCH, code=match.review_code, candidates=match.candidates)
     return Action(
         kind=ActionKind.REVIEW,
         record_type=book.record_type,
         contact_id=contact.contact_id if contact is not None else "",
         remote_id=remote_id,
         link_id=link_id,
-        conflicts=(ConflictDraft(ConflictKind.MATCH, code=match.review_code, candidates=match.candidates),),
+        conflicts=() if match.asked else (draft,),
+        code=match.review_code,
         link_state=LinkState.PENDING,
         before=Precondition(app_version=contact.version if contact is not None else 0),
     )

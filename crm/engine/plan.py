@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from crm.engine.decide import Decision, Facts, Rules, Verdict, decide_field
 from crm.engine.digest import digest_base, digest_record, digest_value
+from crm.engine.fights import is_fought
 from crm.engine.newest import resolve_newest
 from crm.errors import MappingError
 from crm.mapping.field_map import FieldMap, is_blank
@@ -97,6 +98,8 @@ def plan_link(view: LinkView, record: RemoteRecord, book: Rulebook, evidence: Ev
         return NOTHING  # the survivor brings the former id with it, see plan_relink
     if contact_gone or record_gone:
         return _plan_gone(view, record, book)
+    if _given_up(view, record, book):
+        return NOTHING
     fields = _plan_fields(view, record, book, evidence)
     if fields.contested:
         return Planned(None, tuple(fields.contested))
@@ -200,13 +203,20 @@ def plan_create_in_app(record: RemoteRecord, book: Rulebook, link_id: str, conta
         effects=tuple(effects),
         troubles=troubles,
         before=Precondition(
-            remote_digest=digest_record(record, book.remote_fields), rules_digest=book.digest, unmatched=True
+            remote_digest=digest_record(record, book.remote_fields),
+            rules_digest=book.digest,
+            unmatched=True,
+            remote_modified_at=record.modified_at,
         ),
     )
 
 
 def plan_relink(
-    survivor: RemoteRecord, views: list[LinkView], own: LinkView | None, book: Rulebook, evidence: Evidence | None = None
+    survivor: RemoteRecord,
+    views: list[LinkView],
+    own: LinkView | None,
+    book: Rulebook,
+    evidence: Evidence | None = None,
 ) -> Planned:
     """Records were merged in the CRM: ``views`` are the links of the merged-away ids, oldest first.
 
@@ -282,7 +292,8 @@ def plan_heir(
     evidence: Evidence | None = None,
 ) -> Planned:
     """Our contact was merged into ``heir``: its link follows when the heir has none of its own;
-    else it is superseded and a merge of the two records is proposed to a person."""
+    else it is superseded and a merge of the two records is proposed to a person.
+    """
     if view.held or view.link.state is not LinkState.LIVE:
         return NOTHING
     if record.state is not RemoteState.LIVE:
@@ -325,6 +336,18 @@ def plan_heir(
             troubles=fields.troubles,
             before=before,
         )
+    )
+
+
+def _given_up(view: LinkView, record: RemoteRecord, book: Rulebook) -> bool:
+    """Refused as often as is tried by itself, and nothing of it changed since: a person looks at it."""
+    link = view.link
+    return (
+        bool(link.error_code)
+        and link.attempts >= book.policy.max_attempts
+        and view.contact.version <= link.synced_version
+        and record.modified_at == link.remote_modified_at
+        and not view.resolutions
     )
 
 
@@ -509,16 +532,14 @@ def _write(
     if known is not None and _still_refused(known, side, source, field_map):
         fields.troubles[field_map.mapping_id] = known
         return
-    flips = link.flips.get(field_map.mapping_id)
-    if flips is not None and flips.count >= book.policy.fight_limit and flips.side is not side:
-        fields.troubles[field_map.mapping_id] = FieldTrouble(
-            PINGPONG, side, digest_value(source), field_map.definition
-        )
-        return
     build = _push if side is Side.CRM else _pull
     effect = build(field_map, app, crm, decision, fields.troubles)
-    if effect is not None:
-        fields.effects.append(effect)
+    if effect is None:
+        return
+    if is_fought(link.flips.get(field_map.mapping_id), effect, pair, field_map, book.policy.fight_limit):
+        fields.troubles[field_map.mapping_id] = FieldTrouble(PINGPONG, side, digest_value(source), field_map.definition)
+        return
+    fields.effects.append(effect)
 
 
 def _push(
@@ -674,6 +695,5 @@ def _precondition(
         base_digest=digest_base(base),
         rules_digest=book.digest,
         unmatched=unmatched,
+        remote_modified_at=record.modified_at,
     )
-
-

@@ -1,0 +1,157 @@
+"""Second pass: carry out the planned lines, one page of one stage at a time.
+
+Before a remote write each record is looked at again when the line is an approved one or its
+observation has aged; a line whose ground moved is not applied but planned again. Then intents are
+committed, the calls made, and everything confirmed in one transaction (``send``, ``confirm``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from crm.engine.check import Checker
+from crm.engine.confirm import Outcome, confirm_page
+from crm.engine.context import PAGE, Ports, contact_keys
+from crm.engine.match import resolve_contact
+from crm.engine.pair import plan_existing
+from crm.engine.plan import Rulebook
+from crm.engine.send import Sent, send_page
+from crm.errors import ConnectionBlockedError, DuplicateRecordError, TransientError
+from crm.model import ActionKind, LineStatus, PlanLine, RunState
+from crm.ports import Unit
+
+STAGES = (0, 1, 2, 3, 4)
+
+
+def apply_page(run: RunState, ports: Ports) -> bool:
+    """One page of the run's current stage; True when the stage (or the run's limit) is used up.
+
+    Raises the TransientError or ConnectionBlockedError that stopped a call, after what did
+    happen has been confirmed: the lines not sent stay planned.
+    """
+    limit = PAGE if run.limit is None else min(PAGE, run.limit - run.position.get("taken", 0))
+    if limit <= 0:
+        return True
+    with ports.store.unit() as unit:
+        lines = unit.claim_lines(run.plan_id, run.position["stage"], limit)
+        outcomes = _load(unit, lines)
+        crowded = _no_longer_alone(unit, outcomes, ports)
+        now = unit.now()
+    if not lines:
+        return True
+    run.position = {**run.position, "taken": run.position.get("taken", 0) + len(lines)}
+    stopped: TransientError | ConnectionBlockedError | None = None
+    for record_type, group in _by_type(outcomes).items():
+        book = ports.books[record_type]
+        Checker(ports, book, crowded, now - timedelta(seconds=ports.fresh_seconds)).check(group)
+        stopped = _send(group, run, book, ports) or stopped
+        existing = _existing(group)
+        confirm_page(group, run, book, ports)
+        if existing:
+            plan_existing(existing, run, book, ports)
+            run.position = {**run.position, "stage": 0}
+    if stopped is not None:
+        raise stopped
+    return False
+
+
+def _load(unit: Unit, lines: Sequence[PlanLine]) -> list[Outcome]:
+    """Lines with what they are about, as it is now."""
+    actions = [line.action for line in lines]
+    link_ids = [action.link_id for action in actions if action.link_id]
+    link_ids += [link_id for action in actions for link_id in action.superseded]
+    views = {view.link.link_id: view for view in unit.links(link_ids)} if link_ids else {}
+    others = [
+        action.contact_id
+        for action in actions
+        if action.contact_id
+        and (action.link_id not in views or views[action.link_id].contact.contact_id != action.contact_id)
+    ]
+    contacts = unit.contacts(others) if others else {}
+    outcomes: list[Outcome] = []
+    for line in lines:
+        action = line.action
+        view = views.get(action.link_id)
+        contact = contacts.get(action.contact_id) or (view.contact if view is not None else None)
+        superseded = tuple(views[item] for item in action.superseded if item in views)
+        outcomes.append(Outcome(line, action, view=view, contact=contact, superseded=superseded))
+    return outcomes
+
+
+def _no_longer_alone(unit: Unit, outcomes: Sequence[Outcome], ports: Ports) -> set[str]:
+    """Contacts about to get a record whose keys somebody else has by now."""
+    creates = [
+        outcome
+        for outcome in outcomes
+        if outcome.action.kind is ActionKind.CREATE_IN_CRM and outcome.contact is not None
+    ]
+    if not creates:
+        return set()
+    book = ports.books[creates[0].action.record_type]
+    keys = {outcome.line.line_id: contact_keys(outcome.contact.values, book) for outcome in creates if outcome.contact}
+    emails, phones = unit.key_hits(
+        book.record_type,
+        {key.email for key in keys.values() if key.email},
+        {key.phone for key in keys.values() if key.phone},
+    )
+    crowded: set[str] = set()
+    for outcome in creates:
+        key, contact_id = keys[outcome.line.line_id], outcome.action.contact_id
+        match = resolve_contact(contact_id, emails.get(key.email), phones.get(key.phone), has_email=bool(key.email))
+        if match.review_code:
+            crowded.add(contact_id)
+    return crowded
+
+
+def _send(
+    group: Sequence[Outcome], run: RunState, book: Rulebook, ports: Ports
+) -> TransientError | ConnectionBlockedError | None:
+    """Send what still is to be sent; returns what stopped the calls, if something did."""
+    sending: list[Sent] = []
+    for outcome in group:
+        action = outcome.action
+        if outcome.status is not LineStatus.APPLIED:
+            continue
+        if action.pushes or action.kind in (ActionKind.CREATE_IN_CRM, ActionKind.DELETE_IN_CRM):
+            outcome.sent = Sent(
+                line_id=outcome.line.line_id,
+                action=action,
+                app_version=outcome.contact_version,
+                unchanged_since=action.before.remote_modified_at,
+            )
+            sending.append(outcome.sent)
+    if not sending:
+        return None
+    send_page(sending, run.run_id, book, ports)
+    for sent in sending:
+        if isinstance(sent.error, TransientError | ConnectionBlockedError):
+            return sent.error
+    return None
+
+
+def _existing(group: Sequence[Outcome]) -> dict[str, str]:
+    """Contact id -> id of the record that the CRM says it already has. The line itself ends as stale."""
+    existing: dict[str, str] = {}
+    for outcome in group:
+        error = outcome.sent.error if outcome.sent is not None else None
+        creating = outcome.action.kind is ActionKind.CREATE_IN_CRM
+        if creating and isinstance(error, DuplicateRecordError) and error.remote_id:
+            existing[outcome.action.contact_id] = error.remote_id
+    return existing
+
+
+def _by_type(outcomes: Sequence[Outcome]) -> Mapping[str, list[Outcome]]:
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault(outcome.action.record_type, []).append(outcome)
+    return groups
+
+
+def next_stage(run: RunState) -> bool:
+    """Move to the following stage; False when there is none."""
+    stage = run.position["stage"] + 1
+    if stage > STAGES[-1]:
+        return False
+    run.position = {**run.position, "stage": stage}
+    return True

@@ -1,0 +1,213 @@
+"""A run, one unit of work at a time.
+
+First pass: settle what earlier workers left open, observe page by page, plan. Then the guard looks
+at the whole plan. Second pass: apply it by page. Each ``advance`` is one page, committed with the
+run's position; killed anywhere, the next call goes on at that page. The caller holds the stream's
+lease, repeats ``advance`` until the phase is DONE, and decides what to do with what it raises
+(park, pause the connection, tell somebody): the position is safe either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from crm.engine.apply import apply_page, next_stage
+from crm.engine.context import PAGE, Ports
+from crm.engine.guards import find_brakes
+from crm.engine.observe import observe_page, plan_changed, plan_chosen_links, plan_missing
+from crm.engine.pair import plan_chosen_contacts, plan_contacts, plan_records
+from crm.engine.settle import settle_open_intents
+from crm.model import LineResult, LineStatus, Mode, Phase, RunKind, RunState, RunStatus
+
+_PLANS: dict[RunKind, tuple[Phase, ...]] = {
+    RunKind.FULL: (Phase.OBSERVE, Phase.MISSING, Phase.CHANGED, Phase.PAIR, Phase.UNPAIRED),
+    RunKind.DELTA: (Phase.OBSERVE, Phase.CHANGED, Phase.PAIR, Phase.UNPAIRED),
+    RunKind.MANUAL: (Phase.CHANGED, Phase.UNPAIRED),
+    RunKind.WEBHOOK: (Phase.OBSERVE, Phase.PAIR),
+}
+
+
+def advance(run_id: str, ports: Ports) -> RunState:
+    """Do one unit of work of the run and return its state; idle when it is DONE.
+
+    Repeating it after a crash is safe. Raises what the connector raises; LeaseLostError when
+    another worker has taken over, in which case nothing was stored.
+    """
+    with ports.store.unit() as unit:
+        run = unit.load_run(run_id)
+    if run.phase is Phase.DONE:
+        return run
+    if run.cancel_requested:
+        return _end(run, ports, RunStatus.CANCELLED)
+    _STEPS[run.phase](run, ports)
+    return run
+
+
+def _settle(run: RunState, ports: Ports) -> None:
+    if not settle_open_intents(run, ports):
+        return
+    if run.approved:
+        _enter(run, ports, Phase.GUARD)
+        return
+    with ports.store.unit() as unit:
+        unscanned = [name for name in run.record_types if unit.cursor(name) is None]
+        if run.kind is RunKind.DELTA and unscanned:
+            run.kind = RunKind.FULL  # without a complete scan there is nothing to be a delta of
+        unit.save_run(run)
+    _enter(run, ports, _PLANS[run.kind][0])
+
+
+def _observe(run: RunState, ports: Ports) -> None:
+    if observe_page(run, ports):
+        book = ports.book(run)
+        marks = {**run.position.get("marks", {}), book.record_type: _mark(run)}
+        run.position = {**run.position, "marks": marks}
+        _next(run, ports)
+
+
+def _missing(run: RunState, ports: Ports) -> None:
+    if plan_missing(run, ports):
+        _next(run, ports)
+
+
+def _changed(run: RunState, ports: Ports) -> None:
+    if run.kind is RunKind.MANUAL:
+        plan_chosen_links(run, ports)
+        _next(run, ports)
+    elif plan_changed(run, ports):
+        _next(run, ports)
+
+
+def _pair(run: RunState, ports: Ports) -> None:
+    if plan_records(run, ports):
+        _next(run, ports)
+
+
+def _unpaired(run: RunState, ports: Ports) -> None:
+    if run.kind is RunKind.MANUAL:
+        plan_chosen_contacts(run, ports)
+        _next(run, ports)
+    elif plan_contacts(run, ports):
+        _next(run, ports)
+
+
+def _guard(run: RunState, ports: Ports) -> None:
+    """Look at the whole plan before its first write. An approved plan has passed a person."""
+    if run.approved:
+        _enter(run, ports, Phase.APPLY, stage=0)
+        return
+    with ports.store.unit() as unit:
+        totals = unit.plan_totals(run.run_id, run.plan_id)
+        first_sync = run.first_sync and run.limit is None
+        codes = find_brakes(
+            totals,
+            ports.books[run.record_types[0]].policy,
+            complete_scan=run.kind is RunKind.FULL,
+            first_sync=first_sync,
+        )
+        shown_only = run.dry_run or ports.mode is Mode.OBSERVE
+        if codes and not run.dry_run:
+            run.counts.held = unit.hold_lines(run.plan_id, codes)
+            run.error_code = codes[0] if run.counts.held else ""
+        unit.save_run(run)
+    if shown_only:
+        _enter(run, ports, Phase.FINISH)
+    else:
+        _enter(run, ports, Phase.APPLY, stage=0)
+
+
+def _apply(run: RunState, ports: Ports) -> None:
+    if not apply_page(run, ports):
+        with ports.store.unit() as unit:
+            unit.save_run(run)
+        return
+    if next_stage(run):
+        with ports.store.unit() as unit:
+            unit.save_run(run)
+    else:
+        _enter(run, ports, Phase.FINISH)
+
+
+def _finish(run: RunState, ports: Ports) -> None:
+    """Move the watermarks: everything that was read is stored, so nothing before them is owed."""
+    marks = run.position.get("marks", {})
+    with ports.store.unit() as unit:
+        for record_type in run.record_types:
+            if record_type not in marks or run.kind not in (RunKind.FULL, RunKind.DELTA):
+                continue
+            if run.kind is RunKind.FULL:
+                unit.finish_scan(run.run_id, record_type)
+            if marks[record_type]:
+                unit.save_cursor(record_type, datetime.fromisoformat(marks[record_type]))
+        unit.save_run(run)
+    held = run.counts.held and not run.dry_run
+    _end(run, ports, RunStatus.HELD if held else RunStatus.COMPLETED)
+
+
+_STEPS: dict[Phase, Callable[[RunState, Ports], None]] = {
+    Phase.SETTLE: _settle,
+    Phase.OBSERVE: _observe,
+    Phase.MISSING: _missing,
+    Phase.CHANGED: _changed,
+    Phase.PAIR: _pair,
+    Phase.UNPAIRED: _unpaired,
+    Phase.GUARD: _guard,
+    Phase.APPLY: _apply,
+    Phase.FINISH: _finish,
+}
+
+
+def _mark(run: RunState) -> str:
+    """Watermark of the walk that just ended: the CRM's clock at its start, or its highest stamp.
+
+    The walk has read to the newest; the connector's declared overlap is taken off when the
+    cursor is used (``_since``), so that a change which became visible late is read again. The
+    CRM's Date is preferred to the highest stamp seen: both come from the CRM, and a watermark
+    that stays at the last change would read the last import again at every idle delta.
+    """
+    started, highest = run.position.get("walk_started"), run.position.get("highest")
+    return str(started or highest or "")
+
+
+def _since(ports: Ports, record_type: str) -> str:
+    with ports.store.unit() as unit:
+        cursor = unit.cursor(record_type)
+    if cursor is None:
+        raise ValueError(f"{record_type} has no complete scan")
+    return (cursor - timedelta(seconds=ports.connector.capabilities.overlap_seconds)).isoformat()
+
+
+def _next(run: RunState, ports: Ports) -> None:
+    """The next record type of this phase, else the next phase."""
+    index = run.position.get("type", 0) + 1
+    if index < len(run.record_types):
+        _enter(run, ports, run.phase, type=index)
+        return
+    phases = _PLANS[run.kind]
+    position = phases.index(run.phase) + 1
+    _enter(run, ports, phases[position] if position < len(phases) else Phase.GUARD)
+
+
+def _enter(run: RunState, ports: Ports, phase: Phase, **position: int) -> None:
+    kept = {"marks": run.position["marks"]} if "marks" in run.position else {}
+    run.phase = phase
+    run.position = {**kept, "type": 0, **position}
+    if phase is Phase.OBSERVE and run.kind is RunKind.DELTA:
+        run.position["since"] = _since(ports, run.record_types[run.position["type"]])
+    with ports.store.unit() as unit:
+        unit.save_run(run)
+
+
+def _end(run: RunState, ports: Ports, status: RunStatus) -> RunState:
+    """Lines that were neither applied nor held are dropped, and their records are due again."""
+    run.phase, run.status = Phase.DONE, status
+    shown_only = run.dry_run or ports.mode is Mode.OBSERVE
+    with ports.store.unit() as unit:
+        while not shown_only and run.limit is None and run.plan_id:
+            left = unit.lines(run.plan_id, LineStatus.PLANNED, "", PAGE)
+            if not left:
+                break
+            unit.settle_lines([LineResult(line.line_id, LineStatus.DROPPED) for line in left])
+        unit.save_run(run)
+    return run

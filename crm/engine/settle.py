@@ -1,0 +1,145 @@
+"""Writes whose answer was lost, or whose worker died: look first, then decide.
+
+A create is looked up by its marker with a direct read, never the search index; an update by
+reading the record. What is found is evidence: a field that holds what was sent is confirmed, a
+field that does not keeps its old base and is decided again. Only when the direct read says that
+nothing happened is the record free to be planned again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from crm.engine.context import Ports
+from crm.engine.plan import Rulebook
+from crm.engine.send import confirmed_effects, trust_record
+from crm.model import (
+    ActionKind,
+    BasePair,
+    Intent,
+    IntentKind,
+    IntentStatus,
+    LedgerEntry,
+    Link,
+    LinkState,
+    LinkView,
+    RemoteRecord,
+    RemoteState,
+    RunState,
+    Seen,
+    Side,
+)
+
+PAGE = 100
+
+
+def settle_open_intents(run: RunState, ports: Ports) -> bool:
+    """One page; True when no open intent is left that this worker may settle."""
+    with ports.store.unit() as unit:
+        intents = unit.take_open_intents(PAGE)
+    if not intents:
+        return True
+    for record_type in dict.fromkeys(intent.action.record_type for intent in intents):
+        book = ports.books.get(record_type)
+        if book is not None:
+            group = [intent for intent in intents if intent.action.record_type == record_type]
+            _settle(group, run, book, ports)
+    return len(intents) < PAGE
+
+
+def _settle(intents: Sequence[Intent], run: RunState, book: Rulebook, ports: Ports) -> None:
+    found: dict[str, RemoteRecord | None] = {}
+    known = [intent for intent in intents if intent.kind is not IntentKind.CREATE]
+    if known:
+        ids = list(dict.fromkeys(intent.action.remote_id for intent in known))
+        records = ports.connector.fetch(book.record_type, ids, book.remote_fields)
+        found.update({intent.intent_id: records[intent.action.remote_id] for intent in known})
+    creates = [intent for intent in intents if intent.kind is IntentKind.CREATE]
+    lookup = ports.connector.capabilities.marker_lookup
+    for intent in creates:
+        if lookup:
+            found[intent.intent_id] = ports.connector.find_by_marker(
+                book.record_type, intent.marker, book.remote_fields
+            )
+    with ports.store.unit() as unit:
+        views = {view.link.link_id: view for view in unit.links([intent.action.link_id for intent in intents])}
+        contacts = unit.contacts([intent.action.contact_id for intent in intents if intent.action.contact_id])
+        settled: list[tuple[str, IntentStatus, str]] = []
+        links: list[Link] = []
+        ledger: list[LedgerEntry] = []
+        for intent in intents:
+            if intent.intent_id not in found:
+                settled.append((intent.intent_id, IntentStatus.UNKNOWN, "net.outcome_unknown"))
+                continue
+            record = found[intent.intent_id]
+            happened = _outcome(intent, record, views.get(intent.action.link_id), book)
+            if happened is None:
+                settled.append((intent.intent_id, IntentStatus.RESOLVED, ""))
+                if view := views.get(intent.action.link_id):
+                    links.append(replace(view.link, due=True))
+                continue
+            link, entry = happened
+            version = contacts[link.contact_id].version if link.contact_id in contacts else intent.app_version
+            settled.append((intent.intent_id, IntentStatus.CONFIRMED, ""))
+            links.append(replace(link, due=link.state is LinkState.LIVE))
+            ledger.append(replace(entry, contact_version=version))
+            _count(run, intent)
+        refused = {link_id for link_id, code in unit.save_links(links).items() if code} if links else set()
+        entries = [entry for entry in ledger if entry.link_id not in refused]
+        if entries:
+            unit.add_ledger(run.run_id, entries)
+        unit.settle_intents(settled)
+        unit.save_run(run)
+
+
+def _outcome(
+    intent: Intent, record: RemoteRecord | None, view: LinkView | None, book: Rulebook
+) -> tuple[Link, LedgerEntry] | None:
+    """The link and ledger line if the write took effect (in part, at least); None if it did not."""
+    action = intent.action
+    if record is None:
+        return None
+    if intent.kind is IntentKind.DELETE:
+        if record.state is RemoteState.LIVE or view is None:
+            return None
+        link = replace(view.link, state=action.link_state, due=False)
+        return link, LedgerEntry(action, link.link_id, link.contact_id, link.remote_id, intent.intent_id)
+    if record.state is not RemoteState.LIVE:
+        return None
+    maps = {field_map.remote_field: field_map for field_map in book.maps}
+    returned: dict[str, Seen] = {}
+    trust_record(returned, intent.values, record, maps)
+    sent = tuple(effect for effect in action.effects if effect.side is Side.CRM)
+    effects = confirmed_effects(sent, returned)
+    if intent.kind is IntentKind.UPDATE and not effects:
+        return None
+    link = view.link if view is not None else Link(action.link_id, action.contact_id, action.record_type, "")
+    by_id = {field_map.mapping_id: field_map for field_map in book.maps}
+    base = dict(link.base)
+    for effect in effects:
+        if effect.mapping_id in by_id:
+            base[effect.mapping_id] = BasePair(effect.app_value, effect.crm_value, by_id[effect.mapping_id].definition)
+    live = action.kind in (ActionKind.CREATE_IN_CRM, ActionKind.LINK, ActionKind.SYNC, ActionKind.RELINK)
+    link = replace(
+        link,
+        remote_id=record.remote_id,
+        state=LinkState.LIVE if live else link.state,
+        base=base,
+        remote_modified_at=record.modified_at if intent.kind is IntentKind.CREATE else link.remote_modified_at,
+        observed=dict(record.values),
+        error_code="",
+        attempts=0,
+    )
+    applied = replace(action, effects=effects, remote_id=record.remote_id)
+    return link, LedgerEntry(applied, link.link_id, link.contact_id, record.remote_id, intent.intent_id)
+
+
+def _count(run: RunState, intent: Intent) -> None:
+    match intent.kind:
+        case IntentKind.CREATE:
+            run.counts.created_in_crm += 1
+        case IntentKind.UPDATE:
+            run.counts.updated_in_crm += 1
+        case IntentKind.DELETE:
+            run.counts.deleted_in_crm += 1
