@@ -69,7 +69,7 @@ class FakeClock:
 
 
 def iso_ms(stamp_ms: int) -> str:
-    """``1790000000123`` as ``2026-09-21T13:33:20.123Z``."""
+    """``1790000000123`` as ``2026-09-21T14:13:20.123Z``."""
     moment = _EPOCH + timedelta(milliseconds=stamp_ms)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{stamp_ms % 1000:03d}Z"
 

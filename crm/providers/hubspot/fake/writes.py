@@ -60,7 +60,8 @@ def prepare(
             told = f"{values[EMAIL]} was permanently deleted and cannot be used."
             problems.append(Problem(EMAIL, "INVALID_EMAIL", told))
     if record is None:
-        problems.extend(_missing(kind, values, rules.required))
+        given = {name for name, value in values.items() if value} | {problem.name for problem in problems}
+        problems.extend(_missing(kind, given, rules.required))
     return Prepared(kind, values, record), problems
 
 
@@ -79,16 +80,16 @@ def _swap_primary(values: dict[str, str], record: Record | None) -> None:
         values[ADDITIONAL_EMAILS] = ";".join(filter(None, kept))
 
 
-def _missing(kind: ObjectType, values: dict[str, str], required: tuple[str, ...]) -> list[Problem]:
+def _missing(kind: ObjectType, given: set[str], required: tuple[str, ...]) -> list[Problem]:
     one_of = _ONE_OF.get(kind, ())
-    if one_of and not any(values.get(name) for name in one_of):
+    if one_of and not given.intersection(one_of):
         told = f"At least one of the following properties is required: {', '.join(one_of)}"
         return [Problem(one_of[0], "REQUIRED_FIELD", told)]
     needed = (*_ALL_OF.get(kind, ()), *(("hs_timestamp",) if kind.is_activity else ()), *required)
     return [
         Problem(name, "REQUIRED_FIELD", f'Property "{name}" is required')
         for name in dict.fromkeys(needed)
-        if not values.get(name)
+        if name not in given
     ]
 
 
