@@ -281,6 +281,7 @@ CRM_PROVIDERS: dict[str, dict[str, str]] = {
             "webhook_secret": env_secret("HUBSPOT_WEBHOOK_SECRET", ""),
             "api_base": env_url("CRM_HUBSPOT_API_BASE", "", schemes=("https", "http")),
             "auth_base": env_url("CRM_HUBSPOT_AUTH_BASE", "", schemes=("https", "http")),
+            "api_version": env_str("CRM_HUBSPOT_API_VERSION", ""),
         },
         "salesforce": {
             "client_id": env_str("SALESFORCE_CLIENT_ID", ""),
