@@ -14,8 +14,8 @@ from functools import lru_cache
 import idna
 import phonenumbers
 
-CACHED_VALUES = 65_536
-"""Entries kept per memo: about three full pages' phones and addresses for each of 100 tenants."""
+CACHED_VALUES = 16_384
+"""Entries kept per memo, a few MB: twenty pages of 200 records with two such values on both sides."""
 
 MAX_EMAIL_CHARACTERS = 254
 """RFC 5321 section 4.5.3.1.3: a path is at most 256 octets with its angle brackets."""
@@ -59,9 +59,13 @@ def normalize_name(value: str) -> str:
     return normalize_text(value)
 
 
-@lru_cache(maxsize=CACHED_VALUES)
 def normalize_email(value: str) -> str:
     """Trimmed and lower-cased, the domain in its IDNA form. No folding of dots or plus signs."""
+    return _email(value) if len(value) <= MAX_EMAIL_CHARACTERS else _email.__wrapped__(value)
+
+
+@lru_cache(maxsize=CACHED_VALUES)
+def _email(value: str) -> str:
     text = normalize_text(value)
     if text.isascii():
         return text.lower()
@@ -83,7 +87,6 @@ def _idna_domain(domain: str) -> str:
         return domain
 
 
-@lru_cache(maxsize=CACHED_VALUES)
 def email_key(value: str) -> str | None:
     """The match key of one e-mail address; None when the text is not exactly one address."""
     text = normalize_email(value)
@@ -104,13 +107,18 @@ def normalize_phone(value: str, region: str = "") -> str:
     that holds more than one number, or words beside it, is compared as text, so that editing those is
     seen as an edit.
     """
-    return _phone(value, region)[0]
+    return _understood(value, region)[0]
 
 
 def phone_key(value: str, region: str = "") -> str | None:
     """The match key of one phone number; None when the region's rules do not know it as a number."""
-    text, understood = _phone(value, region)
+    text, understood = _understood(value, region)
     return text if understood else None
+
+
+def _understood(value: str, region: str) -> tuple[str, bool]:
+    """The form and whether it is a number. Long text is worked out again each time, so that the memo stays small."""
+    return _phone(value, region) if len(value) <= MAX_PHONE_CHARACTERS else _phone.__wrapped__(value, region)
 
 
 @lru_cache(maxsize=CACHED_VALUES)

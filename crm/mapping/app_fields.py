@@ -10,7 +10,7 @@ from typing import Final
 from crm.mapping.kinds import Kind
 
 CUSTOM_PREFIX: Final = "custom."
-_CUSTOM_NAME: Final = re.compile(r"^custom\.[A-Za-z_][A-Za-z0-9_-]{0,99}$")
+_CUSTOM_NAME: Final = re.compile(r"^custom\.[A-Za-z_][A-Za-z0-9_-]{0,99}\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ def _built(row: MappingRow, definition: FieldDefinition | None, region: str) -> 
     return built
 
 
-_Word = TypeVar("_Word", Direction, BlankRule, Strategy)
+_Word = TypeVar("_Word", Direction, BlankRule, Strategy, Kind)
 
 
 def _word(words: type[_Word], value: str, name: str) -> _Word:
@@ -128,7 +128,7 @@ def _app_kind(ours: AppField, row: MappingRow, rule: TransformRule, remote_kind:
     if not ours.custom:
         return ours.kind
     if row.app_kind:
-        return Kind.of(row.app_kind)
+        return _word(Kind, row.app_kind, "appKind")
     for kind in (remote_kind, *_CUSTOM_KINDS):
         start, end = (kind, remote_kind) if rule.starts_at is Side.APP else (remote_kind, kind)
         out = _flow(rule.steps, start)

@@ -189,7 +189,8 @@ def _text_problem(value: str, schema: Mapping[str, Any]) -> str:
         return "is too short or too long"
     if "\0" in value or any("\ud800" <= ch <= "\udfff" for ch in value):
         return "holds NUL or half a character"
-    if "pattern" in schema and not re.search(schema["pattern"], value):
+    # JSON Schema's "$" is the very end; Python's would let a line break follow.
+    if "pattern" in schema and not re.search(re.sub(r"\$\Z", r"\\Z", schema["pattern"]), value):
         return "does not match its pattern"
     return ""
 

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm.normalize import (
+    _email,
+    _phone,
     email_key,
     normalize_country,
     normalize_email,
@@ -185,3 +187,11 @@ def test_timestamps_of_all_providers_are_understood(value, expected):
 def test_dates_of_all_providers_are_understood(value, expected):
     """A day, the UTC day of a time, or None."""
     assert parse_date(value) == expected
+
+
+def test_long_texts_are_not_kept_in_memory():
+    """The memos hold values of ordinary length only, so that hostile ones cannot fill a worker."""
+    emails, phones = _email.cache_info().currsize, _phone.cache_info().currsize
+    assert normalize_email("A" * 100_000) == "a" * 100_000
+    assert normalize_phone("+1" + "0" * 100_000, "US") == "+1" + "0" * 100_000
+    assert (_email.cache_info().currsize, _phone.cache_info().currsize) == (emails, phones)

@@ -132,3 +132,21 @@ def test_text_is_written_as_the_person_wrote_it():
     """Only comparing normalizes; what is written keeps its spelling, minus what cannot be stored."""
     assert express(Kind.EMAIL, "Ann@X.example", "email") == "Ann@X.example"
     assert express(Kind.TEXT, "a\0\ud800 b", "notes") == "a\ufffd\ufffd b"
+
+
+def test_an_unknown_kind_is_text():
+    """A word that no provider has declared is shown and compared as text."""
+    assert Kind.of("phone") is Kind.PHONE
+    assert Kind.of("hologram") is Kind.TEXT
+
+
+def test_a_value_beyond_the_bound_is_refused():
+    """No transform takes more than 64 KiB of text."""
+    with pytest.raises(TransformError) as caught:
+        express(Kind.TEXT, "x" * 65_537, "notes")
+    assert (caught.value.code, caught.value.field) == ("field.too_long", "notes")
+
+
+def test_a_list_of_one_word_is_that_word():
+    """A single word in a list fits a field that takes one text."""
+    assert express(Kind.TEXT, ("a",), "notes") == "a"

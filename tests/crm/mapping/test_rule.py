@@ -126,6 +126,8 @@ def test_a_bad_rule_is_refused_by_parser_and_schema(rule, code, pointer):
         {"step": "regex_extract", "pattern": "a", "group": 1},
         {"step": "constant", "value": float("nan")},
         {"step": "prefix", "text": "a\ud800"},
+        {"step": "phone_e164", "region": "NL\n"},
+        {"step": "date_format", "from": "YYYY-MM-DD\n", "to": "YYYY-MM-DD"},
     ],
     ids=str,
 )
