@@ -317,6 +317,10 @@ class Unit(Protocol):
 
     def add_ledger(self, run_id: str, entries: Sequence[LedgerEntry]) -> None: ...
 
+    def ledger_of(self, run_id: str, after: str, limit: int) -> list[tuple[str, LedgerEntry]]:
+        """(entry id, entry) of a run, newest first, below entry id ``after`` ('' begins)."""
+        ...
+
     def save_conflicts(self, run_id: str, changes: Sequence[ConflictChange]) -> int:
         """Open, refresh (same question, other values) and close; returns how many were opened."""
         ...

@@ -60,7 +60,10 @@ class Checker:
         if action.kind is ActionKind.CREATE_IN_APP:
             return contact is None and view is None
         if action.explicit:
-            return contact is not None and _still_before(action, contact.values)
+            deletes = action.kind in (ActionKind.DELETE_IN_CRM, ActionKind.DELETE_IN_APP)
+            if contact is None or (deletes and contact.version != action.before.app_version):
+                return False
+            return _still_before(action, contact.values)
         if not action.contact_id:
             return True
         if contact is None or contact.version != action.before.app_version:
@@ -119,6 +122,10 @@ class Checker:
         """Undo: each effect only while the value it takes back is still there."""
         if record.state is not RemoteState.LIVE:
             _mark_stale(outcome)
+            return
+        if outcome.action.kind in (ActionKind.DELETE_IN_CRM, ActionKind.DELETE_IN_APP):
+            if digest_record(record, self.book.remote_fields) != outcome.action.before.remote_digest:
+                _mark_stale(outcome)  # somebody has touched it since: it is no longer ours to take away
             return
         maps = {field_map.mapping_id: field_map for field_map in self.book.maps}
         kept: list[Effect] = []
