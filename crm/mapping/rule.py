@@ -16,10 +16,10 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from crm.errors import MappingError
+from crm.mapping.choices import BooleanMap, ValueMap
 from crm.mapping.formats import DateFormat, NumberFormat
 from crm.mapping.patterns import Expression, RegexExtract, RegexReplace
 from crm.mapping.steps import (
-    BooleanMap,
     Case,
     Constant,
     Default,
@@ -32,7 +32,6 @@ from crm.mapping.steps import (
     Suffix,
     Trim,
     Truncate,
-    ValueMap,
 )
 from crm.model import Side
 

@@ -135,6 +135,15 @@ def test_a_round_trip_is_refuted_by_the_value_that_breaks_it():
     assert finding.example == "'a, b' -> ['a', 'b'] -> 'a,b'"
 
 
+def test_a_value_of_the_crm_can_refute_the_round_trip_too():
+    """A phone step for another country than the connection's turns a pulled number into another one."""
+    row = MappingRow("1", "phone", "phone", transform_rule=steps({"step": "phone_e164", "region": "US"}))
+    samples = Samples(crm={"phone": ["+31612345678", "0201234567"]})
+    finding = only(lint([row], DEFINITIONS, samples, region="NL"))
+    assert (finding.code, finding.severity, finding.field) == ("mapping.round_trip", Severity.ERROR, "phone")
+    assert finding.example == "'0201234567' -> '0201234567' -> '+10201234567' -> '+10201234567'"
+
+
 def test_a_round_trip_that_depends_on_values_says_how_many_held():
     """Tried values make it information, none a warning."""
     row = MappingRow("1", "custom.list", "topics", app_kind="text",
