@@ -18,7 +18,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 import requests
@@ -175,9 +175,8 @@ class HttpClient:
         while True:
             tries += 1
             answer, error = self._try(job, tries)
-            if error is None and answer is not None:
-                return answer
-            assert error is not None  # noqa: S101 - one of the two is always there
+            if error is None:
+                return cast("Answer", answer)
             if self._reauthorize and not reauthorized and _is_unauthorized(answer, error):
                 reauthorized = True
                 self._reauthorize()

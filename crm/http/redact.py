@@ -52,9 +52,6 @@ class Secret(str):
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         return (str, (MASK,))
 
-    def __reduce_ex__(self, protocol: object) -> tuple[type[str], tuple[str]]:
-        return self.__reduce__()
-
     def __copy__(self) -> Secret:
         return self
 

@@ -82,14 +82,17 @@ import redis
 from adsapp_crm.limiter import RedisLimits
 from crm.errors import RateLimitedError
 from crm.http.limits import BoundBudgets, RollingWindow, Scope
-url, prefix, seconds, longest, tries, begin, end = sys.argv[1], sys.argv[2], *map(float, sys.argv[3:])
+url, prefix, seconds, longest, tries, lasting = sys.argv[1], sys.argv[2], *map(float, sys.argv[3:])
 client = redis.Redis.from_url(url)
 window = RollingWindow("burst", Scope.APP, 50, seconds)
 budgets = BoundBudgets((window,), {Scope.APP: "a"})
 limiter = RedisLimits(client, prefix=prefix, max_wait_seconds=longest).limiter(budgets)
+client.ping()
+print("ready", flush=True)
+begin = float(sys.stdin.readline())
 time.sleep(max(0, begin - time.time()))
 slots = []
-while tries > 0 and time.time() < end:
+while tries > 0 and time.time() < begin + lasting:
     tries -= 1
     try:
         wait = limiter.acquire("burst")
@@ -103,13 +106,15 @@ print(json.dumps(slots))
 
 def race(prefix, *, seconds, longest, tries, lasting):
     """Four processes that begin at the same moment; the slots they got, in order."""
-    begin = time.time() + 1.5
-    arguments = [os.environ["REDIS_URL"], prefix, *map(str, (seconds, longest, tries, begin, begin + lasting))]
+    arguments = [os.environ["REDIS_URL"], prefix, *map(str, (seconds, longest, tries, lasting))]
+    pipe = subprocess.PIPE
     processes = [
-        subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE, cwd=ROOT, text=True)
+        subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], stdin=pipe, stdout=pipe, cwd=ROOT, text=True)
         for _ in range(4)
     ]
-    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    assert ["ready\n"] * 4 == [process.stdout.readline() for process in processes]
+    begin = time.time() + 0.1
+    outputs = [process.communicate(f"{begin}\n", timeout=60)[0] for process in processes]
     return begin, sorted(slot for output in outputs for slot in json.loads(output))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -21,8 +22,9 @@ Step = Callable[[socket.socket], None]
 class ScriptedServer:
     """Reads each request whole, then does the next step of its script; the last one is repeated."""
 
-    def __init__(self, *steps: Step) -> None:
+    def __init__(self, *steps: Step, tls: ssl.SSLContext | None = None) -> None:
         self.steps = list(steps)
+        self._tls = tls
         self.requests: list[bytes] = []
         self.connections = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -54,6 +56,9 @@ class ScriptedServer:
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+                self._open.append(connection)
             while request := _read_request(connection):
                 with self._lock:
                     self.requests.append(request)
@@ -137,8 +142,8 @@ class Sleeper:
 def serve() -> Iterator[Callable[..., ScriptedServer]]:
     servers: list[ScriptedServer] = []
 
-    def start(*steps: Step) -> ScriptedServer:
-        servers.append(ScriptedServer(*steps))
+    def start(*steps: Step, tls: ssl.SSLContext | None = None) -> ScriptedServer:
+        servers.append(ScriptedServer(*steps, tls=tls))
         return servers[-1]
 
     yield start

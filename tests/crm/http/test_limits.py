@@ -146,6 +146,11 @@ def test_every_call_waits_for_the_delay_and_the_politeness_of_its_connection(lim
     assert pytest.approx(waits) == [0.0, 0.25, 0.5]
 
 
+def test_the_share_does_not_reduce_our_own_politeness(limits):
+    """It is a part of the CRM's limits, not of ours."""
+    assert granted(limits.limiter(bound(BURST, politeness(4), share=0.5))) == 4
+
+
 def test_a_share_leaves_the_rest_of_the_limit(limits):
     """Half of ten, never less than one."""
     assert granted(limits.limiter(bound(BURST, share=0.55))) == 5

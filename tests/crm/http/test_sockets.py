@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import gzip
 import socket
+import ssl
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from crm.errors import (
     ConfigurationError,
@@ -16,6 +23,7 @@ from crm.errors import (
 )
 from crm.http.client import HttpClient
 from crm.http.hosts import HostPolicy
+from crm.http.transport import checked_session
 from tests.crm.http.conftest import answer, drop
 
 
@@ -113,6 +121,24 @@ def test_a_server_that_drips_cannot_hold_a_worker(serve, make_client, head):
     assert time.monotonic() - started < 2
 
 
+def test_no_byte_is_waited_for_after_the_total_time(serve, make_client, sleeper):
+    """The time passed before the call was sent: no connection is opened, and on an open one no answer awaited."""
+    server = serve(answer())
+    delays = [0, 100, 100]
+
+    def authorize() -> dict[str, str]:
+        sleeper.now += delays.pop(0)
+        return {}
+
+    client = make_client(server.url, authorize=authorize, monotonic=sleeper.monotonic)
+    client.request("GET", "/", operation="x")
+    with pytest.raises(OutcomeUnknownError):
+        client.request("POST", "/", operation="x")
+    with pytest.raises(ProviderUnavailableError):
+        client.request("POST", "/", operation="x")
+    assert server.connections == 1
+
+
 def test_a_body_over_the_cap_is_cut_off(serve, make_client):
     """Counted in decoded bytes, while they come."""
     server = serve(answer(b'"' + b"x" * 5_000_000 + b'"'))
@@ -121,13 +147,13 @@ def test_a_body_over_the_cap_is_cut_off(serve, make_client):
         make_client(server.url, max_body_bytes=1_000_000).request("GET", "/", operation="x")
 
 
-@pytest.mark.parametrize("cap", [1_000_000, 32 << 20])
-def test_a_compressed_bomb_is_refused_early(serve, make_client, cap):
+@pytest.mark.parametrize(("cap", "why"), [(1_000_000, "longer than"), (64 << 20, "compressed beyond belief")])
+def test_a_compressed_bomb_is_refused_early(serve, make_client, cap, why):
     """50 MB of zeros in 50 KB stop at the cap or at the ratio, whichever comes first."""
     bomb = gzip.compress(b"0" * 50_000_000)
     server = serve(answer(bomb, headers={"Content-Encoding": "gzip"}))
 
-    with pytest.raises(UnexpectedAnswerError, match=r"longer than|compressed beyond belief"):
+    with pytest.raises(UnexpectedAnswerError, match=why):
         make_client(server.url, max_body_bytes=cap).request("GET", "/", operation="x")
 
 
@@ -164,6 +190,68 @@ def test_the_checked_address_is_the_one_connected_to(serve, make_client):
 
     assert (asked, server.connections) == (["crm.internal"], 1)
     assert b"Host: crm.internal" in server.requests[0]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate for crm.internal that vouches for itself: file of certificate and key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "crm.internal")])
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("crm.internal")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "crm.internal.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(signed.public_bytes(Encoding.PEM) + private)
+    return str(path)
+
+
+@pytest.fixture
+def secure(serve, certificate):
+    """A TLS server for crm.internal that notes the names asked for."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server = serve(answer({"ok": True}), tls=context)
+    server.names = []
+    context.sni_callback = lambda _socket, name, _context: server.names.append(name)
+    return server
+
+
+def secure_client(make_client, server, host, certificate):
+    session = checked_session()
+    if certificate:
+        session.verify = certificate
+    policy = HostPolicy(extra_hosts=(host,), resolve=lambda name, port: ["127.0.0.1"])
+    return make_client(f"https://{host}:{server.port}", hosts=policy, session=session)
+
+
+def test_tls_is_checked_against_the_name_although_the_address_was_chosen(secure, make_client, certificate):
+    """The name goes into the handshake, and the connection is kept."""
+    client = secure_client(make_client, secure, "crm.internal", certificate)
+
+    assert client.request("POST", "/", operation="x", json={}).body == {"ok": True}
+    client.request("GET", "/", operation="x")
+    assert (secure.names, secure.connections) == (["crm.internal"], 1)
+
+
+@pytest.mark.parametrize(("host", "trusted"), [("other.internal", True), ("crm.internal", False)])
+def test_a_write_to_a_server_that_is_not_trusted_is_never_sent(secure, make_client, certificate, host, trusted):
+    """Wrong name or unknown authority: the handshake fails before the first byte, so nothing happened."""
+    client = secure_client(make_client, secure, host, certificate if trusted else None)
+
+    with pytest.raises(ProviderUnavailableError):
+        client.request("POST", "/", operation="create", json={})
+    assert secure.requests == []
 
 
 def test_an_unknown_name_is_unavailable(make_client):
