@@ -85,7 +85,8 @@ class Stand(Protocol):
 
     def fail(self, kind: str, *, times: int = 1, writes_only: bool = False) -> None:
         """``lost_answer`` (carried out, no answer), ``server_error`` (nothing done), ``html`` (200 and no JSON,
-        nothing done), ``rate_limited`` (for a second), ``unauthorized``."""
+        nothing done), ``rate_limited`` (for a second), ``unauthorized``.
+        """
         ...
 
 

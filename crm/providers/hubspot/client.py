@@ -33,6 +33,7 @@ class BatchAnswer:
 
     records: tuple[WireRecord, ...]
     errors: tuple[Mapping[str, Any], ...] = ()
+    request_id: str = ""
 
 
 class HubSpotClient:
@@ -209,6 +210,7 @@ def _batch(answer: Answer) -> BatchAnswer:
     return BatchAnswer(
         tuple(_record(entry) for entry in _results(answer.body)),
         tuple(entry for entry in errors if isinstance(entry, dict)) if isinstance(errors, list) else (),
+        answer.header(endpoints.REQUEST_ID_HEADER),
     )
 
 

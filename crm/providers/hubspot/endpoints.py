@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from crm.errors import ConfigurationError
 from crm.http.limits import DailyBudget, RollingWindow, Scope, headers_reader
 
 API_BASE: Final = "https://api.hubapi.com"
@@ -82,13 +83,13 @@ REVOKE_PATH: Final = f"/oauth/{OAUTH_VERSION}/token/revoke"
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """The path templates of one version; raises ValueError for a version that is not in ``VERSIONS``."""
+    """The path templates of one version; raises ConfigurationError for a version that is not in ``VERSIONS``."""
 
     version: str = NUMBERED
 
     def __post_init__(self) -> None:
         if self.version not in VERSIONS:
-            raise ValueError(f"HubSpot's API version is one of {', '.join(VERSIONS)}")
+            raise ConfigurationError(f"HubSpot's API version is unknown. Set it to one of: {', '.join(VERSIONS)}.")
 
     def of(self, resource: str) -> str:
         """``search`` -> ``/crm/v3/objects/{type}/search``; the names in braces are filled by the HTTP client."""

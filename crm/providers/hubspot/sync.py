@@ -29,7 +29,7 @@ from crm.model import FieldDefinition, RemoteRecord, RemoteState, Value
 from crm.ports import Account, Capabilities, CreateItem, FieldChange, ItemResult, Page, UpdateItem
 from crm.providers.base import CallCounter, ConnectorContext
 from crm.providers.hubspot import auth, endpoints, mapping
-from crm.providers.hubspot.client import HubSpotClient
+from crm.providers.hubspot.client import HubSpotClient, RecordPage
 from crm.providers.hubspot.consent import EmailOptOuts
 from crm.providers.hubspot.wire import WireOwner, WireRecord, WireVersion, classify
 from crm.providers.hubspot.writes import BatchWriter
@@ -152,7 +152,7 @@ class HubSpotConnector:
         listed = [mapping.OBJECT_ID] if is_long else names
         page = self._client.list_page(record_type, listed, _position(after, _LIST), self._batch_size)
         records = self._values_of(record_type, page.records, names) if is_long else page.records
-        following = f"{_LIST}:{page.after}" if page.after and page.records else None
+        following = _following(_LIST, page, page.after, _position(after, _LIST))
         return Page(self._read(record_type, records, fields), following, page.server_time)
 
     def changes(self, record_type: str, fields: Sequence[str], since: datetime, after: str | None) -> Page:
@@ -164,10 +164,8 @@ class HubSpotConnector:
             body["properties"] = [mapping.OBJECT_ID]
         page = self._client.search(record_type, body)
         records = self._values_of(record_type, page.records, names) if is_long else page.records
-        following = None
-        if page.after and page.records:
-            last_id = str(max(int(record["id"]) for record in page.records))
-            following = f"{_SEARCH}:{last_id}"
+        greatest = str(max((int(record["id"]) for record in page.records), default=0))
+        following = _following(_SEARCH, page, greatest, last_id)
         return Page(self._read(record_type, records, fields), following, page.server_time)
 
     @property
@@ -334,6 +332,15 @@ def _position(after: str | None, kind: str) -> str:
     if found != kind or not position.isdecimal():
         raise CursorExpiredError("The position belongs to another kind of walk", provider="hubspot")
     return position
+
+
+def _following(kind: str, page: RecordPage, position: str, last: str) -> str | None:
+    """The next position; a walk that does not move on would be taken for a complete one, or never end."""
+    if not page.after:
+        return None
+    if not page.records or not position.isdecimal() or int(position) <= int(last or 0):
+        raise UnexpectedAnswerError("HubSpot gave a next page that leads nowhere", provider="hubspot", operation=kind)
+    return f"{kind}:{position}"
 
 
 def _chunks(ids: Sequence[str], size: int) -> Iterable[Sequence[str]]:

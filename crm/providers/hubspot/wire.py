@@ -26,7 +26,7 @@ from crm.errors import (
     RejectedError,
     UnexpectedAnswerError,
 )
-from crm.http.redact import redact_text
+from crm.http.redact import MASK, redact_text
 from crm.providers.hubspot import endpoints
 
 
@@ -118,6 +118,11 @@ _FIELD_CODES: Final[Mapping[str, str]] = {
 _EXISTING_ID: Final = re.compile(r"Existing ID:\s*(\d+)")
 _HOLDER_ID: Final = re.compile(r"(\d+) already has that value")
 _NOT_FOUND: Final = re.compile(r"not found|(?:do|does)(?: not|n't) exist", re.IGNORECASE)
+_QUOTED_VALUES: Final = (
+    re.compile(r"(?<=Email address )[^\"]{1,400}?(?= is invalid)"),
+    re.compile(r"(?:(?<=\")|^)[^\"]{1,400}?(?= was not (?:one of|a valid))"),
+)
+"""Refusals quote the value they refuse: a broken address is contact data, though it looks like none."""
 _EMBEDDED: Final = re.compile(r"\[\s*\{.*\}\s*\]", re.DOTALL)
 
 
@@ -162,7 +167,7 @@ def told(body: Mapping[str, Any]) -> Told:
     """The vendor's text without contact data, and the id of the request."""
     request_id = body.get("correlationId")
     return {
-        "provider_message": redact_text(_text(body.get("message"))),
+        "provider_message": _shown(body.get("message")),
         "request_id": request_id[:100] if isinstance(request_id, str) else "",
     }
 
@@ -209,7 +214,7 @@ def _embedded_refusals(message: str) -> list[tuple[str, FieldRefusal]]:
 
 
 def _refusal(code: object, message: object) -> FieldRefusal:
-    return FieldRefusal(_FIELD_CODES.get(_text(code), "rule.validation"), redact_text(_text(message)))
+    return FieldRefusal(_FIELD_CODES.get(_text(code), "rule.validation"), _shown(message))
 
 
 def _unauthorized(body: Mapping[str, Any], _: float | None) -> CrmError:
@@ -279,6 +284,13 @@ _CASES: Final[Mapping[int, Callable[[Mapping[str, Any], float | None], CrmError]
     477: _moving,
     530: _unauthorized,
 }
+
+
+def _shown(message: object) -> str:
+    text = _text(message)[:8_000]
+    for quoted in _QUOTED_VALUES:
+        text = quoted.sub(MASK, text)
+    return redact_text(text)
 
 
 def _text(value: object) -> str:

@@ -118,8 +118,10 @@ class BatchWriter:
         for error in answer.errors:
             traces, ids = subjects(error)
             keys = [trace for trace in traces if trace in batch] or [by_id[each] for each in ids if each in by_id]
-            for key in keys:
-                outcomes[key] = classify_item(error)
+            refusal = classify_item(error)
+            refusal.provider, refusal.operation = "hubspot", "batch"
+            refusal.request_id = refusal.request_id or answer.request_id
+            outcomes.update(dict.fromkeys(keys, refusal))
         for wire in answer.records:
             trace = wire.get("objectWriteTraceId") or ""
             marker = wire["properties"].get(mapping.MARKER_FIELD) or ""
