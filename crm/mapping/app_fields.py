@@ -20,6 +20,7 @@ class AppField:
     """Attribute of the contact; for a custom field the key inside ``custom_fields``."""
     kind: Kind
     max_length: int | None = None
+    """Characters that the contact's column takes; None where it takes what a transform takes."""
     consent: bool = False
     """True means opted out."""
     custom: bool = False
@@ -28,25 +29,25 @@ class AppField:
 APP_FIELDS: Final[Mapping[str, AppField]] = {
     field.name: field
     for field in (
-        AppField("firstName", "first_name", Kind.NAME, 150),
-        AppField("lastName", "last_name", Kind.NAME, 150),
-        AppField("email", "email", Kind.EMAIL, 254),
-        AppField("phone", "phone", Kind.PHONE, 64),
-        AppField("whatsappNumber", "whatsapp_number", Kind.PHONE, 64),
-        AppField("company", "company", Kind.NAME, 255),
-        AppField("jobTitle", "job_title", Kind.TEXT, 255),
-        AppField("street", "street", Kind.TEXT, 500),
-        AppField("city", "city", Kind.TEXT, 255),
-        AppField("region", "region", Kind.TEXT, 255),
-        AppField("postalCode", "postal_code", Kind.TEXT, 32),
-        AppField("country", "country", Kind.COUNTRY, 100),
-        AppField("language", "language", Kind.TEXT, 35),
+        AppField("firstName", "first_name", Kind.NAME),
+        AppField("lastName", "last_name", Kind.NAME),
+        AppField("email", "email", Kind.EMAIL),
+        AppField("phone", "phone", Kind.PHONE),
+        AppField("whatsappNumber", "whatsapp_number", Kind.PHONE),
+        AppField("company", "company", Kind.NAME),
+        AppField("jobTitle", "job_title", Kind.TEXT),
+        AppField("street", "street", Kind.TEXT),
+        AppField("city", "city", Kind.TEXT),
+        AppField("region", "region", Kind.TEXT),
+        AppField("postalCode", "postal_code", Kind.TEXT),
+        AppField("country", "country", Kind.COUNTRY),
+        AppField("language", "language", Kind.TEXT),
         AppField("birthday", "birthday", Kind.DATE),
-        AppField("notes", "notes", Kind.TEXT, 65_536),
+        AppField("notes", "notes", Kind.TEXT),
         AppField("tags", "tags", Kind.TAGS),
         AppField("emailOptOut", "email_opt_out", Kind.BOOLEAN, consent=True),
         AppField("whatsappOptOut", "whatsapp_opt_out", Kind.BOOLEAN, consent=True),
-        AppField("owner", "owner", Kind.REFERENCE, 255),
+        AppField("owner", "owner", Kind.REFERENCE),
     )
 }
 
