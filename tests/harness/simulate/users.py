@@ -1,0 +1,204 @@
+"""What people do, on either side: every value they enter is new, so that it can be told where it went."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from crm.model import ContactState, RemoteState, Value
+from crm.testing.adversary_nature import TIERS
+from tests.harness.simulate.world import World
+
+PAIRS = {
+    "firstName": "firstname",
+    "lastName": "lastname",
+    "email": "email",
+    "phone": "phone",
+    "company": "company",
+    "custom.score": "score",
+    "custom.active": "active",
+    "custom.tier": "tier",
+    "tags": "labels",
+    "emailOptOut": "optout",
+}
+_NAMES = ("Ada", "Björk", "Chloé", "Dmitri", "Elif", "Fatima", "李", "Noël")
+
+
+def draw_value(world: World, draw: random.Random, app_field: str, *, may_refuse: bool) -> Value:
+    """A value nobody entered before, where the kind of field allows that; a blank now and then."""
+    world.edits += 1
+    number = world.edits
+    if draw.random() < 0.1 and app_field not in {"lastName", "emailOptOut", "custom.active"}:
+        return None
+    made = _TYPED.get(app_field)
+    return made(draw, number) if made is not None else _text(draw, app_field, number, may_refuse=may_refuse)
+
+
+def _email(draw: random.Random, number: int) -> Value:
+    text = f"p{number}@x{number % 3}.example"
+    return text.upper() if draw.random() < 0.2 else text
+
+
+def _phone(draw: random.Random, number: int) -> Value:
+    digits = f"{10_000_000 + number}"
+    return draw.choice((f"+316{digits}", f"06 {digits[:4]} {digits[4:]}", f"+31 6 {digits}"))
+
+
+def _score(draw: random.Random, number: int) -> Value:
+    return draw.choice((number, number + 0.5, number + 0.125, 100 + number))
+
+
+def _yes_or_no(draw: random.Random, _: int) -> Value:
+    return draw.random() < 0.5
+
+
+def _tier(draw: random.Random, _: int) -> Value:
+    return draw.choice(TIERS)
+
+
+def _tags(draw: random.Random, number: int) -> Value:
+    return tuple(f"t{number}-{index}" for index in range(draw.randint(1, 3)))
+
+
+_TYPED: dict[str, Callable[[random.Random, int], Value]] = {
+    "email": _email,
+    "phone": _phone,
+    "custom.score": _score,
+    "custom.active": _yes_or_no,
+    "emailOptOut": _yes_or_no,
+    "custom.tier": _tier,
+    "tags": _tags,
+}
+
+
+def _text(draw: random.Random, app_field: str, number: int, *, may_refuse: bool) -> Value:
+    text = f"{draw.choice(_NAMES)} {number}"
+    roll = draw.random()
+    if roll < 0.15:
+        return f"  {text} "
+    if roll < 0.25:
+        return text.lower()
+    if may_refuse and roll < 0.32:
+        return text + "#" if app_field == "firstName" else text + "x" * 40
+    return text
+
+
+def person(world: World, draw: random.Random, *, fields: int = 6) -> dict[str, Value]:
+    """Values of a new person by app field; always a last name."""
+    chosen = ["lastName", *draw.sample([name for name in PAIRS if name != "lastName"], fields)]
+    return {name: draw_value(world, draw, name, may_refuse=False) for name in chosen}
+
+
+def as_record(values: dict[str, Value]) -> dict[str, Value]:
+    return {PAIRS[name]: value for name, value in values.items()}
+
+
+def populate(world: World, draw: random.Random) -> None:
+    """People known to one side, to the other, and to both in different spelling."""
+    for _ in range(draw.randint(0, 3)):
+        world.app.create_contact(person(world, draw), imported=draw.random() < 0.5)
+    for _ in range(draw.randint(0, 3)):
+        world.crm.user_creates(as_record(person(world, draw)))
+    for _ in range(draw.randint(1, 4)):
+        values = person(world, draw)
+        values["email"] = f"both{world.edits}@x.example"
+        world.app.create_contact(values, imported=draw.random() < 0.5)
+        if draw.random() < 0.5:
+            other = draw.choice(list(PAIRS))
+            if other != "email":
+                values[other] = draw_value(world, draw, other, may_refuse=False)
+        world.crm.user_creates(as_record(values))
+
+
+def act(world: World, draw: random.Random) -> None:
+    """One deed of one user."""
+    roll = draw.random()
+    if roll < 0.42:
+        _edit_in_app(world, draw)
+    elif roll < 0.82:
+        _edit_in_crm(world, draw)
+    elif roll < 0.87:
+        values = person(world, draw)
+        world.say(f"user creates contact {world.app.create_contact(values)[:8]} {values}")
+    elif roll < 0.92:
+        values = as_record(person(world, draw))
+        world.say(f"user creates record {world.crm.user_creates(values)} {values}")
+    elif roll < 0.94:
+        _delete_in_app(world, draw)
+    elif roll < 0.96:
+        _delete_in_crm(world, draw)
+    elif roll < 0.98:
+        _merge_in_crm(world, draw)
+    else:
+        _merge_in_app(world, draw)
+
+
+def _edit_in_app(world: World, draw: random.Random) -> None:
+    contacts = sorted(contact.contact_id for contact in world.app.live())
+    if not contacts:
+        return
+    contact_id = draw.choice(contacts)
+    names = draw.sample(list(PAIRS), draw.choice((1, 1, 1, 2)))
+    values = {name: draw_value(world, draw, name, may_refuse=True) for name in names}
+    version = world.app.edit_contact(contact_id, values)
+    world.say(f"user edits contact {contact_id[:8]} to v{version}: {values}")
+
+
+def _edit_in_crm(world: World, draw: random.Random) -> None:
+    records = sorted(record.remote_id for record in world.crm.live())
+    if not records:
+        return
+    remote_id = draw.choice(records)
+    names = draw.sample(list(PAIRS), draw.choice((1, 1, 1, 2)))
+    values = {PAIRS[name]: draw_value(world, draw, name, may_refuse=False) for name in names}
+    if values.get("email") and any(
+        record.values.get("email") == values["email"] and record.remote_id != remote_id for record in world.crm.live()
+    ):
+        return
+    world.crm.user_edits(remote_id, values)
+    world.say(f"user edits record {remote_id}: {values}")
+
+
+def _delete_in_app(world: World, draw: random.Random) -> None:
+    gone = sorted(
+        row.contact.contact_id for row in world.app.rows.values() if row.contact.state is ContactState.DELETED
+    )
+    if gone and draw.random() < 0.3:
+        contact_id = draw.choice(gone)
+        world.app.restore_contact(contact_id)
+        world.say(f"user restores contact {contact_id[:8]}")
+        return
+    contacts = sorted(contact.contact_id for contact in world.app.live())
+    if contacts:
+        contact_id = draw.choice(contacts)
+        world.app.delete_contact(contact_id)
+        world.say(f"user deletes contact {contact_id[:8]}")
+
+
+def _delete_in_crm(world: World, draw: random.Random) -> None:
+    gone = sorted(row.remote_id for row in world.crm.records.values() if row.state is RemoteState.ARCHIVED)
+    if gone and draw.random() < 0.3:
+        remote_id = draw.choice(gone)
+        world.crm.user_undeletes(remote_id)
+        world.say(f"user undeletes record {remote_id}")
+        return
+    records = sorted(record.remote_id for record in world.crm.live())
+    if records:
+        remote_id = draw.choice(records)
+        world.crm.user_deletes(remote_id)
+        world.say(f"user deletes record {remote_id}")
+
+
+def _merge_in_crm(world: World, draw: random.Random) -> None:
+    records = sorted(record.remote_id for record in world.crm.live())
+    if len(records) > 1:
+        loser, winner = draw.sample(records, 2)
+        world.say(f"user merges record {loser} into {winner}: {world.crm.user_merges(loser, winner)}")
+
+
+def _merge_in_app(world: World, draw: random.Random) -> None:
+    contacts = sorted(contact.contact_id for contact in world.app.live())
+    if len(contacts) > 1:
+        loser, winner = draw.sample(contacts, 2)
+        world.app.merge_contacts(loser, winner)
+        world.say(f"user merges contact {loser[:8]} into {winner[:8]}")
