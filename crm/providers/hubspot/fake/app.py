@@ -20,6 +20,7 @@ from crm.providers.hubspot.fake.admin import AdminApi
 from crm.providers.hubspot.fake.admin_pages import AdminPages
 from crm.providers.hubspot.fake.answers import AnswerError, Json
 from crm.providers.hubspot.fake.associations import AssociationStore
+from crm.providers.hubspot.fake.associations_api import AssociationsApi
 from crm.providers.hubspot.fake.automation import check_rules, run_due
 from crm.providers.hubspot.fake.batch import BatchApi
 from crm.providers.hubspot.fake.caller import Grant
@@ -99,6 +100,7 @@ class HubSpotFake(WsgiApp):
             SearchApi(self.objects),
             PropertiesApi(self.state),
             self.merging,
+            AssociationsApi(self.associations),
             self.account,
             self.oauth,
             admin,

@@ -57,7 +57,7 @@ INVERSE: Final = {
     for pair, type_ids in TYPE_IDS.items()
     for position, type_id in enumerate(type_ids)
 }
-_PRIMARY: Final = frozenset({1, 2, 5, 6})
+PRIMARY: Final = frozenset({1, 2, 5, 6})
 
 
 class NewLink(NamedTuple):
@@ -127,7 +127,7 @@ class AssociationStore:
             return after
         record.links.setdefault(pair[1], {})[other.record_id] = after
         other.links.setdefault(pair[0], {})[record.record_id] = {INVERSE[pair, type_id] for type_id in after}
-        self._tell(record, other, actor, removed=False, primary=bool(after & _PRIMARY))
+        self._tell(record, other, actor, removed=False, primary=bool(after & PRIMARY))
         return after
 
     def unlink(self, record: Record, other: Record, actor: Actor, type_ids: Iterable[int] = ()) -> bool:
@@ -146,7 +146,7 @@ class AssociationStore:
         else:
             del record.links[pair[1]][other.record_id]
             del other.links[pair[0]][record.record_id]
-        self._tell(record, other, actor, removed=True, primary=bool(before & _PRIMARY))
+        self._tell(record, other, actor, removed=True, primary=bool(before & PRIMARY))
         return True
 
     def of(self, record: Record, kind: ObjectType) -> dict[int, set[int]]:
@@ -162,7 +162,7 @@ class AssociationStore:
             name = f"{record.kind.singular}_to_{kind.singular}"
             results = []
             for other_id, type_ids in self.of(record, kind).items():
-                if type_ids & _PRIMARY:
+                if type_ids & PRIMARY:
                     results.append({"id": str(other_id), "type": name})
                     results.append({"id": str(other_id), "type": f"{name}_unlabeled"})
                 else:
@@ -196,7 +196,7 @@ class AssociationStore:
             return
         values = {}
         if other.kind is COMPANIES:
-            primary = [id_ for id_, type_ids in record.links.get(COMPANIES.type_id, {}).items() if type_ids & _PRIMARY]
+            primary = [id_ for id_, type_ids in record.links.get(COMPANIES.type_id, {}).items() if type_ids & PRIMARY]
             values["associatedcompanyid"] = str(primary[0]) if primary else ""
         elif other.kind.is_activity:
             count = sum(len(self.of(record, kind)) for kind in OBJECT_TYPES if kind.is_activity)
