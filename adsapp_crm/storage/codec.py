@@ -1,0 +1,164 @@
+"""The values of ``crm.model`` as JSON documents and back, exactly.
+
+Converters are built once for each class from its type hints. A field that holds its default is
+left out, which keeps plan lines and ledger rows small; a key that a class does not know is passed
+over, so that an older worker can read what a newer one wrote. JSON has no tuple, enumeration, time
+or "unknown", and PostgreSQL's ``jsonb`` turns ``1e23`` into an integer: those are written so that
+the same value comes back. NUL and lone surrogates, which PostgreSQL refuses, leave as U+FFFD.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import json
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, TypeVar, cast
+
+from crm.model import UNKNOWN, Seen
+
+T = TypeVar("T")
+Convert = Callable[[Any], Any]
+
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_FLOAT: Final = "float"
+_UNKNOWN: Final = "unknown"
+
+
+def encode(value: object) -> Any:
+    """A dataclass instance as JSON object."""
+    return _converters(type(value))[0](value)
+
+
+def decode(kind: type[T], document: Any) -> T:
+    """The instance that ``encode`` was given."""
+    return cast("T", _converters(kind)[1](document))
+
+
+def encode_map(kind: type[object], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping of dataclass instances as JSON object."""
+    write = _converters(kind)[0]
+    return {key: write(value) for key, value in values.items()}
+
+
+def decode_map(kind: type[T], document: Mapping[str, Any] | None) -> dict[str, T]:
+    read = _converters(kind)[1]
+    return {key: read(value) for key, value in (document or {}).items()}
+
+
+def encode_values(values: Mapping[str, Seen]) -> dict[str, Any]:
+    return {key: encode_value(value) for key, value in values.items()}
+
+
+def decode_values(document: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {key: decode_value(value) for key, value in (document or {}).items()}
+
+
+def encode_value(value: Seen) -> Any:
+    """One field value in JSON terms."""
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, float):
+        text = repr(value)
+        plain = "e" not in text and "n" not in text and text != "-0.0"
+        return value if plain else {_FLOAT: text}
+    return {_UNKNOWN: True} if value is UNKNOWN else value
+
+
+def decode_value(document: Any) -> Any:
+    if isinstance(document, list):
+        return tuple(document)
+    if isinstance(document, dict):
+        return float(document[_FLOAT]) if _FLOAT in document else UNKNOWN
+    return document
+
+
+def dump(document: Any) -> str:
+    """JSON text that PostgreSQL accepts as ``jsonb``, whatever text stands in it."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    if "\\u0000" in text or _UNSTORABLE.search(text):
+        text = json.dumps(_storable(document), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text
+
+
+def storable_text(text: str) -> str:
+    """The text with what PostgreSQL cannot hold replaced by U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def _storable(document: Any) -> Any:
+    if isinstance(document, str):
+        return storable_text(document)
+    if isinstance(document, dict):
+        return {storable_text(key): _storable(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [_storable(value) for value in document]
+    return document
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+@functools.cache
+def _converters(hint: Any) -> tuple[Convert, Convert]:
+    """How values of this type are written and read."""
+    if hint == Seen or float in typing.get_args(hint):
+        return encode_value, decode_value
+    if dataclasses.is_dataclass(hint):
+        return _record_converters(cast("type[Any]", hint))
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        (present,) = (argument for argument in arguments if argument is not type(None))
+        write, read = _converters(present)
+        return _optional(write), _optional(read)
+    if origin is tuple:
+        write, read = _converters(arguments[0])
+        return (lambda values: [write(value) for value in values]), (
+            lambda document: tuple(read(value) for value in document)
+        )
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        write, read = _converters(arguments[1])
+        return (lambda values: {key: write(value) for key, value in values.items()}), (
+            lambda document: {key: read(value) for key, value in document.items()}
+        )
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return (lambda member: member.value), hint
+    if hint is datetime:
+        return datetime.isoformat, datetime.fromisoformat
+    if hint is float:
+        return encode_value, decode_value
+    if hint in (str, int, bool, Any):
+        return _same, _same
+    raise TypeError(f"no JSON form for {hint!r}")
+
+
+def _optional(convert: Convert) -> Convert:
+    return lambda value: None if value is None else convert(value)
+
+
+def _record_converters(kind: type[Any]) -> tuple[Convert, Convert]:
+    hints = typing.get_type_hints(kind)
+    fields = []
+    for spec in dataclasses.fields(kind):
+        default = spec.default if spec.default_factory is dataclasses.MISSING else spec.default_factory()
+        fields.append((spec.name, *_converters(hints[spec.name]), default))
+    required = dataclasses.MISSING
+
+    def write(instance: Any) -> dict[str, Any]:
+        document = {}
+        for name, write_field, _, default in fields:
+            value = getattr(instance, name)
+            if default is required or not (value is default or value == default):
+                document[name] = write_field(value)
+        return document
+
+    def read(document: Mapping[str, Any]) -> Any:
+        return kind(**{name: read_field(document[name]) for name, _, read_field, _ in fields if name in document})
+
+    return write, read
