@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from crm.errors import CrmError, FieldRefusal, RecordGoneError, RecordInvalidError
+from crm.errors import CrmError, FieldRefusal, MappingError, RecordGoneError, RecordInvalidError
 from crm.http.batches import send_in_batches
 from crm.mapping.kinds import Kind
 from crm.model import RemoteRecord, Value
@@ -95,6 +95,12 @@ class BatchWriter:
             try:
                 answer = send([_input(key, draft) for key, draft in batch.items()])
             except RecordInvalidError as error:
+                if mapping.MARKER_FIELD in error.fields:
+                    raise MappingError(
+                        "The account lacks the field that marks our contacts",
+                        field=mapping.MARKER_FIELD,
+                        fix="Run the connection's check again: it makes the field, or says that it may not.",
+                    ) from error
                 about_fields = {
                     name: refusal for name, refusal in error.fields.items() if refusal.code in _ABOUT_THE_FIELD
                 }

@@ -13,7 +13,7 @@ import responses
 from crm import errors
 from crm.http.answer import Answer
 from crm.http.redact import Secret
-from crm.ports import UpdateItem
+from crm.ports import CreateItem, UpdateItem
 from crm.providers.hubspot import PROVIDER
 from crm.providers.hubspot.wire import classify, classify_item, subjects
 from crm.testing.faults import Fault
@@ -299,3 +299,30 @@ def test_results_are_matched_by_what_they_say_never_by_their_place() -> None:
     results = connector.update("contacts", items)
     assert [results[key].record and results[key].record.remote_id for key in "abc"] == ["1", None, "3"]
     assert isinstance(results["b"].error, errors.OutcomeUnknownError)
+
+
+@responses.activate
+def test_a_batch_refused_whole_for_a_property_is_sent_once_more_without_it() -> None:
+    """Where HubSpot takes all or nothing, a hundred bad inputs cost one request more, not two hundred."""
+    url = "https://api.hubapi.com/crm/v3/objects/contacts/batch/update"
+    problem = {"code": "PROPERTY_DOESNT_EXIST", "message": "", "context": {"propertyName": ["gone"]}}
+    responses.post(url, status=400, json={"category": "VALIDATION_ERROR", "errors": [problem]})
+    responses.post(url, json={"results": [person(str(number)) for number in range(100)]})
+    items = [UpdateItem(str(n), str(n), {"firstname": "Ada", "gone": "x"}) for n in range(100)]
+    results = PROVIDER.connect(context_for("")).update("contacts", items)
+    assert {(result.error, *result.refused) for result in results.values()} == {(None, "gone")}
+    assert len(responses.calls) == 2
+
+
+@responses.activate
+def test_a_refused_marker_is_never_left_out() -> None:
+    """A record without it could be created twice: the create fails and says which field is missing."""
+    url = "https://api.hubapi.com/crm/v3/objects/contacts/batch/create"
+    problem = {"code": "PROPERTY_DOESNT_EXIST", "message": "", "context": {"propertyName": ["adsapp_contact_id"]}}
+    responses.post(url, status=400, json={"category": "VALIDATION_ERROR", "errors": [problem]})
+    items = [CreateItem(f"k{n}", f"org:{n}", {"firstname": "Ada", "lastname": "Lovelace"}) for n in range(100)]
+    results = PROVIDER.connect(context_for("")).create("contacts", items)
+    assert {(type(result.error), result.error.code, result.error.field) for result in results.values()} == {
+        (errors.MappingError, "field.missing", "adsapp_contact_id")
+    }
+    assert len(responses.calls) == 1

@@ -118,6 +118,11 @@ def test_a_long_property_list_travels_in_a_body(stand: HubSpotStand) -> None:
     assert [record.remote_id for record in records] == ids
     assert records[0].values["firstname"] == "P0"
     assert received == {LIST: 2, READ: 2, PROPERTIES: 1}
+    connector.prepare("contacts")
+    made = connector.create("contacts", [CreateItem("k", "org:1", {"firstname": "Marked"})])["k"].record
+    found = connector.find_by_marker("contacts", "org:1", names)
+    assert (found.remote_id, found.values["firstname"]) == (made.remote_id, "Marked")
+    connector.delete("contacts", [UpdateItem("k", made.remote_id, {})])
     records, received = stand.counted(
         lambda: walked(lambda after: connector.changes("contacts", names, STARTED, after))
     )
@@ -323,6 +328,32 @@ def test_an_answer_cut_short_is_an_unknown_outcome(stand: HubSpotStand) -> None:
     assert {result.error for key, result in results.items() if key not in unknown} == {None}
 
 
+def test_typed_values_survive_a_write_without_any_definition(stand: HubSpotStand) -> None:
+    """The answer is read by what was sent: no request for definitions is spent on it."""
+    make_property(stand, name="score", type="number", fieldType="number")
+    options = [{"label": each, "value": each, "displayOrder": n} for n, each in enumerate(("a", "b"))]
+    make_property(stand, name="words", type="enumeration", fieldType="checkbox", options=options)
+    make_property(stand, name="vip", type="bool", fieldType="booleancheckbox", options=yes_or_no())
+    make_property(stand, name="since", type="date", fieldType="date")
+    (remote_id,) = stand.add(people(1))
+    values = {"score": 12.5, "words": ("b", "a"), "vip": False, "since": "1990-12-31", "city": None}
+    connector = stand.connector()
+    result, received = stand.counted(lambda: connector.update("contacts", [UpdateItem("k", remote_id, values)])["k"])
+    assert received == {UPDATE: 1}
+    assert (result.error, dict(result.refused)) == (None, {})
+    assert {**result.record.values, "words": set(result.record.values["words"])} == {**values, "words": {"a", "b"}}
+    read = connector.fetch("contacts", [remote_id], list(values))[remote_id]
+    assert read.values == result.record.values
+
+
+def test_an_update_of_nothing_sends_nothing(stand: HubSpotStand) -> None:
+    (remote_id,) = stand.add(people(1))
+    result, received = stand.counted(
+        lambda: stand.connector().update("contacts", [UpdateItem("k", remote_id, {})])["k"]
+    )
+    assert (result.error, result.record.remote_id, received) == (None, remote_id, {})
+
+
 # opt-outs
 
 
@@ -487,6 +518,10 @@ def test_a_token_that_is_renewed_goes_on(stand: HubSpotStand) -> None:
     connector = stand.connector(token=lambda: Secret(tokens[-1]), reauthorize=lambda: tokens.append(stand.fake.token))
     assert [record.remote_id for record in connector.scan("contacts", FIELDS, None).records] == ids
     assert connector.calls == 2
+
+
+def yes_or_no() -> list[dict[str, object]]:
+    return [{"label": each, "value": each, "displayOrder": n} for n, each in enumerate(("true", "false"))]
 
 
 def make_property(stand: HubSpotStand, **definition: object) -> None:
