@@ -105,6 +105,8 @@ def confirm_page(outcomes: Sequence[Outcome], run: RunState, book: Rulebook, por
 def _store(unit: Unit, outcomes: Sequence[Outcome], refused: dict[str, str], run: RunState, book: Rulebook) -> None:
     unit.check_claims([outcome.line for outcome in outcomes])
     for outcome in outcomes:
+        if outcome.sent is not None and outcome.sent.error is not None:
+            _classify(outcome, outcome.sent.error)
         if outcome.action.link_id in refused and outcome.sent is None:
             outcome.status, outcome.code = LineStatus.STALE, refused[outcome.action.link_id]
     writes = [write for outcome in outcomes for write in _contact_writes(outcome)]
@@ -160,8 +162,6 @@ def _add(
     if sent is not None and sent.intent_id:
         code = sent.error.code if sent.error is not None else ""
         batch.intents.append((sent.intent_id, sent.intent_status, code))
-    if sent is not None and sent.error is not None:
-        _classify(outcome, sent.error)
     missed_contact = action.contact_id in missed
     if missed_contact and outcome.status is LineStatus.APPLIED:
         outcome.status, outcome.code = LineStatus.STALE, "state.changed"
@@ -222,10 +222,10 @@ def _effects(outcome: Outcome, *, keep_pulls: bool) -> tuple[Effect, ...]:
     """The effects that really happened, with the values that came back."""
     effects = outcome.action.effects
     sent = outcome.sent
-    if sent is not None and not sent.written:
-        effects = tuple(effect for effect in effects if effect.side is not Side.CRM)
-    elif sent is not None:
+    if sent is not None and sent.written:
         effects = confirmed_effects(effects, sent.returned)
+    else:
+        effects = tuple(effect for effect in effects if effect.side is not Side.CRM)
     if outcome.status in (LineStatus.FAILED, LineStatus.UNKNOWN, LineStatus.PLANNED):
         keep_pulls = False
     if not keep_pulls:

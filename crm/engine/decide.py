@@ -95,6 +95,8 @@ def decide_field(facts: Facts, rules: Rules, newest: Newest | None = None) -> De
         return Decision(Verdict.SKIP, Rule.UNREADABLE, 1)
     if facts.based and not facts.app_moved and not facts.crm_moved:
         return Decision(Verdict.NOTHING, Rule.AGREED, 2)
+    if not facts.based and _both_empty(facts, rules):
+        return Decision(Verdict.NOTHING, Rule.AGREED, 7)
     if facts.agree:
         return Decision(Verdict.AGREE, Rule.AGREED, 5 if facts.based else 7)
     if rules.consent:
@@ -106,6 +108,16 @@ def decide_field(facts: Facts, rules: Rules, newest: Newest | None = None) -> De
     if facts.app_moved:
         return _decide_one_sided(facts, rules, app=True)
     return _decide_one_sided(facts, rules, app=False)
+
+
+def _both_empty(facts: Facts, rules: Rules) -> bool:
+    """Nothing on either side needs no base: whoever fills it first meets row 8, as with one.
+
+    It also spares a first sync from coming back to every record for the fields it left out.
+    """
+    if rules.consent:
+        return not (facts.app_opted_out or facts.crm_opted_out)
+    return facts.app_blank and facts.crm_blank
 
 
 def _decide_one_sided(facts: Facts, rules: Rules, *, app: bool) -> Decision:
@@ -167,13 +179,15 @@ def _decide_contested(facts: Facts, rules: Rules, newest: Newest | None, *, row:
 def _decide_consent(facts: Facts, rules: Rules) -> Decision:
     """Row 12. An opt-in travels only as row 3 or 4 of a two-way field, by a person's change of an agreed base."""
     push, pull = rules.direction in _PUSH, rules.direction in _PULL
-    contested = not facts.based or (facts.app_moved and facts.crm_moved)
-    if contested or rules.direction is not Direction.BIDIRECTIONAL:
+    if not facts.based or (facts.app_moved and facts.crm_moved):
         if facts.app_opted_out and not facts.crm_opted_out:
             return Decision(Verdict.PUSH if push else Verdict.NOTHING, Rule.OPT_OUT_WINS, 12)
         if facts.crm_opted_out and not facts.app_opted_out:
             return Decision(Verdict.PULL if pull else Verdict.NOTHING, Rule.OPT_OUT_WINS, 12)
-        return Decision(Verdict.AGREE, Rule.AGREED, 12)
+        return Decision(Verdict.AGREE if facts.based else Verdict.NOTHING, Rule.AGREED, 12)
+    two_way = rules.direction is Direction.BIDIRECTIONAL
     if facts.app_moved:
-        return Decision(Verdict.PUSH, Rule.APP_CHANGED, 3)
-    return Decision(Verdict.PULL, Rule.CRM_CHANGED, 4)
+        travels = two_way or (push and facts.app_opted_out)
+        return Decision(Verdict.PUSH if travels else Verdict.NOTHING, Rule.APP_CHANGED, 3)
+    travels = two_way or (pull and facts.crm_opted_out)
+    return Decision(Verdict.PULL if travels else Verdict.NOTHING, Rule.CRM_CHANGED, 4)
