@@ -57,7 +57,10 @@ class Nature:
     stamp_seconds: float = 0.001
     """Modification stamps are cut to this."""
     lag_seconds: float = 0.0
-    """A change shows in ``changes`` up to this much later; reads by id are not affected."""
+    """A change becomes visible to ``changes`` up to this much later than its stamp says."""
+    index_lags: bool = False
+    """``changes`` reads a search index that shows the record as it was meanwhile; reads by id are not
+    affected. Else the change itself comes late, with the stamp of when it began (a long transaction)."""
     overlap_seconds: float = 0.0
     """The lag that the connector declares."""
     clock_offset_seconds: float = 0.0
@@ -142,6 +145,7 @@ HUBSPOT_LIKE: Final = Nature(
         labels=replace(_RULES["labels"], stores=_sorted_words),
     ),
     lag_seconds=30.0,
+    index_lags=True,
     overlap_seconds=60.0,
     field_history=True,
     merge_gives_new_id=True,
@@ -172,8 +176,8 @@ PIPEDRIVE_LIKE: Final = Nature(
         phone=replace(_RULES["phone"], stores=_dialled),
     ),
     stamp_seconds=1.0,
-    overlap_seconds=5.0,
     lag_seconds=2.0,
+    overlap_seconds=5.0,
     marker_lookup=False,
     marker_unique=False,
     survivor_lists_former=False,
@@ -189,7 +193,7 @@ def draw_nature(draw: random.Random) -> Nature:
     if draw.random() < 0.3:
         changes["clock_offset_seconds"] = draw.choice((-7200.0, -90.0, 90.0, 7200.0))
     if draw.random() < 0.2:
-        changes["stamp_seconds"] = draw.choice((0.001, 1.0, 60.0))
+        changes["stamp_seconds"] = 0.001 if nature.index_lags else draw.choice((0.001, 1.0, 60.0))
     if draw.random() < 0.2:
         changes["marker_allowed"] = False
     if draw.random() < 0.2:

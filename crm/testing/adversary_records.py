@@ -93,9 +93,9 @@ class AdversaryCrm:
         """The CRM's own clock."""
         return self.world_now() + timedelta(seconds=self.nature.clock_offset_seconds)
 
-    def _stamp(self) -> datetime:
+    def _stamp(self, *, seconds_ago: float = 0.0) -> datetime:
         grain_ms = round(self.nature.stamp_seconds * 1000)
-        now_ms = self._clock.now_ms() + round(self.nature.clock_offset_seconds * 1000)
+        now_ms = self._clock.now_ms() + round((self.nature.clock_offset_seconds - seconds_ago) * 1000)
         return _EPOCH + timedelta(milliseconds=now_ms // grain_ms * grain_ms)
 
     # its users
@@ -216,11 +216,15 @@ class AdversaryCrm:
         )
 
     def _touch(self, record: CrmRecord, *, by_us: bool) -> None:
-        record.modified_at, record.by_us = self._stamp(), by_us
-        lag = self._draw.uniform(0.0, self.nature.lag_seconds)
-        shown_at = self.world_now() + timedelta(seconds=lag)
-        if record.versions:
-            shown_at = max(shown_at, record.versions[-1].shown_at)
+        record.by_us = by_us
+        shown_at, lag = self.world_now(), self._draw.uniform(0.0, self.nature.lag_seconds)
+        if self.nature.index_lags:
+            record.modified_at = self._stamp()
+            shown_at += timedelta(seconds=lag)
+            if record.versions:
+                shown_at = max(shown_at, record.versions[-1].shown_at)
+        else:
+            record.modified_at = max(record.modified_at, self._stamp(seconds_ago=0.0 if by_us else lag))
         record.versions.append(Version(shown_at, dict(record.values), record.modified_at, record.state, by_us))
 
     def indexed(self) -> Iterable[tuple[CrmRecord, Version]]:

@@ -206,7 +206,7 @@ def test_a_deleted_record_is_archived_or_missing_and_refuses_writes(clock):
 
 
 def test_a_conditional_write_refuses_what_changed_since(clock):
-    connector = connect(SALESFORCE_LIKE, clock)
+    connector = connect(replace(SALESFORCE_LIKE, lag_seconds=0.0), clock)
     remote_id = connector.crm.user_creates({"lastname": "L"})
     seen = connector.fetch(RECORD_TYPE, [remote_id], FIELDS)[remote_id].modified_at
     clock.advance(5)

@@ -186,7 +186,7 @@ class _Judge:
             return
         if event.side is Side.CRM and victim.order > event.read_order:
             age = (event.at - event.read_at).total_seconds() if event.read_at is not None else float("inf")
-            if age <= FRESH_SECONDS and not self.world.nature.conditional_update:
+            if age <= FRESH_SECONDS:
                 self.told.blind += 1
                 return
             self.accuse(

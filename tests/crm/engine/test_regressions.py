@@ -1,0 +1,95 @@
+"""Faults that the simulation found, each as the shortest schedule that showed it."""
+
+from __future__ import annotations
+
+import pytest
+
+from crm.engine.context import Ports
+from crm.engine.plan import Rulebook
+from crm.engine.run import advance
+from crm.errors import TransientError
+from crm.mapping.field_map import FieldMap
+from crm.mapping.kinds import Kind
+from crm.model import Direction, Phase, Policy, RunKind
+from crm.testing.adversary import RECORD_TYPE, AdversaryConnector
+from crm.testing.adversary_nature import HUBSPOT_LIKE, SALESFORCE_LIKE
+from crm.testing.memory import MemoryStore
+
+MAPS = tuple(
+    FieldMap(f"m-{remote_field}", app_field, remote_field, Direction.BIDIRECTIONAL, kind, kind)
+    for app_field, remote_field, kind in (
+        ("firstName", "firstname", Kind.NAME),
+        ("lastName", "lastname", Kind.NAME),
+        ("email", "email", Kind.EMAIL),
+        ("company", "company", Kind.TEXT),
+    )
+)
+
+
+class Pair:
+    """A contact and a record that are in step, and the doors to both sides."""
+
+    def __init__(self, nature=HUBSPOT_LIKE, **policy):
+        self.store = MemoryStore()
+        self.connector = AdversaryConnector.quiet(nature, self.store.app.clock)
+        self.crm = self.connector.crm
+        book = Rulebook(RECORD_TYPE, MAPS, Policy(**policy), "rules-1", "crm-deleted")
+        self.ports = Ports(self.store, self.connector, {RECORD_TYPE: book}, self.store.app.organization_id, RECORD_TYPE)
+        values = {"firstName": "Ada", "lastName": "Lovelace", "email": "ada@x.example", "company": "Engines"}
+        self.contact_id = self.store.app.create_contact(values)
+        self.remote_id = self.crm.user_creates({"firstname": "Ada", "lastname": "Lovelace", "email": "ada@x.example"})
+        self.wait(600)
+        self.run(RunKind.FULL)
+        self.wait(600)
+
+    @property
+    def contact(self):
+        return self.store.app.get(self.contact_id).values
+
+    @property
+    def record(self):
+        return self.crm.records[self.remote_id].values
+
+    def wait(self, seconds):
+        self.store.app.clock.advance(seconds)
+
+    def edit(self, **values):
+        self.store.app.edit_contact(self.contact_id, values)
+
+    def edit_record(self, **values):
+        self.crm.user_edits(self.remote_id, values)
+
+    def run(self, kind=RunKind.DELTA, **options):
+        """A whole run; a call that the CRM puts off is tried again."""
+        run_id = self.store.start_run(kind, **options)
+        for _ in range(100):
+            try:
+                run = advance(run_id, self.ports)
+            except TransientError:
+                self.connector.faults.stop()
+                continue
+            if run.phase is Phase.DONE:
+                return run
+        pytest.fail("the run does not end")
+
+
+@pytest.mark.parametrize("nature", [HUBSPOT_LIKE, SALESFORCE_LIKE], ids=lambda nature: nature.name)
+def test_a_push_that_could_not_be_sent_is_no_base(nature):
+    """The CRM puts a write off while its record also brings a value: both edits arrive, none is taken as agreed."""
+    pair = Pair(nature)
+    pair.edit(company="Looms")
+    pair.edit_record(lastname="Byron")
+    pair.wait(600)
+    at_call = pair.connector.at_call
+
+    def refuse(point):
+        pair.connector.faults.rate_limited = 1.0 if point == "update" and not pair.connector.faults.given else 0.0
+        at_call(point)
+
+    pair.connector.at_call = refuse
+    pair.run()
+    pair.wait(600)
+    pair.run()
+    assert pair.connector.faults.given == {"rate_limited": 1}
+    assert (pair.contact["company"], pair.record["company"]) == ("Looms", "Looms")
+    assert (pair.contact["lastName"], pair.record["lastname"]) == ("Byron", "Byron")
