@@ -42,6 +42,8 @@ from crm.model import (
 from crm.ports import Unit
 
 RETRY_SECONDS = 3600.0
+_PASSING = ("net.", "quota.")
+"""Codes of refusals that pass by themselves: the field is pushed again instead of dead-lettered."""
 
 
 @dataclass(slots=True)
@@ -275,7 +277,7 @@ def _link(outcome: Outcome, effects: tuple[Effect, ...], versions: dict[str, int
         or action.before.remote_modified_at
         or link.remote_modified_at,
         observed=None,
-        due=stale or _unconfirmed(action, effects),
+        due=stale or _unconfirmed(action, effects, troubles),
         troubles=troubles,
         flips=flips,
         error_code=_shown_code(action, troubles),
@@ -320,7 +322,7 @@ def _refusals(
     troubles: dict[str, FieldTrouble] = {}
     for effect in action.pushes:
         refusal = refused.get(effect.remote_field)
-        if refusal is not None:
+        if refusal is not None and not refusal.code.startswith(_PASSING):
             field_map = by_id.get(effect.mapping_id)
             definition = field_map.definition if field_map is not None else ""
             troubles[effect.mapping_id] = FieldTrouble(
@@ -329,9 +331,10 @@ def _refusals(
     return troubles
 
 
-def _unconfirmed(action: Action, effects: tuple[Effect, ...]) -> bool:
-    """A pushed value that nobody could read back: looked at again."""
-    return len({effect.mapping_id for effect in effects}) < len({effect.mapping_id for effect in action.effects})
+def _unconfirmed(action: Action, effects: tuple[Effect, ...], troubles: Mapping[str, FieldTrouble]) -> bool:
+    """A pushed value that nobody could read back, or that was not taken this time: looked at again."""
+    done = {effect.mapping_id for effect in effects} | troubles.keys()
+    return any(effect.mapping_id not in done for effect in action.effects)
 
 
 def _shown_code(action: Action, troubles: dict[str, FieldTrouble]) -> str:

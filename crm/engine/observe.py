@@ -186,12 +186,22 @@ def _subjects(unit: Unit, book: Rulebook, records: Sequence[RemoteRecord]) -> li
     by_remote = {view.link.remote_id: view for view in views}
     return [
         _Subject(
-            record,
+            _newest_known(record, by_remote.get(record.remote_id), book),
             by_remote.get(record.remote_id),
             tuple(by_remote[item] for item in record.former_ids if item in by_remote),
         )
         for record in records
     ]
+
+
+def _newest_known(record: RemoteRecord, own: LinkView | None, book: Rulebook) -> RemoteRecord:
+    """An index that lags shows a record as it was before our own last write, old stamp included:
+    that is no edit, and what we know already is newer.
+    """
+    confirmed = own.link.remote_modified_at if own is not None else None
+    if own is None or confirmed is None or record.modified_at is None or record.modified_at >= confirmed:
+        return record
+    return remembered_record(own, book) if record.state is RemoteState.LIVE else record
 
 
 def _load_heirs(unit: Unit, book: Rulebook, subjects: Iterable[_Subject]) -> _Heirs:
