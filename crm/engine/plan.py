@@ -298,7 +298,6 @@ def plan_heir(
         return NOTHING
     if record.state is not RemoteState.LIVE:
         return _plan_gone(view, record, book)
-    before = _precondition(heir, record, view.link.base, book)
     if not heir_is_free:
         return Planned(
             Action(
@@ -316,7 +315,7 @@ def plan_heir(
                         candidates=(f"contact:{heir.contact_id}", f"record:{view.link.remote_id}"),
                     ),
                 ),
-                before=before,
+                before=_precondition(view.contact, record, view.link.base, book),
             )
         )
     fields = _plan_fields(replace(view, contact=heir), record, book, evidence)
@@ -334,7 +333,7 @@ def plan_heir(
             conflicts=tuple(fields.conflicts),
             closes=tuple(fields.closes),
             troubles=fields.troubles,
-            before=before,
+            before=_precondition(heir, record, view.link.base, book),
         )
     )
 

@@ -10,7 +10,7 @@ from crm.engine.run import advance
 from crm.errors import TransientError
 from crm.mapping.field_map import FieldMap
 from crm.mapping.kinds import Kind
-from crm.model import Direction, Phase, Policy, RunKind
+from crm.model import ConflictKind, Direction, LinkState, Phase, Policy, RunKind
 from crm.testing.adversary import RECORD_TYPE, AdversaryConnector
 from crm.testing.adversary_nature import HUBSPOT_LIKE, SALESFORCE_LIKE
 from crm.testing.memory import MemoryStore
@@ -93,3 +93,17 @@ def test_a_push_that_could_not_be_sent_is_no_base(nature):
     assert pair.connector.faults.given == {"rate_limited": 1}
     assert (pair.contact["company"], pair.record["company"]) == ("Looms", "Looms")
     assert (pair.contact["lastName"], pair.record["lastname"]) == ("Byron", "Byron")
+
+
+def test_a_contact_merged_into_a_linked_one_gives_its_link_up():
+    """The survivor keeps its own record; the other link is superseded, and a person is asked about the records."""
+    pair = Pair()
+    loser = pair.store.app.create_contact({"firstName": "A.", "email": "a.lovelace@x.example"})
+    pair.run()
+    pair.store.app.merge_contacts(loser, pair.contact_id)
+    run = pair.run(RunKind.FULL)
+    states = {link.contact_id: link.state for link in pair.store.links()}
+    assert states == {pair.contact_id: LinkState.LIVE, loser: LinkState.SUPERSEDED}
+    assert [row.draft.kind for row in pair.store.open_conflicts()] == [ConflictKind.MERGE]
+    assert run.counts.stale == 0
+    assert pair.run(RunKind.FULL).counts.planned == 0

@@ -230,7 +230,9 @@ class _Judge:
             if self.groups.get(entry.contact_id) != group and self.groups.get(entry.remote_id) != group:
                 continue
             for effect in entry.action.effects:
-                if effect.mapping_id != event.mapping_id or not (effect.overrules or effect.rule in _OVERRULING):
+                fills = effect.rule is Rule.FILLED and _is_blank(victim.after)
+                overrules = effect.overrules or effect.rule in _OVERRULING or fills
+                if effect.mapping_id != event.mapping_id or not overrules:
                     continue
                 if any(self._same(event.mapping_id, named, victim.after) for named in (effect.lost, effect.before)):
                     return True
