@@ -38,6 +38,7 @@ class CrmSyncState(OrganizationModel):
         _("observed"), null=True, help_text=_("CRM field -> value, where it differs from base.")
     )
     observed_at = models.DateTimeField(_("observed at"), null=True)
+    due = models.BooleanField(_("due"), default=False, db_default=False, help_text=_("The next run looks again."))
     seen_run = models.UUIDField(_("seen by run"), null=True)
     troubles = models.JSONField(_("refused fields"), default=dict, blank=True)
     flips = models.JSONField(_("flips"), default=dict, blank=True)
