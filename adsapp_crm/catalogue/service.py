@@ -88,6 +88,14 @@ SERVICE = table(
         "ann at example.com",
     ),
     (
+        "user.password",
+        _("The password is too weak"),
+        _("It is short, common or too like the person's address."),
+        _("Choose a longer, rarer password."),
+        Retry.NO,
+        "password123",
+    ),
+    (
         "contact.unknown",
         _("There is no such contact"),
         _("No contact with that id exists in this organization, or it was merged or erased."),
@@ -126,6 +134,14 @@ SERVICE = table(
         _("Fill one of them."),
         Retry.NO,
         "An empty line in an import.",
+    ),
+    (
+        "contact.exists",
+        _("This person is there already"),
+        _("A contact with the same name and e-mail address exists."),
+        _("Leave the row out, or change the contact that is there."),
+        Retry.NO,
+        "A file that is imported a second time.",
     ),
     (
         "contact.merge",

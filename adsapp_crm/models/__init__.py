@@ -11,7 +11,7 @@ from adsapp_crm.models.connection import (
     CrmLease,
     CrmOAuthState,
 )
-from adsapp_crm.models.contact import Contact, ContactChange
+from adsapp_crm.models.contact import Contact, ContactChange, ContactTombstone
 from adsapp_crm.models.field_map import CrmFieldMapping, CrmMappingVersion
 from adsapp_crm.models.intent import CrmIntent
 from adsapp_crm.models.ledger import CrmLedgerEntry
@@ -26,6 +26,7 @@ __all__ = [
     "ApiKey",
     "Contact",
     "ContactChange",
+    "ContactTombstone",
     "CredentialsMismatchError",
     "CrmAppRegistration",
     "CrmConflict",

@@ -182,3 +182,22 @@ class ContactChange(OrganizationModel):
 
     def __str__(self) -> str:
         return f"Contact {self.contact_id} version {self.version}"
+
+
+class ContactTombstone(OrganizationModel):
+    """What is kept of an erased person: keyed digests by which they are recognised and not made again."""
+
+    contact = models.ForeignKey(
+        Contact, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="tombstones"
+    )
+    digest = models.TextField(editable=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+
+    class Meta(OrganizationModel.Meta):
+        db_table = "contact_tombstones"
+        verbose_name = _("tombstone")
+        verbose_name_plural = _("tombstones")
+        constraints = [unique("digest", "contact", name="contact_tombstones_digest")]
+
+    def __str__(self) -> str:
+        return f"Tombstone of contact {self.contact_id}"

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models.functions import Lower, Now
 from django.utils.translation import gettext_lazy as _
 
+from adsapp_crm.fields import EncryptedJSONField
 from adsapp_crm.models.base import OrganizationModel, indexed, one_of, unique, uuid7
 from adsapp_crm.models.choices import Role
 from adsapp_crm.models.validation import validate_region, validate_time_zone
@@ -71,7 +72,7 @@ class CurrentOrganizationManager(models.Manager["Organization"]):
     """Sees the current organization only."""
 
     def get_queryset(self) -> models.QuerySet[Organization]:
-        return super().get_queryset().filter(pk=current_organization())
+        return super().get_queryset().filter(pk=current_organization()).defer("tombstone_key")
 
 
 class Organization(models.Model):
@@ -87,6 +88,7 @@ class Organization(models.Model):
         help_text=_("ISO 3166 code of the country whose rules read phone numbers without a country code."),
     )
     time_zone = models.CharField(_("time zone"), default="UTC", validators=[validate_time_zone])
+    tombstone_key = EncryptedJSONField(null=True, editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     objects: ClassVar[CurrentOrganizationManager] = CurrentOrganizationManager()
