@@ -178,6 +178,9 @@ class WsgiApp:
         """Hold an answer back; a fake with its own clock waits in that clock's time."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Let go of threads and files; a fake without any has nothing to do."""
+
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
             response = self._in_time(environ, self.respond(read_request(environ)))
@@ -310,15 +313,19 @@ def _environ_of(request: requests.PreparedRequest, read_timeout_seconds: float |
 class LoopbackServer:
     """The application on a real socket, in a background thread. A context manager.
 
-    ``port=0`` takes a free one; ``url`` has no trailing slash.
+    ``port=0`` takes a free one; ``url`` has no trailing slash. Raises OSError for a taken port.
     """
 
-    def __init__(self, app: WsgiApp, *, host: str = "127.0.0.1", port: int = 0, threads: int = 8) -> None:
+    def __init__(self, app: WsgiApp, *, host: str = "127.0.0.1", port: int = 0, threads: int = 16) -> None:
         logging.getLogger("waitress").setLevel(logging.CRITICAL)
         self._sockets: dict[int, Any] = {}
-        self._server = create_server(
-            app, map=self._sockets, host=host, port=port, threads=threads, ident=None, channel_timeout=600
-        )
+        try:
+            self._server = create_server(
+                app, map=self._sockets, host=host, port=port, threads=threads, ident=None, channel_timeout=600
+            )
+        except OSError:
+            wasyncore.close_all(self._sockets, ignore_all=True)
+            raise
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="fake-server", daemon=True)
         shown = f"[{host}]" if ":" in host else host

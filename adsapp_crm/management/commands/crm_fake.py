@@ -38,13 +38,15 @@ class Command(BaseCommand):
                 data_path=options["data"],
                 **given,
             )
+        except OSError as error:
+            raise CommandError(f"--data: {error}. Choose a file in a folder that can be written") from error
+        except ValueError as error:
+            raise CommandError(f"--data: {error}. Choose another file") from error
+        try:
             server = LoopbackServer(fake, host=options["host"], port=options["port"])
         except OSError as error:
-            raise CommandError(
-                f"cannot start: {error}. Choose another --port (0 takes a free one) or --data"
-            ) from error
-        except ValueError as error:
-            raise CommandError(f"--data: {error}") from error
+            fake.close()
+            raise CommandError(f"--port: {error}. Choose another one; 0 takes a free one") from error
         server.start()
         self.stdout.write(f"{options['provider']} fake at {server.url} (records and switches: {server.url}/_fake/)")
         self.stdout.flush()

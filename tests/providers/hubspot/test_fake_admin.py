@@ -13,9 +13,13 @@ from typing import Any
 
 import pytest
 import requests
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
+from adsapp_crm.management.commands.crm_fake import Command
 from crm.fakes import FAKES
 from crm.providers.hubspot.fake import DEFAULT_TOKEN, HubSpotFake
+from crm.testing.wsgi import LoopbackServer
 from tests.providers.hubspot.fake_account import BASE, NOW_MS, Account
 from tests.providers.hubspot.test_fake_objects import make_property
 
@@ -286,6 +290,25 @@ def test_the_command_serves_without_a_database_and_survives_a_kill(tmp_path: Pat
     assert end(process, signal.SIGINT) == 0
     assert {row["id"] for row in listed} == {row["id"] for row in made.json()["results"]}
     assert len(listed) == 100
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--port", "{taken}", "Choose another one; 0 takes a free one"),
+        ("--data", "{folder}/letter.txt", "letter.txt is not a file of this fake"),
+        ("--data", "{folder}/none/account.data", "Choose a file in a folder that can be written"),
+        ("--search-lag", "-1", "--search-lag: must not be negative"),
+    ],
+)
+def test_the_command_says_what_it_cannot_do(tmp_path: Path, option: str, value: str, told: str) -> None:
+    """And starts nothing."""
+    (tmp_path / "letter.txt").write_text("Dear Ada")
+    with LoopbackServer(HubSpotFake()) as server:
+        taken = server.url.rsplit(":", 1)[1]
+        with pytest.raises(CommandError, match=re.escape(told)):
+            call_command(Command(), "hubspot", option, value.format(taken=taken, folder=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
 def test_the_same_seed_makes_the_same_account() -> None:

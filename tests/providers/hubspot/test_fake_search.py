@@ -187,8 +187,13 @@ def test_two_changes_within_the_lag_show_one_after_the_other() -> None:
     account.clock.advance(4)
     shown = account.search().json()["results"]
     assert [row["properties"]["firstname"] for row in shown] == ["A"]
-    account.clock.advance(6)
-    assert [row["properties"]["firstname"] for row in account.search().json()["results"]] == ["B"]
+    account.clock.advance(3)
+    account.call("PATCH", f"{CONTACTS}/{ada}", {"properties": {"firstname": "C"}})
+    account.clock.advance(3)
+    shown = account.search().json()["results"]
+    assert [(row["properties"]["firstname"], row["updatedAt"]) for row in shown] == [("B", "2026-09-21T14:13:26.000Z")]
+    account.clock.advance(7)
+    assert [row["properties"]["firstname"] for row in account.search().json()["results"]] == ["C"]
 
 
 def test_records_are_found_by_what_they_are_linked_to(account: Account) -> None:

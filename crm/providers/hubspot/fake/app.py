@@ -129,6 +129,8 @@ class HubSpotFake(WsgiApp):
     def respond(self, request: Request) -> Response:
         matched = self.router.match(request.method, request.path)
         if isinstance(matched, int):
+            with self.state.lock:
+                self.requests[f"{request.method} (no such address)"] += 1
             refusal = AnswerError(matched, {"message": f"No route for {request.method} {request.path}"})
             return self._finish(self._refused(refusal))
         route, request.params = matched

@@ -187,10 +187,10 @@ class State:
 
     def stamp(self, record: Record, at_ms: int) -> None:
         """Move the record's modification time."""
+        before = dict(record.properties) if self.search_lag_seconds else {}
         record.updated_ms = at_ms
-        text = iso_ms(at_ms)
-        record.properties[record.kind.modified] = text
-        self.dirty_records[record.kind.type_id, record.record_id] = None
+        record.properties[record.kind.modified] = iso_ms(at_ms)
+        self._touched(record, before)
 
     def archive(self, record: Record, at_ms: int) -> None:
         self._unindex_unique(record)
