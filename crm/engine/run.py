@@ -17,7 +17,7 @@ from crm.engine.context import PAGE, Ports
 from crm.engine.guards import find_brakes
 from crm.engine.observe import observe_page, plan_changed, plan_chosen_links, plan_missing
 from crm.engine.pair import plan_chosen_contacts, plan_contacts, plan_records
-from crm.engine.settle import settle_open_intents
+from crm.engine.settle import resolve_by_scan, settle_open_intents
 from crm.model import LineResult, LineStatus, Mode, Phase, RunKind, RunState, RunStatus
 
 _PLANS: dict[RunKind, tuple[Phase, ...]] = {
@@ -80,6 +80,7 @@ def _changed(run: RunState, ports: Ports) -> None:
 
 
 def _pair(run: RunState, ports: Ports) -> None:
+    resolve_by_scan(run, ports)
     if plan_records(run, ports):
         _next(run, ports)
 
@@ -190,7 +191,7 @@ def _next(run: RunState, ports: Ports) -> None:
 
 
 def _enter(run: RunState, ports: Ports, phase: Phase, **position: int) -> None:
-    kept = {"marks": run.position["marks"]} if "marks" in run.position else {}
+    kept = {name: run.position[name] for name in ("marks", "unknown") if name in run.position}
     run.phase = phase
     run.position = {**kept, "type": 0, **position}
     if phase is Phase.OBSERVE and run.kind is RunKind.DELTA:

@@ -26,6 +26,7 @@ from crm.model import (
     LinkView,
     RemoteRecord,
     RemoteState,
+    RunKind,
     RunState,
     Seen,
     Side,
@@ -46,6 +47,17 @@ def settle_open_intents(run: RunState, ports: Ports) -> bool:
             group = [intent for intent in intents if intent.action.record_type == record_type]
             _settle(group, run, book, ports)
     return len(intents) < PAGE
+
+
+def resolve_by_scan(run: RunState, ports: Ports) -> None:
+    """Creates that no direct read can tell of, once a scan that began after them is complete: a record
+    that they made has been seen, and is paired by its marker or its keys like any other.
+    """
+    unknown = run.position.pop("unknown", ())
+    if unknown:
+        with ports.store.unit() as unit:
+            unit.settle_intents([(intent_id, IntentStatus.RESOLVED, "") for intent_id in unknown])
+            unit.save_run(run)
 
 
 def _settle(intents: Sequence[Intent], run: RunState, book: Rulebook, ports: Ports) -> None:
@@ -71,6 +83,8 @@ def _settle(intents: Sequence[Intent], run: RunState, book: Rulebook, ports: Por
         for intent in intents:
             if intent.intent_id not in found:
                 settled.append((intent.intent_id, IntentStatus.UNKNOWN, "net.outcome_unknown"))
+                if run.kind is RunKind.FULL:
+                    run.position = {**run.position, "unknown": [*run.position.get("unknown", ()), intent.intent_id]}
                 continue
             record = found[intent.intent_id]
             happened = _outcome(intent, record, views.get(intent.action.link_id), book)

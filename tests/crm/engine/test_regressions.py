@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from crm.engine.context import Ports
@@ -10,9 +12,9 @@ from crm.engine.run import advance
 from crm.errors import TransientError
 from crm.mapping.field_map import FieldMap
 from crm.mapping.kinds import Kind
-from crm.model import ConflictKind, Direction, LinkState, Phase, Policy, RunKind
+from crm.model import ConflictKind, Direction, IntentStatus, LinkState, Phase, Policy, RunKind
 from crm.testing.adversary import RECORD_TYPE, AdversaryConnector
-from crm.testing.adversary_nature import HUBSPOT_LIKE, SALESFORCE_LIKE
+from crm.testing.adversary_nature import HUBSPOT_LIKE, PIPEDRIVE_LIKE, SALESFORCE_LIKE
 from crm.testing.memory import MemoryStore
 
 MAPS = tuple(
@@ -107,3 +109,26 @@ def test_a_contact_merged_into_a_linked_one_gives_its_link_up():
     assert [row.draft.kind for row in pair.store.open_conflicts()] == [ConflictKind.MERGE]
     assert run.counts.stale == 0
     assert pair.run(RunKind.FULL).counts.planned == 0
+
+
+@pytest.mark.parametrize("happened", [True, False], ids=["happened", "never happened"])
+@pytest.mark.parametrize("marked", [True, False], ids=["marker", "no marker"])
+def test_a_create_that_no_read_can_tell_of_is_settled_by_the_next_complete_scan(happened, marked):
+    """Neither made twice nor forgotten: one record and a live link, whether or not the lost create took effect."""
+    pair = Pair(replace(PIPEDRIVE_LIKE, marker_allowed=marked))
+    contact_id = pair.store.app.create_contact({"lastName": "Hopper", "email": "grace@x.example"})
+    if happened:
+        pair.connector.faults.lost_after = 1.0
+    else:
+        pair.connector.faults.lost_before = 1.0
+    pair.run()
+    pair.connector.faults.stop()
+    pair.wait(600)
+    pair.run()
+    assert [intent.status for intent in pair.store.intents()][-1] is IntentStatus.UNKNOWN
+    pair.wait(600)
+    pair.run(RunKind.FULL)
+    pair.run(RunKind.FULL)
+    assert sum(record.values.get("lastname") == "Hopper" for record in pair.crm.live()) == 1
+    assert [link.state for link in pair.store.links() if link.contact_id == contact_id] == [LinkState.LIVE]
+    assert len(list(pair.store.app.live())) == 2

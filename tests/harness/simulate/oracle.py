@@ -19,6 +19,7 @@ from crm.model import (
     ConflictKind,
     ContactState,
     Direction,
+    Effect,
     IntentStatus,
     LineStatus,
     Link,
@@ -32,7 +33,7 @@ from tests.harness.simulate.world import World
 
 _OVERRULING = {
     Rule.ADSAPP_WINS, Rule.CRM_WINS, Rule.NEWEST_WINS, Rule.TIE, Rule.ONE_WAY, Rule.WRITTEN_BACK,
-    Rule.OPT_OUT_WINS, Rule.CHOSEN, Rule.MERGED, Rule.UNDO,
+    Rule.OPT_OUT_WINS, Rule.CHOSEN, Rule.MERGED, Rule.UNDO, Rule.AGREED_DIFFERENCE,
 }  # fmt: skip
 FRESH_SECONDS = 31.0
 """A check read may be this old when a record is written: the blind window of a CRM without conditions."""
@@ -234,7 +235,10 @@ class _Judge:
                 overrules = effect.overrules or effect.rule in _OVERRULING or fills
                 if effect.mapping_id != event.mapping_id or not overrules:
                     continue
-                if any(self._same(event.mapping_id, named, victim.after) for named in (effect.lost, effect.before)):
+                if any(
+                    self._same(event.mapping_id, named, victim.after)
+                    for named in (effect.lost, effect.before, *_agreed(effect))
+                ):
                     return True
         for row in self.world.store.state.conflicts.values():
             if row.draft.mapping_id != event.mapping_id:
@@ -426,6 +430,11 @@ def judge(world: World, *, is_quiet: bool) -> Told:
     if is_quiet:
         case.judge_state()
     return case.told
+
+
+def _agreed(effect: Effect) -> tuple[Value, ...]:
+    """The values that an agreed difference names: either may be replaced by an edit of the other side."""
+    return (effect.app_value, effect.crm_value) if effect.rule is Rule.AGREED_DIFFERENCE else ()
 
 
 def _is_blank(value: Value) -> bool:
