@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="simulate", description=__doc__)
     parser.add_argument("--seeds", default="0:200", help="first:end, end not included")
     parser.add_argument("--seed", type=int, help="one seed only")
+    parser.add_argument("--steps", help="of --seed, only the steps with these numbers: 0,1,5")
     parser.add_argument(
         "--trace", action="store_true", help="print the schedule of each failing seed (of --seed always)"
     )
@@ -47,7 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     seeds = range(options.seed, options.seed + 1) if options.seed is not None else _seeds(parser, options.seeds)
     started = time.monotonic()
-    results = list(_played(seeds, options.jobs))
+    if options.steps and options.seed is not None:
+        results = [play_seed(options.seed, {int(number) for number in options.steps.split(",")})]
+    else:
+        results = list(_played(seeds, options.jobs))
     seconds = time.monotonic() - started
     failing = [result for result in results if result.violations]
     for result in failing[:20]:
@@ -77,13 +81,13 @@ def _played(seeds: range, jobs: int) -> Iterator[Result]:
         yield from pool.map(play_seed, seeds, chunksize=8)
 
 
-def play_seed(seed: int) -> Result:
-    steps = draw_steps(seed)
+def play_seed(seed: int, numbers: set[int] | None = None) -> Result:
+    steps = [step for step in draw_steps(seed) if numbers is None or step.number in numbers]
     try:
         return play(seed, steps)
     except Exception:  # noqa: BLE001 - whatever it is, it belongs to this seed
         text = traceback.format_exc()
-        return Result(seed, len(steps), 0, 0, 0, Figures(), [("error", text)], [], "")
+        return Result(seed, tuple(step.number for step in steps), 0, 0, 0, Figures(), [("error", text)], [], "")
 
 
 def _summary(results: list[Result], seconds: float) -> dict[str, object]:
@@ -95,7 +99,7 @@ def _summary(results: list[Result], seconds: float) -> dict[str, object]:
     return {
         "ok": not broken,
         "seeds": len(results),
-        "steps": sum(result.steps for result in results),
+        "steps": sum(len(result.steps) for result in results),
         "runs": sum(result.figures.runs for result in results),
         "units": sum(result.figures.units for result in results),
         "requests": sum(result.figures.calls for result in results),
@@ -115,7 +119,8 @@ def _summary(results: list[Result], seconds: float) -> dict[str, object]:
 
 
 def _print_failure(result: Result, *, trace: bool) -> None:
-    print(f"\nseed {result.seed} ({result.nature}, {result.steps} steps):")
+    numbers = ",".join(str(number) for number in result.steps)
+    print(f"\n--seed {result.seed} --steps {numbers}  ({result.nature})")
     if trace:
         print("\n".join(result.trace))
     for name, text in result.violations[:12]:

@@ -20,6 +20,7 @@ _WEIGHTS = (58, 26, 8, 3, 3, 2, 0.5)
 
 @dataclass(frozen=True)
 class Step:
+    number: int
     kind: str
     seed: str
 
@@ -27,7 +28,8 @@ class Step:
 @dataclass
 class Result:
     seed: int
-    steps: int
+    steps: tuple[int, ...]
+    """Numbers of the steps taken."""
     edits: int
     contested: int
     blind: int
@@ -40,7 +42,7 @@ class Result:
 def draw_steps(seed: int) -> tuple[Step, ...]:
     draw = random.Random(f"{seed}/steps")
     kinds = draw.choices(_KINDS, _WEIGHTS, k=draw.randint(12, 36))
-    return tuple(Step(kind, f"{seed}/{number}") for number, kind in enumerate(["populate", "first", *kinds]))
+    return tuple(Step(number, kind, f"{seed}/{number}") for number, kind in enumerate(["populate", "first", *kinds]))
 
 
 def play(seed: int, steps: Sequence[Step]) -> Result:
@@ -50,10 +52,8 @@ def play(seed: int, steps: Sequence[Step]) -> Result:
         world.pass_time(random.Random(step.seed + "/pause").choice((0.0, 0.2, 3.0, 40.0, 400.0)))
     is_quiet = _quieten(world, figures)
     told = judge(world, is_quiet=is_quiet)
-    return Result(
-        seed, len(steps), told.edits, told.contested, told.blind, figures, world.violations, world.trace,
-        world.nature.name,
-    )  # fmt: skip
+    numbers, nature = tuple(step.number for step in steps), world.nature.name
+    return Result(seed, numbers, told.edits, told.contested, told.blind, figures, world.violations, world.trace, nature)
 
 
 def _take(world: World, step: Step, figures: Figures) -> None:
