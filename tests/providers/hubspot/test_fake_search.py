@@ -149,6 +149,9 @@ def test_sorting_is_by_value_either_way(account: Account) -> None:
         {"filterGroups": [{"filters": [has("city", "EQ", "x")] * 5}] * 4},
         {"sorts": [{"propertyName": "city"}, {"propertyName": "email"}]},
         {"query": "x" * 3000},
+        {"filterGroups": 3, "filters": [has("city", "EQ", "x")]},
+        {"filters": 1.5},
+        {"limit": "²"},
     ],
 )
 def test_what_search_does_not_take_is_refused(account: Account, body: dict[str, Any]) -> None:

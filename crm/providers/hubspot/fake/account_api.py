@@ -47,7 +47,7 @@ class AccountApi:
         require(request, "crm.objects.owners.read")
         limit = page_limit(request, 500, 100)
         after, email = request.first("after", "0"), request.first("email").lower()
-        start = int(after) if after.isdigit() else 0
+        start = answers.whole_number(after) or 0
         archived = flag(request, "archived")
         found = [
             owner

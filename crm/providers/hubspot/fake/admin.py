@@ -157,9 +157,10 @@ class AdminApi:
         return self._any_record(request.params["id"])
 
     def _any_record(self, key: str) -> Record:
-        if key.isascii() and key.isdigit():
+        record_id = answers.whole_number(key)
+        if record_id is not None:
             for table in self._state.tables.values():
-                record = table.records.get(int(key))
+                record = table.records.get(record_id)
                 if record is not None:
                     return record
         raise answers.not_found()

@@ -90,7 +90,7 @@ class AdminPages:
         after = request.first("after")
         found = (
             record
-            for record in self._state.table(kind).from_id(int(after) + 1 if after.isdigit() else 0, archived=archived)
+            for record in self._state.table(kind).from_id(1 + (answers.whole_number(after) or 0), archived=archived)
             if not query or any(query in value.lower() for value in record.properties.values())
         )
         records = list(islice(found, PAGE_SIZE))

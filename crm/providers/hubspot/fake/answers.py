@@ -20,6 +20,12 @@ class AnswerError(Exception):
         self.headers = list(headers)
 
 
+def whole_number(raw: object) -> int | None:
+    """A number that is not negative and fits 64 bits, or its digits; None for anything else."""
+    text = str(raw)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One property value that was refused; ``code`` as in ``errors[].code``."""

@@ -104,7 +104,7 @@ class AssociationStore:
                 raise answers.invalid(
                     f"invalid from object type {kind.type_id} for associations to be created. expected: {expected}"
                 )
-            other = self.state.tables[targets.pop()].live(int(other_id)) if other_id.isdigit() else None
+            other = self.state.tables[targets.pop()].live_by_key(other_id)
             if other is None or not set(type_ids) <= set(TYPE_IDS[kind.type_id, other.kind.type_id]):
                 raise answers.invalid("One or more associations are invalid")
             wanted.append(NewLink(other, type_ids))

@@ -58,7 +58,7 @@ class AssociationsApi:
         rows = [
             self._row(other_id, type_ids)
             for other_id, type_ids in self._store.of(record, other).items()
-            if other_id >= int(after or 0)
+            if other_id >= (answers.whole_number(after) or 0)
         ]
         page: Json = {"results": rows[:limit]}
         if len(rows) > limit:
@@ -103,7 +103,7 @@ class AssociationsApi:
         results, errors = [], []
         for item in batch_inputs(object_body(request), MAX_READ):
             key = key_of(item)
-            record = self._state.table(kind).live(int(key)) if key.isascii() and key.isdigit() else None
+            record = self._state.table(kind).live_by_key(key)
             linked = self._store.of(record, other) if record else {}
             if not linked:
                 errors.append(
@@ -173,14 +173,14 @@ class AssociationsApi:
         return ends
 
     def _record(self, kind: ObjectType, key: str) -> Record:
-        record = self._state.table(kind).live(int(key)) if key.isascii() and key.isdigit() else None
+        record = self._state.table(kind).live_by_key(key)
         if record is None:
             raise answers.not_found()
         return record
 
     def _maybe(self, kind: ObjectType, raw: Any) -> Record | None:
         key = str(raw.get("id", "")) if isinstance(raw, dict) else ""
-        return self._state.table(kind).live(int(key)) if key.isascii() and key.isdigit() else None
+        return self._state.table(kind).live_by_key(key)
 
     def _checked(self, kind: ObjectType, other: ObjectType, type_ids: tuple[int, ...]) -> tuple[int, ...]:
         known = TYPE_IDS.get((kind.type_id, other.type_id))

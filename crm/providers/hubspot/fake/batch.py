@@ -193,9 +193,8 @@ class BatchApi:
             self._objects.check_id_property(kind, id_property)
             holder = self._state.holder(kind, id_property, key)
             return None if holder is None else table.records.get(holder)
-        if not key.isascii() or not key.isdigit():
-            return None
-        record = table.records.get(int(key))
+        record_id = answers.whole_number(key)
+        record = None if record_id is None else table.records.get(record_id)
         return None if record is None or (record.archived_ms is not None) != archived else record
 
     def _check_updates(

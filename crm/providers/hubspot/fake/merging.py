@@ -61,10 +61,7 @@ class MergeApi:
         """The primary's values win unless empty; addresses of the other become secondary ones."""
         state = self._state
         table = state.table(kind)
-        found = [
-            table.live(int(text)) if text.isascii() and text.isdigit() else None for text in (primary_id, other_id)
-        ]
-        primary, other = found
+        primary, other = table.live_by_key(primary_id), table.live_by_key(other_id)
         if primary is None or other is None:
             raise answers.not_found()
         if primary is other:
@@ -154,7 +151,7 @@ class MergeApi:
                 state.dirty_tables.add("blocked")
                 return no_content()
         else:
-            record = state.table(kind).records.get(int(key)) if key.isascii() and key.isdigit() else None
+            record = state.table(kind).records.get(answers.whole_number(key) or 0)
             if record is None:
                 raise answers.not_found()
         at_ms, actor = state.clock.now_ms(), actor_of(request)

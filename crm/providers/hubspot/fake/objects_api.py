@@ -75,9 +75,7 @@ class ObjectsApi:
             holder = self.state.holder(kind, id_property, key)
             record = table.records.get(holder) if holder is not None else None
         else:
-            if not key.isascii() or not key.isdigit():
-                raise answers.not_numeric()
-            record = table.records.get(table.canonical_id(int(key)))
+            record = table.records.get(table.canonical_id(numeric_id(key)))
         if record is None or (record.archived_ms is not None) != archived:
             raise answers.not_found()
         return record
@@ -98,7 +96,8 @@ class ObjectsApi:
         with_history = self.known_names(kind, request.listed("propertiesWithHistory"))
         limit = page_limit(request, MAX_LIMIT_WITH_HISTORY if with_history else MAX_LIMIT)
         after = request.first("after")
-        if after and not (after.isascii() and after.isdigit()):
+        first_id = answers.whole_number(after or 0)
+        if first_id is None:
             raise answers.invalid(
                 f'Cannot deserialize value of type `long` from String "{after}": not a valid `long` value'
             )
@@ -106,7 +105,7 @@ class ObjectsApi:
         others = [object_type(token) for token in request.listed("associations")]
         results: list[Json] = []
         next_id: int | None = None
-        for record in self.state.table(kind).from_id(int(after or 0), archived=archived):
+        for record in self.state.table(kind).from_id(first_id, archived=archived):
             if len(results) == limit:
                 next_id = record.record_id
                 break
@@ -157,10 +156,7 @@ class ObjectsApi:
     def archive(self, request: Request) -> Response:
         """204 for an unknown or archived id too."""
         kind = self.kind_for(request, "write")
-        key = request.params["id"]
-        if not key.isascii() or not key.isdigit():
-            raise answers.not_numeric()
-        record = self.state.table(kind).live(int(key))
+        record = self.state.table(kind).live(numeric_id(request.params["id"]))
         if record is not None:
             writes.archive(self.state, record, actor_of(request))
         return no_content()
@@ -172,9 +168,18 @@ def flag(request: Request, name: str) -> bool:
 
 def page_limit(request: Request, most: int, default: int = DEFAULT_LIMIT) -> int:
     text = request.first("limit") or str(default)
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= most:
+    limit = answers.whole_number(text)
+    if limit is None or not 0 < limit <= most:
         raise answers.invalid(f"limit must be a number between 1 and {most}, was {text}")
-    return int(text)
+    return limit
+
+
+def numeric_id(key: str) -> int:
+    """Raises 404 in the words for an id that is no number."""
+    record_id = answers.whole_number(key)
+    if record_id is None:
+        raise answers.not_numeric()
+    return record_id
 
 
 def object_body(request: Request) -> Json:

@@ -83,7 +83,7 @@ class PropertiesApi:
         definition.label = str(body.get("label", definition.label))
         definition.description = str(body.get("description", definition.description))
         definition.hidden = bool(body.get("hidden", definition.hidden))
-        definition.display_order = int(body.get("displayOrder", definition.display_order))
+        definition.display_order = _order(body, definition.display_order)
         self._changed(definition)
         return json_response(definition.to_json())
 
@@ -138,7 +138,7 @@ class PropertiesApi:
             raise answers.invalid(f"Property group name '{name}' is not valid")
         if name in groups:
             raise _exists("PROPERTY_GROUP_WITH_NAME_EXISTS", f"A property group named '{name}' already exists.", name)
-        order = int(body.get("displayOrder", -1))
+        order = _order(body)
         groups[name] = {"name": name, "label": str(body.get("label", name)), "displayOrder": order, "archived": False}
         self._state.dirty_tables.add("registry")
         return json_response(groups[name], 201)
@@ -209,7 +209,7 @@ class PropertiesApi:
             calculated=body["fieldType"] == "calculation_equation",
             hidden=bool(body.get("hidden")),
             form_field=bool(body.get("formField")),
-            display_order=int(body.get("displayOrder") or -1),
+            display_order=_order(body),
             created_ms=now_ms,
             updated_ms=now_ms,
         )
@@ -252,6 +252,15 @@ def _exists(code: str, message: str, name: str) -> AnswerError:
     return AnswerError(409, body)
 
 
+def _order(body: Json, default: int = -1) -> int:
+    order = body.get("displayOrder")
+    if order is None:
+        return default
+    if not isinstance(order, int):
+        raise answers.invalid_input("`displayOrder` must be a whole number")
+    return order
+
+
 def _options(raw: Any) -> list[Json]:
     if not isinstance(raw, list) or not all(isinstance(item, dict) and item.get("value") for item in raw):
         raise answers.invalid_input("`options` must be a list of objects with `label` and `value`")
@@ -263,7 +272,7 @@ def _options(raw: Any) -> list[Json]:
             "label": str(item.get("label") or item["value"]),
             "value": str(item["value"]),
             "description": str(item.get("description") or ""),
-            "displayOrder": int(item.get("displayOrder") or 0),
+            "displayOrder": _order(item, 0),
             "hidden": bool(item.get("hidden")),
         }
         for item in raw

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -130,11 +129,13 @@ class SearchApi:
     def _compile(self, kind: ObjectType, body: Json) -> tuple[Test, int]:
         """One test for the whole request, and the lowest id it can hold for (saves reading what cannot match)."""
         groups = body.get("filterGroups") or []
-        if body.get("filters"):
-            groups = [*groups, {"filters": body["filters"]}]
         if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
             raise answers.invalid_input("`filterGroups` must be a list of objects with `filters`")
-        filters = [list(group.get("filters") or []) for group in groups]
+        if body.get("filters"):
+            groups = [*groups, {"filters": body["filters"]}]
+        filters = [group.get("filters") or [] for group in groups]
+        if not all(isinstance(group, list) for group in filters):
+            raise answers.invalid_input("`filters` must be a list")
         if len(filters) > MAX_GROUPS or any(len(group) > MAX_FILTERS_PER_GROUP for group in filters):
             raise answers.invalid(
                 f"Too many filters: at most {MAX_GROUPS} groups of {MAX_FILTERS_PER_GROUP} filters are allowed"
@@ -172,7 +173,7 @@ class SearchApi:
         """The pseudo property ``associations.contact``: records linked to the given one."""
         other_type = object_type(token).type_id
         wanted = str(item.get("value", ""))
-        other = self._state.tables[other_type].live(int(wanted)) if wanted.isdigit() else None
+        other = self._state.tables[other_type].live_by_key(wanted)
         linked = {str(record_id) for record_id in (other.links.get(kind.type_id, {}) if other else {})}
         return lambda own: own.get("hs_object_id") in linked
 
@@ -215,7 +216,7 @@ def value_reader(definition: Definition) -> Callable[[str], Any]:
 
 
 def _number(text: str) -> float | int:
-    return int(text) if text.lstrip("-").isdigit() else float(text)
+    return int(text) if re.fullmatch(r"-?\d{1,18}", text, re.ASCII) else float(text)
 
 
 _KNOWN_INSTANTS: dict[str, int] = {}
@@ -225,7 +226,7 @@ def _instant(text: str) -> int:
     known = _KNOWN_INSTANTS.get(text)
     if known is not None:
         return known
-    stamp_ms = int(text) if re.fullmatch(r"-?\d+", text) else parse_iso_ms(text)
+    stamp_ms = int(text) if re.fullmatch(r"-?\d{1,18}", text, re.ASCII) else parse_iso_ms(text)
     if stamp_ms is None:
         raise ValueError(text)
     if len(_KNOWN_INSTANTS) > 200_000:
@@ -268,30 +269,28 @@ def _query(kind: ObjectType, text: str) -> Test:
 
 def _first_id(filters: list[list[Json]]) -> int:
     bounds = [
-        int(str(item.get("value"))) + (item["operator"] == "GT")
+        bound + (item["operator"] == "GT")
         for group in filters
         for item in group
         if item.get("propertyName") == "hs_object_id"
         and item.get("operator") in ("GT", "GTE")
-        and str(item.get("value")).isdigit()
+        and (bound := answers.whole_number(item.get("value"))) is not None
     ]
     return max(bounds, default=0)
 
 
 def _limit(raw: Any) -> int:
-    text = json.dumps(raw) if not isinstance(raw, str) else raw
-    if not text.isdigit() or not 0 < int(text) <= MAX_LIMIT:
-        raise answers.invalid(f"limit must be a number between 1 and {MAX_LIMIT}, was {text}")
-    return int(text)
+    limit = answers.whole_number(raw)
+    if limit is None or not 0 < limit <= MAX_LIMIT:
+        raise answers.invalid(f"limit must be a number between 1 and {MAX_LIMIT}, was {raw}")
+    return limit
 
 
 def _offset(raw: Any) -> int:
-    """An offset, not a record id: a list cursor is refused or lies past what can be reached."""
+    """An offset, not a record id: a list cursor is too large for it."""
     if raw in (None, ""):
         return 0
-    text = str(raw)
-    if not text.isascii() or not text.isdigit():
-        raise answers.invalid_input(f'Cannot deserialize value of type `int` from String "{text}"')
-    if int(text) > 2**31 - 1:
-        raise answers.invalid_input(f'Cannot deserialize value of type `int` from String "{text}": overflow')
-    return int(text)
+    offset = answers.whole_number(raw)
+    if offset is None or offset > 2**31 - 1:
+        raise answers.invalid_input(f'Cannot deserialize value of type `int` from String "{raw}"')
+    return offset

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from crm.providers.hubspot.fake.answers import Json
+from crm.providers.hubspot.fake.answers import Json, whole_number
 from crm.providers.hubspot.fake.object_types import CONTACTS, OBJECT_TYPES, ObjectType
 from crm.providers.hubspot.fake.properties import Registry
 from crm.testing.clock import FakeClock, iso_ms
@@ -93,6 +93,11 @@ class Table:
     def live(self, record_id: int) -> Record | None:
         record = self.records.get(record_id)
         return None if record is None or record.archived_ms is not None else record
+
+    def live_by_key(self, key: object) -> Record | None:
+        """By an id as it comes in a call; None for what is no id."""
+        record_id = whole_number(key)
+        return None if record_id is None else self.live(record_id)
 
     def canonical_id(self, record_id: int) -> int:
         """The survivor's id for a merged-away one, else the id itself."""
