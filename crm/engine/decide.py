@@ -167,7 +167,7 @@ def _decide_contested(facts: Facts, rules: Rules, newest: Newest | None, *, row:
                 return Decision(Verdict.PUSH, Rule.NEWEST_WINS, row, overrules=True)
             case Newest.CRM:
                 return Decision(Verdict.PULL, Rule.NEWEST_WINS, row, overrules=True)
-            case Newest.CANNOT_KNOW:
+            case _:
                 strategy, rule_of = rules.tie_rule, Rule.TIE
     if strategy is Strategy.ADSAPP_WINS:
         return Decision(Verdict.PUSH, rule_of or Rule.ADSAPP_WINS, row, overrules=True)

@@ -25,10 +25,8 @@ def digest_values(values: Mapping[str, Value], only: Iterable[str] | None = None
     return hashlib.blake2s(text.encode(), digest_size=9).hexdigest()
 
 
-def digest_record(record: RemoteRecord | None, fields: Iterable[str]) -> str:
+def digest_record(record: RemoteRecord, fields: Iterable[str]) -> str:
     """Fingerprint of the mapped fields of a record and of whether it lives."""
-    if record is None:
-        return ""
     return f"{record.state.value}:{digest_values(record.values, fields)}"
 
 

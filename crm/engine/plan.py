@@ -437,7 +437,7 @@ def _plan_fields(
         crm: Seen = record.values.get(field_map.remote_field, UNKNOWN)
         pair = _base(view.link, field_map)
         question = open_by_mapping.get(field_map.mapping_id)
-        if pair is not None and not merged and not question and app == pair.app and crm == pair.crm:
+        if pair is not None and not (merged or pair.unread or question) and app == pair.app and crm == pair.crm:
             continue  # nothing moved, not even in form: most fields of most records
         if isinstance(crm, Unknown):
             _note_unreadable(field_map, pair, fields)
@@ -501,15 +501,13 @@ def _plan_field(
     if decision.verdict in (Verdict.NOTHING, Verdict.SKIP) and not readable_again:
         return
     if decision.verdict is Verdict.AGREE or readable_again:
-        agreed = pair is None or merged or pair.unread or app != pair.app or crm != pair.crm
-        if agreed:
-            fields.effects.append(
-                Effect(
-                    mapping_id=field_map.mapping_id, app_field=field_map.app_field,
-                    remote_field=field_map.remote_field, side=None, before=app, after=app,
-                    rule=decision.rule, app_value=app, crm_value=crm,
-                )
-            )  # fmt: skip
+        fields.effects.append(
+            Effect(
+                mapping_id=field_map.mapping_id, app_field=field_map.app_field,
+                remote_field=field_map.remote_field, side=None, before=app, after=app,
+                rule=decision.rule, app_value=app, crm_value=crm,
+            )
+        )  # fmt: skip
         return
     _write(view.link, field_map, app, crm, pair, decision, book, fields)
 

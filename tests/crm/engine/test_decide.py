@@ -206,8 +206,8 @@ def test_opted_out_wins_whatever_the_strategy(case: str, direction: Direction, s
     facts = Facts(
         known=True,
         based=base != ".",
-        app_moved=base != "." and app != base,
-        crm_moved=base != "." and crm != base,
+        app_moved=base not in {".", app},
+        crm_moved=base not in {".", crm},
         agree=app == crm,
         app_blank=False,
         crm_blank=False,

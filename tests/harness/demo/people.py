@@ -11,14 +11,74 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-FIRST = (
-    "Anna Bram Chloé Daan Eva Finn Gijs Hanna Ilse Joris Kees Lotte Mila Noor Otto Pim Quinten Roos Sven Tess "
-    "Ursula Vera Wout Xander Yara Zoë José Łukasz Søren Jürgen Ingrid Françoise Renée Björn Siân Mönika"
-).split()
-LAST = (
-    "de Vries|Jansen|van den Berg|Bakker|Visser|Smit|Meijer|Mulder|Bos|Vos|Peters|Hendriks|Dekker|Brouwer|Müller|"
-    "Öztürk|García|Nuñez|O'Brien|Lindström|Kowalski|Dvořák|Papadopoulos|Ångström|Fernández|Groß|Çelik|Nielsen"
-).split("|")
+FIRST = [
+    "Anna",
+    "Bram",
+    "Chloé",
+    "Daan",
+    "Eva",
+    "Finn",
+    "Gijs",
+    "Hanna",
+    "Ilse",
+    "Joris",
+    "Kees",
+    "Lotte",
+    "Mila",
+    "Noor",
+    "Otto",
+    "Pim",
+    "Quinten",
+    "Roos",
+    "Sven",
+    "Tess",
+    "Ursula",
+    "Vera",
+    "Wout",
+    "Xander",
+    "Yara",
+    "Zoë",
+    "José",
+    "Łukasz",
+    "Søren",
+    "Jürgen",
+    "Ingrid",
+    "Françoise",
+    "Renée",
+    "Björn",
+    "Siân",
+    "Mönika",
+]
+LAST = [
+    "de Vries",
+    "Jansen",
+    "van den Berg",
+    "Bakker",
+    "Visser",
+    "Smit",
+    "Meijer",
+    "Mulder",
+    "Bos",
+    "Vos",
+    "Peters",
+    "Hendriks",
+    "Dekker",
+    "Brouwer",
+    "Müller",
+    "Öztürk",
+    "García",
+    "Nuñez",
+    "O'Brien",
+    "Lindström",
+    "Kowalski",
+    "Dvořák",
+    "Papadopoulos",
+    "Ångström",
+    "Fernández",
+    "Groß",
+    "Çelik",
+    "Nielsen",
+]
 UNUSUAL = (
     "محمد عبد الله",
     "שרה כהן",
@@ -31,9 +91,20 @@ UNUSUAL = (
     "=SUM(A1:A9)",
     "<script>alert(1)</script>",
 )
-CITIES = "Amsterdam Utrecht Rotterdam Groningen Maastricht Zwolle Arnhem Leiden Delft Breda".split()
-COMPANIES = "Kaas & Co|Fietsfabriek|Molen BV|Tulp Media|Delta Works|Polder Labs|Haven Group".split("|")
-JOBS = "Buyer|Engineer|Owner|Planner|Designer|Controller|Support lead".split("|")
+CITIES = [
+    "Amsterdam",
+    "Utrecht",
+    "Rotterdam",
+    "Groningen",
+    "Maastricht",
+    "Zwolle",
+    "Arnhem",
+    "Leiden",
+    "Delft",
+    "Breda",
+]
+COMPANIES = ["Kaas & Co", "Fietsfabriek", "Molen BV", "Tulp Media", "Delta Works", "Polder Labs", "Haven Group"]
+JOBS = ["Buyer", "Engineer", "Owner", "Planner", "Designer", "Controller", "Support lead"]
 TIERS = ("gold", "silver", "bronze")
 
 
@@ -173,7 +244,12 @@ def _respelled(record: dict[str, str], dice: random.Random) -> dict[str, str]:
     """Another form of the same values: case of the address, form of the number, decomposed accents, blanks."""
     local, _, domain = record["email"].partition("@")
     number = record["phone"]
-    forms = (number, f"0{number[3:5]}-{number[5:]}", f"+31 (0){number[3:5]} {number[5:8]} {number[8:]}", f"0031{number[3:]}")
+    forms = (
+        number,
+        f"0{number[3:5]}-{number[5:]}",
+        f"+31 (0){number[3:5]} {number[5:8]} {number[8:]}",
+        f"0031{number[3:]}",
+    )
     return {
         **record,
         "email": f"{local.title()}@{domain.upper()}",

@@ -1,0 +1,110 @@
+"""Who is the same person: ``crm.engine.match``."""
+
+from __future__ import annotations
+
+import pytest
+
+from crm.engine.match import HOLD, NOBODY, Match, resolve_contact, resolve_marker, resolve_record
+from crm.model import ContactState, KeyHit, LinkState, Rule
+from tests.crm.engine.build import contact, view
+
+ORG = "org-1"
+
+
+def hit(contacts="", free="", records="", free_records="", creating=""):
+    return KeyHit(*(tuple(text.split()) for text in (contacts, free, records, free_records, creating)))
+
+
+@pytest.mark.parametrize(
+    ("marker", "owner", "link", "expected"),
+    [
+        ("org-1:c1", contact(), None, Match("c1", Rule.MATCHED_MARKER)),
+        ("org-2:c1", contact(), None, Match(review_code="match.foreign_marker")),
+        ("org-1:c1", None, None, Match(review_code="state.deleted", candidates=("contact:c1",))),
+        (
+            "org-1:c1",
+            contact(state=ContactState.DELETED),
+            None,
+            Match(review_code="state.deleted", candidates=("contact:c1",)),
+        ),
+        ("org-1:c1", contact(), view(held=True), HOLD),
+        ("org-1:c1", contact(), view(link={"state": LinkState.PENDING}), Match("c1", Rule.MATCHED_MARKER)),
+        (
+            "org-1:c1",
+            contact(),
+            view(),
+            Match(review_code="match.duplicate_in_crm", candidates=("contact:c1", "record:r1")),
+        ),
+    ],
+)
+def test_a_marker_is_a_hit_only_for_our_own_living_free_contact(marker, owner, link, expected):
+    """Another organization's, a deleted contact's, and a second record's marker are never one."""
+    assert resolve_marker(marker, ORG, owner, link) == expected
+
+
+@pytest.mark.parametrize(
+    ("email", "phone", "has_email", "expected"),
+    [
+        (hit("c1", "c1", "r1", "r1"), None, True, Match("c1", Rule.MATCHED_EMAIL)),
+        (
+            hit("c1", "", "r1", "r1"),
+            None,
+            True,
+            Match(review_code="match.duplicate_in_crm", candidates=("contact:c1", "record:r1")),
+        ),
+        (
+            hit("c1 c2", "c1 c2", "r1", "r1"),
+            None,
+            True,
+            Match(review_code="match.ambiguous", candidates=("contact:c1", "contact:c2", "record:r1")),
+        ),
+        (
+            hit("c1", "c1", "r1 r2", "r1 r2"),
+            None,
+            True,
+            Match(review_code="match.ambiguous", candidates=("contact:c1", "record:r1", "record:r2")),
+        ),
+        (hit("c1", "", "r1", "r1", "c1"), None, True, HOLD),
+        (hit("", "", "r1", "r1", "c1"), None, True, HOLD),
+        (
+            hit("", "", "r1 r2", "r1 r2"),
+            None,
+            True,
+            Match(review_code="match.duplicate_in_crm", candidates=("record:r1", "record:r2")),
+        ),
+        (hit("", "", "r1", "r1"), hit("c1", "c1", "r1", "r1"), True, NOBODY),
+        (None, hit("c1", "c1", "r1", "r1"), False, Match("c1", Rule.MATCHED_PHONE)),
+        (
+            None,
+            hit("", "", "r1 r2", "r1 r2"),
+            False,
+            Match(review_code="match.duplicate_in_crm", candidates=("record:r1", "record:r2")),
+        ),
+        (None, hit("", "", "r1", "r1", "c1"), False, HOLD),
+        (None, hit("", "", "r1", "r1"), False, NOBODY),
+        (None, None, False, NOBODY),
+    ],
+)
+def test_a_record_finds_its_contact_by_a_key_that_is_unique_on_both_sides(email, phone, has_email, expected):
+    """One and one, both free, is a pair; taken or several is a question; a number joins no two addresses."""
+    assert resolve_record("r1", email, phone, has_email=has_email) == expected
+
+
+@pytest.mark.parametrize(
+    ("email", "phone", "has_email", "code", "asked"),
+    [
+        (hit("c1", "c1"), None, True, "", False),
+        (hit("c1 c2", "c1 c2"), None, True, "match.ambiguous", False),
+        (hit("c1", "c1", "r1"), None, True, "match.email_taken", False),
+        (hit("c1", "c1", "r1", "r1"), None, True, "match.ambiguous", True),
+        (hit("c1", "c1", "r1 r2"), None, True, "match.ambiguous", False),
+        (None, hit("c1 c2"), True, "", False),
+        (None, hit("c1 c2"), False, "match.ambiguous", False),
+        (None, None, False, "", False),
+    ],
+)
+def test_a_contact_alone_is_created_only_when_nobody_else_has_its_key(email, phone, has_email, code, asked):
+    """Otherwise it is a question, asked once."""
+    match = resolve_contact("c1", email, phone, has_email=has_email)
+
+    assert (match.review_code, match.asked) == (code, asked)
