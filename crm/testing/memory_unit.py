@@ -367,6 +367,17 @@ class MemoryUnit:
         else:
             state.links_of_contact.drop(link.contact_id)
 
+    def ledger_of(self, run_id: str, after: str, limit: int) -> list[tuple[str, LedgerEntry]]:
+        newest_first = sorted(
+            (
+                key
+                for key, (owner, _) in self._state.ledger.items()
+                if owner == run_id and (not after or key < int(after))
+            ),
+            reverse=True,
+        )
+        return [(str(key), self._state.ledger[key][1]) for key in newest_first[:limit]]
+
     def add_ledger(self, run_id: str, entries: Sequence[LedgerEntry]) -> None:
         for entry in entries:
             self._state.ledger[len(self._state.ledger)] = (run_id, entry)
