@@ -84,6 +84,7 @@ class CrmPlanLine(OrganizationModel):
             models.Index(fields=["plan", "stage", "status", "seq"], name="crm_plan_lines_stage"),
             indexed("plan", "contact_id", name="crm_plan_lines_contact"),
             indexed("plan", "record_type", "remote_id", name="crm_plan_lines_record"),
+            indexed("plan", name="crm_plan_lines_review", condition=models.Q(kind=PlanLineKind.REVIEW)),
         ]
 
     def __str__(self) -> str:

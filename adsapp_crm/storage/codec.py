@@ -13,6 +13,7 @@ import dataclasses
 import enum
 import functools
 import json
+import operator
 import re
 import types
 import typing
@@ -32,22 +33,22 @@ _UNKNOWN: Final = "unknown"
 
 def encode(value: object) -> Any:
     """A dataclass instance as JSON object."""
-    return _converters(type(value))[0](value)
+    return _converters(cast("Any", type(value)))[0](value)
 
 
 def decode(kind: type[T], document: Any) -> T:
     """The instance that ``encode`` was given."""
-    return cast("T", _converters(kind)[1](document))
+    return cast("T", _converters(cast("Any", kind))[1](document))
 
 
 def encode_map(kind: type[object], values: Mapping[str, Any]) -> dict[str, Any]:
     """A mapping of dataclass instances as JSON object."""
-    write = _converters(kind)[0]
+    write = _converters(cast("Any", kind))[0]
     return {key: write(value) for key, value in values.items()}
 
 
 def decode_map(kind: type[T], document: Mapping[str, Any] | None) -> dict[str, T]:
-    read = _converters(kind)[1]
+    read = _converters(cast("Any", kind))[1]
     return {key: read(value) for key, value in (document or {}).items()}
 
 
@@ -108,34 +109,41 @@ def _same(value: Any) -> Any:
 @functools.cache
 def _converters(hint: Any) -> tuple[Convert, Convert]:
     """How values of this type are written and read."""
-    if hint == Seen or float in typing.get_args(hint):
-        return encode_value, decode_value
-    if dataclasses.is_dataclass(hint):
-        return _record_converters(cast("type[Any]", hint))
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
+    found: tuple[Convert, Convert]
+    if float in (hint, *arguments):
+        found = encode_value, decode_value
+    elif dataclasses.is_dataclass(hint):
+        found = _record_converters(cast("type[Any]", hint))
+    elif origin in (typing.Union, types.UnionType):
         (present,) = (argument for argument in arguments if argument is not type(None))
         write, read = _converters(present)
-        return _optional(write), _optional(read)
-    if origin is tuple:
-        write, read = _converters(arguments[0])
-        return (lambda values: [write(value) for value in values]), (
-            lambda document: tuple(read(value) for value in document)
-        )
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        write, read = _converters(arguments[1])
-        return (lambda values: {key: write(value) for key, value in values.items()}), (
-            lambda document: {key: read(value) for key, value in document.items()}
-        )
-    if isinstance(hint, type) and issubclass(hint, enum.Enum):
-        return (lambda member: member.value), hint
-    if hint is datetime:
-        return datetime.isoformat, datetime.fromisoformat
-    if hint is float:
-        return encode_value, decode_value
-    if hint in (str, int, bool, Any):
-        return _same, _same
-    raise TypeError(f"no JSON form for {hint!r}")
+        found = _optional(write), _optional(read)
+    elif origin is tuple:
+        found = _sequence_converters(*_converters(arguments[0]))
+    elif isinstance(origin, type) and issubclass(origin, Mapping):
+        found = _mapping_converters(*_converters(arguments[1]))
+    elif isinstance(hint, type) and issubclass(hint, enum.Enum):
+        found = operator.attrgetter("value"), hint
+    elif hint is datetime:
+        found = datetime.isoformat, datetime.fromisoformat
+    elif hint in (str, int, bool, Any):
+        found = _same, _same
+    else:
+        raise TypeError(f"no JSON form for {hint!r}")
+    return found
+
+
+def _sequence_converters(write: Convert, read: Convert) -> tuple[Convert, Convert]:
+    return (lambda values: [write(value) for value in values]), (
+        lambda document: tuple(read(value) for value in document)
+    )
+
+
+def _mapping_converters(write: Convert, read: Convert) -> tuple[Convert, Convert]:
+    return (lambda values: {key: write(value) for key, value in values.items()}), (
+        lambda document: {key: read(value) for key, value in document.items()}
+    )
 
 
 def _optional(convert: Convert) -> Convert:

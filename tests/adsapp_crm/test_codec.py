@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
+import typing
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -19,7 +21,7 @@ values = st.one_of(
     st.none(), st.booleans(), storable, st.integers(), st.floats(), st.lists(storable, max_size=3).map(tuple)
 )
 moments = st.datetimes(
-    min_value=datetime(2000, 1, 1),
+    min_value=datetime(2000, 1, 1),  # noqa: DTZ001  the strategy adds the zone
     timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-11))]),
 )
 st.register_type_strategy(datetime, moments)
@@ -27,37 +29,27 @@ st.register_type_strategy(datetime, moments)
 
 def records(kind):
     """Any instance of the class, with any stored value where a field value stands."""
-    hints = dataclasses.fields(kind)
-    drawn = {}
-    for spec, hint in zip(hints, map(_hints(kind).get, (spec.name for spec in hints)), strict=True):
-        drawn[spec.name] = _strategy(hint)
-    return st.builds(kind, **drawn)
-
-
-def _hints(kind):
-    import typing
-
-    return typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind)
+    return st.builds(kind, **{spec.name: _strategy(hints[spec.name]) for spec in dataclasses.fields(kind)})
 
 
 def _strategy(hint):
-    import types
-    import typing
-
-    arguments = typing.get_args(hint)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint == model.Value:
-        return values
-    if dataclasses.is_dataclass(hint):
-        return records(hint)
-    if typing.get_origin(hint) is types.UnionType:
-        return st.one_of(*(st.none() if one is type(None) else _strategy(one) for one in arguments))
-    if typing.get_origin(hint) is tuple:
-        return st.lists(_strategy(arguments[0]), max_size=2).map(tuple)
-    if typing.get_origin(hint) is Mapping:
-        return st.dictionaries(storable, _strategy(arguments[1]), max_size=2)
-    if typing.get_origin(hint) is dict:
-        return st.dictionaries(storable, st.one_of(storable, st.integers(), st.none()), max_size=2)
-    return storable if hint is str else st.from_type(hint)
+        found = values
+    elif dataclasses.is_dataclass(hint):
+        found = records(hint)
+    elif origin is types.UnionType:
+        found = st.one_of(*(st.none() if one is type(None) else _strategy(one) for one in arguments))
+    elif origin is tuple:
+        found = st.lists(_strategy(arguments[0]), max_size=2).map(tuple)
+    elif origin is Mapping:
+        found = st.dictionaries(storable, _strategy(arguments[1]), max_size=2)
+    elif origin is dict:
+        found = st.dictionaries(storable, st.one_of(storable, st.integers(), st.none()), max_size=2)
+    else:
+        found = storable if hint is str else st.from_type(hint)
+    return found
 
 
 STORED = [

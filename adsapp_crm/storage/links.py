@@ -1,0 +1,270 @@
+"""Links: the pairs of contacts and remote records, with everything the planner needs to know about each."""
+
+# ruff: noqa: S608  statements are put together from the literals of this package
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from django.db import IntegrityError
+
+from adsapp_crm.storage import codec
+from adsapp_crm.storage.contacts import CONTACT_COLUMNS, contact_of
+from adsapp_crm.storage.scope import Scope
+from crm.errors import LeaseLostError
+from crm.model import (
+    BasePair,
+    ConflictKind,
+    FieldTrouble,
+    Flips,
+    Link,
+    LinkState,
+    LinkView,
+    OpenConflict,
+    Resolution,
+)
+
+TAKEN: Final = "match.taken"
+
+LINK_COLUMNS: Final = """
+l.id::text, l.contact_id::text, l.crm_record_type, coalesce(l.crm_record_id, ''), l.state, l.base, l.synced_version,
+l.crm_updated_at, l.observed_at, l.observed, l.due, l.troubles, l.flips, l.error_code, l.attempts,
+coalesce(l.superseded_by_id::text, '')
+"""
+LINK_WIDTH: Final = 16
+
+
+def link_of(row: Sequence[Any]) -> Link:
+    """A row of ``LINK_COLUMNS``."""
+    return Link(
+        link_id=row[0],
+        contact_id=row[1],
+        record_type=row[2],
+        remote_id=row[3],
+        state=LinkState(row[4]),
+        base=codec.decode_map(BasePair, json.loads(row[5])),
+        synced_version=row[6],
+        remote_modified_at=row[7],
+        observed_at=row[8],
+        observed=None if row[9] is None else codec.decode_values(json.loads(row[9])),
+        due=row[10],
+        troubles=codec.decode_map(FieldTrouble, json.loads(row[11])),
+        flips=codec.decode_map(Flips, json.loads(row[12])),
+        error_code=row[13],
+        attempts=row[14],
+        superseded_by=row[15],
+    )
+
+
+WAITING: Final = """
+waiting AS MATERIALIZED (
+  SELECT p.id FROM crm_plans p
+  WHERE p.organization_id = %(organization)s AND p.connection_id = %(connection)s AND p.status = 'held'
+)
+"""
+"""Plans with lines that wait for a person. Nearly always none or one, so it is looked up once a statement."""
+
+OPEN_INTENT: Final = (
+    "i.organization_id = %(organization)s AND i.connection_id = %(connection)s AND i.status IN ('sent', 'unknown')"
+)
+
+_VIEWS: Final = f"""
+WITH {WAITING}
+SELECT {LINK_COLUMNS},
+  l.excluded_at IS NOT NULL,
+  EXISTS (SELECT FROM crm_intents i WHERE {OPEN_INTENT}
+          AND i.contact_id = l.contact_id AND i.record_type = l.crm_record_type)
+  OR EXISTS (SELECT FROM crm_intents i WHERE {OPEN_INTENT} AND i.remote_id <> ''
+             AND i.remote_id = l.crm_record_id AND i.record_type = l.crm_record_type)
+  OR EXISTS (SELECT FROM waiting JOIN crm_plan_lines h ON h.plan_id = waiting.id
+             WHERE h.organization_id = %(organization)s AND h.status = 'held'
+               AND h.contact_id = l.contact_id AND h.record_type = l.crm_record_type)
+  OR EXISTS (SELECT FROM waiting JOIN crm_plan_lines h ON h.plan_id = waiting.id
+             WHERE h.organization_id = %(organization)s AND h.status = 'held'
+               AND h.remote_id = l.crm_record_id AND h.record_type = l.crm_record_type AND h.remote_id <> ''),
+  (SELECT jsonb_agg(jsonb_build_array(q.id, q.kind, q.mapping_id, q.values, q.resolution) ORDER BY q.opened_at, q.id)
+   FROM crm_conflicts q
+   WHERE q.organization_id = %(organization)s AND q.link_id = l.id AND q.status IN ('open', 'answered')),
+  {CONTACT_COLUMNS}
+FROM crm_sync_state l JOIN contacts c ON c.organization_id = l.organization_id AND c.id = l.contact_id
+WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s
+"""
+
+_BY_RECORD: Final = f"{_VIEWS} AND l.crm_record_type = %(record_type)s AND l.crm_record_id = ANY(%(ids)s)"
+_BY_CONTACT: Final = (
+    f"{_VIEWS} AND l.crm_record_type = %(record_type)s AND l.contact_id = ANY(%(ids)s::uuid[]) ORDER BY l.id"
+)
+_BY_ID: Final = f"{_VIEWS} AND l.id = ANY(%(ids)s::uuid[])"
+
+_WALK: Final = f"""
+{_VIEWS} AND l.crm_record_type = %(record_type)s AND l.state = 'live'
+  AND (%(after)s::uuid IS NULL OR l.id > %(after)s::uuid)
+"""
+_DUE: Final = f"""
+{_WALK} AND (
+  l.due OR c.version > l.synced_version OR l.next_attempt_at <= clock_timestamp()
+  OR EXISTS (SELECT FROM crm_conflicts q WHERE q.organization_id = %(organization)s AND q.link_id = l.id
+             AND q.status = 'answered')
+)
+ORDER BY l.id LIMIT %(limit)s
+"""
+_MISSING: Final = f"{_WALK} AND l.seen_run IS DISTINCT FROM %(run)s::uuid ORDER BY l.id LIMIT %(limit)s"
+
+_MARK_SEEN: Final = """
+UPDATE crm_sync_state l SET seen_run = %(run)s, observed_at = clock_timestamp(), last_synced_at = clock_timestamp(),
+  synced_version = greatest(l.synced_version, d.version), due = false
+FROM unnest(%(ids)s::uuid[], %(versions)s::bigint[]) AS d(id, version)
+WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s AND l.id = d.id
+"""
+
+# A row is refused when its record, or its contact's one place for a pair, belongs to another link that
+# this call does not move away, or to an earlier row of this call. Rows that give a place up go first.
+_SAVE: Final = """
+WITH input AS MATERIALIZED (
+  SELECT d.*, nullif(d.remote_id, '') AS record_id, d.state IN ('live', 'pending') AS holding,
+         row_number() OVER (PARTITION BY d.record_type, d.remote_id ORDER BY d.seq) AS nth_of_record,
+         row_number() OVER (PARTITION BY d.record_type, d.contact_id, d.state IN ('live', 'pending')
+                            ORDER BY d.seq) AS nth_of_contact
+  FROM jsonb_to_recordset(%(links)s::jsonb) AS d(
+    seq integer, id uuid, contact_id uuid, record_type text, remote_id text, state text, base jsonb,
+    synced_version bigint, remote_modified_at timestamptz, observed_at timestamptz, observed jsonb, due boolean,
+    troubles jsonb, flips jsonb, error_code text, attempts integer, next_attempt_seconds float8, superseded_by uuid)
+),
+accepted AS MATERIALIZED (
+  SELECT i.* FROM input i
+  WHERE (i.record_id IS NULL OR i.nth_of_record = 1)
+    AND (NOT i.holding OR i.nth_of_contact = 1)
+    AND NOT EXISTS (
+      SELECT FROM crm_sync_state o
+      WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s
+        AND o.crm_record_type = i.record_type AND o.crm_record_id = i.record_id AND o.id <> i.id
+        AND NOT EXISTS (SELECT FROM input m WHERE m.id = o.id AND m.record_id IS DISTINCT FROM o.crm_record_id))
+    AND NOT (i.holding AND EXISTS (
+      SELECT FROM crm_sync_state o
+      WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s
+        AND o.contact_id = i.contact_id AND o.crm_record_type = i.record_type
+        AND o.state IN ('live', 'pending') AND o.id <> i.id
+        AND NOT EXISTS (SELECT FROM input m WHERE m.id = o.id AND NOT m.holding)))
+),
+freed AS (
+  DELETE FROM crm_observations o USING accepted a
+  WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s
+    AND o.record_type = a.record_type AND o.remote_id = a.record_id
+  RETURNING a.id, o.seen_run, o.email_key, o.phone_key
+),
+saved AS (
+  INSERT INTO crm_sync_state AS l (
+    id, organization_id, connection_id, contact_id, crm_record_type, crm_record_id, state, base, synced_version,
+    crm_updated_at, observed_at, observed, due, troubles, flips, error_code, attempts, next_attempt_at,
+    superseded_by_id, seen_run, email_key, phone_key, last_synced_at, adsapp_updated_at, ended_at,
+    conflict_detected, excluded_by, updated_at)
+  SELECT a.id, %(organization)s, %(connection)s, a.contact_id, a.record_type, a.record_id, a.state, a.base,
+         a.synced_version, a.remote_modified_at, a.observed_at, a.observed, a.due, a.troubles, a.flips, a.error_code,
+         a.attempts, clock_timestamp() + make_interval(secs => a.next_attempt_seconds), a.superseded_by,
+         f.seen_run, coalesce(f.email_key, ''), coalesce(f.phone_key, ''),
+         CASE WHEN a.state = 'live' AND a.error_code = '' THEN clock_timestamp() END, c.updated_at,
+         CASE WHEN NOT a.holding THEN clock_timestamp() END, false, '', clock_timestamp()
+  FROM accepted a LEFT JOIN freed f ON f.id = a.id
+    LEFT JOIN contacts c ON c.organization_id = %(organization)s AND c.id = a.contact_id
+  ORDER BY a.holding, a.seq
+  ON CONFLICT (id) DO UPDATE SET
+    contact_id = EXCLUDED.contact_id, crm_record_type = EXCLUDED.crm_record_type,
+    crm_record_id = EXCLUDED.crm_record_id, state = EXCLUDED.state, base = EXCLUDED.base,
+    synced_version = EXCLUDED.synced_version, crm_updated_at = EXCLUDED.crm_updated_at,
+    observed_at = EXCLUDED.observed_at, observed = EXCLUDED.observed, due = EXCLUDED.due,
+    troubles = EXCLUDED.troubles, flips = EXCLUDED.flips, error_code = EXCLUDED.error_code,
+    attempts = EXCLUDED.attempts, next_attempt_at = EXCLUDED.next_attempt_at,
+    superseded_by_id = EXCLUDED.superseded_by_id, seen_run = coalesce(EXCLUDED.seen_run, l.seen_run),
+    email_key = CASE WHEN EXCLUDED.seen_run IS NULL THEN l.email_key ELSE EXCLUDED.email_key END,
+    phone_key = CASE WHEN EXCLUDED.seen_run IS NULL THEN l.phone_key ELSE EXCLUDED.phone_key END,
+    last_synced_at = coalesce(EXCLUDED.last_synced_at, l.last_synced_at),
+    adsapp_updated_at = EXCLUDED.adsapp_updated_at,
+    ended_at = CASE WHEN EXCLUDED.ended_at IS NOT NULL THEN coalesce(l.ended_at, EXCLUDED.ended_at) END,
+    updated_at = EXCLUDED.updated_at
+  RETURNING l.id
+)
+SELECT id::text FROM saved
+"""
+
+
+class Links:
+    """The link verbs of ``crm.ports.Unit``."""
+
+    _scope: Scope
+
+    def links_for_records(self, record_type: str, remote_ids: Sequence[str]) -> list[LinkView]:
+        return self._views(_BY_RECORD, record_type=record_type, ids=list(remote_ids))
+
+    def links_for_contacts(self, record_type: str, contact_ids: Sequence[str]) -> list[LinkView]:
+        return self._views(_BY_CONTACT, record_type=record_type, ids=list(contact_ids))
+
+    def links(self, link_ids: Sequence[str]) -> list[LinkView]:
+        return self._views(_BY_ID, ids=[link_id for link_id in link_ids if link_id])
+
+    def due_links(self, record_type: str, after: str, limit: int) -> list[LinkView]:
+        return self._views(_DUE, record_type=record_type, after=after or None, limit=limit)
+
+    def missing_links(self, run_id: str, record_type: str, after: str, limit: int) -> list[LinkView]:
+        return self._views(_MISSING, run=run_id, record_type=record_type, after=after or None, limit=limit)
+
+    def mark_seen(self, run_id: str, seen: Mapping[str, int]) -> None:
+        if seen:
+            self._scope.execute(_MARK_SEEN, run=run_id, ids=list(seen), versions=list(seen.values()))
+
+    def save_links(self, links: Sequence[Link]) -> dict[str, str]:
+        if not links:
+            return {}
+        documents = [{"seq": place, **_document(link)} for place, link in enumerate(links)]
+        try:
+            rows = self._scope.rows(_SAVE, links=codec.dump(documents))
+        except IntegrityError as error:
+            if getattr(error.__cause__, "sqlstate", "") == "23505":  # another worker paired it in this moment
+                raise LeaseLostError from error
+            raise
+        saved = {link_id for (link_id,) in rows}
+        return {link.link_id: "" if link.link_id in saved else TAKEN for link in links}
+
+    def _views(self, statement: str, **parameters: object) -> list[LinkView]:
+        return [_view(row) for row in self._scope.rows(statement, **parameters)]
+
+
+def _view(row: Sequence[Any]) -> LinkView:
+    excluded, held, questions = row[LINK_WIDTH : LINK_WIDTH + 3]
+    conflicts = []
+    resolutions = {}
+    for conflict_id, kind, mapping_id, values, answer in json.loads(questions or "[]"):
+        known = codec.decode_values(values)
+        conflicts.append(OpenConflict(conflict_id, ConflictKind(kind), mapping_id, known.get("app"), known.get("crm")))
+        if answer is not None:
+            resolutions[mapping_id] = codec.decode(Resolution, answer)
+    return LinkView(
+        link=link_of(row),
+        contact=contact_of(row[LINK_WIDTH + 3 :]),
+        held=held,
+        conflicts=tuple(conflicts),
+        resolutions=resolutions,
+        excluded=excluded,
+    )
+
+
+def _document(link: Link) -> dict[str, Any]:
+    return {
+        "id": link.link_id,
+        "contact_id": link.contact_id,
+        "record_type": link.record_type,
+        "remote_id": link.remote_id,
+        "state": link.state.value,
+        "base": codec.encode_map(BasePair, link.base),
+        "synced_version": link.synced_version,
+        "remote_modified_at": link.remote_modified_at and link.remote_modified_at.isoformat(),
+        "observed_at": link.observed_at and link.observed_at.isoformat(),
+        "observed": None if link.observed is None else codec.encode_values(link.observed),
+        "due": link.due,
+        "troubles": codec.encode_map(FieldTrouble, link.troubles),
+        "flips": codec.encode_map(Flips, link.flips),
+        "error_code": link.error_code,
+        "attempts": link.attempts,
+        "next_attempt_seconds": link.next_attempt_seconds,
+        "superseded_by": link.superseded_by or None,
+    }

@@ -1,0 +1,127 @@
+"""What was read from the CRM: on the link of the record where it has one, else in a row of its own."""
+
+# ruff: noqa: S608  statements are put together from the literals of this package
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from adsapp_crm.storage import codec
+from adsapp_crm.storage.links import WAITING
+from adsapp_crm.storage.scope import Scope
+from crm.model import Observation, RemoteRecord, RemoteState
+
+_SAVE: Final = """
+WITH input AS MATERIALIZED (
+  SELECT * FROM jsonb_to_recordset(%(observations)s::jsonb) AS d(
+    id uuid, link_id uuid, record_type text, remote_id text, values jsonb, modified_at timestamptz,
+    created_at timestamptz, state text, merged_into text, former_ids jsonb, marker text, by_us boolean,
+    email_key text, phone_key text, reason_code text)
+),
+linked AS (
+  UPDATE crm_sync_state l SET observed = d.values, observed_at = clock_timestamp(), due = true, seen_run = %(run)s,
+    email_key = d.email_key, phone_key = d.phone_key
+  FROM (
+    SELECT i.*, coalesce(i.link_id, r.id) AS target
+    FROM input i LEFT JOIN crm_sync_state r
+      ON r.organization_id = %(organization)s AND r.connection_id = %(connection)s
+      AND r.crm_record_type = i.record_type AND r.crm_record_id = i.remote_id
+  ) AS d
+  WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s AND l.id = d.target
+  RETURNING d.id
+)
+INSERT INTO crm_observations AS o (
+  id, organization_id, connection_id, record_type, remote_id, values, modified_at, created_at, state, merged_into,
+  former_ids, marker, by_us, email_key, phone_key, reason_code, excluded_by, seen_run, observed_at)
+SELECT i.id, %(organization)s, %(connection)s, i.record_type, i.remote_id, i.values, i.modified_at, i.created_at,
+       i.state, i.merged_into, i.former_ids, i.marker, i.by_us, i.email_key, i.phone_key, i.reason_code, '', %(run)s,
+       clock_timestamp()
+FROM input i WHERE NOT EXISTS (SELECT FROM linked WHERE linked.id = i.id)
+ON CONFLICT (organization_id, connection_id, record_type, remote_id) DO UPDATE SET
+  values = EXCLUDED.values, modified_at = EXCLUDED.modified_at, created_at = EXCLUDED.created_at,
+  state = EXCLUDED.state, merged_into = EXCLUDED.merged_into, former_ids = EXCLUDED.former_ids,
+  marker = EXCLUDED.marker, by_us = EXCLUDED.by_us, email_key = EXCLUDED.email_key, phone_key = EXCLUDED.phone_key,
+  reason_code = EXCLUDED.reason_code, seen_run = EXCLUDED.seen_run, observed_at = EXCLUDED.observed_at
+"""
+
+_UNPAIRED: Final = f"""
+WITH {WAITING}
+SELECT o.remote_id, o.values, o.modified_at, o.created_at, o.merged_into, o.former_ids, o.marker, o.by_us,
+       o.email_key, o.phone_key, o.reason_code
+FROM crm_observations o
+WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s AND o.record_type = %(record_type)s
+  AND o.remote_id > %(after)s AND o.seen_run = %(run)s AND o.state = 'live' AND o.excluded_at IS NULL
+  AND NOT EXISTS (SELECT FROM crm_sync_state l
+    WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s
+      AND l.crm_record_type = o.record_type AND l.crm_record_id = o.remote_id)
+  AND NOT EXISTS (SELECT FROM waiting JOIN crm_plan_lines h ON h.plan_id = waiting.id
+    WHERE h.organization_id = %(organization)s AND h.status = 'held' AND h.record_type = o.record_type
+      AND h.remote_id = o.remote_id)
+ORDER BY o.remote_id LIMIT %(limit)s
+"""
+
+_FINISH: Final = """
+DELETE FROM crm_observations o
+WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s AND o.record_type = %(record_type)s
+  AND o.seen_run IS DISTINCT FROM %(run)s::uuid
+"""
+
+
+class Observations:
+    """The observation verbs of ``crm.ports.Unit``."""
+
+    _scope: Scope
+
+    def save_observations(self, run_id: str, observations: Sequence[Observation]) -> None:
+        latest = {(each.record.record_type, each.record.remote_id): each for each in observations}
+        if latest:
+            documents = [_document(each, self._scope.new_id()) for each in latest.values()]
+            self._scope.execute(_SAVE, run=run_id, observations=codec.dump(documents))
+
+    def unpaired_records(self, run_id: str, record_type: str, after: str, limit: int) -> list[Observation]:
+        rows = self._scope.rows(_UNPAIRED, run=run_id, record_type=record_type, after=after, limit=limit)
+        return [_observation(record_type, row) for row in rows]
+
+    def finish_scan(self, run_id: str, record_type: str) -> None:
+        self._scope.execute(_FINISH, run=run_id, record_type=record_type)
+
+
+def _document(observation: Observation, row_id: str) -> dict[str, Any]:
+    record = observation.record
+    return {
+        "id": row_id,
+        "link_id": observation.link_id or None,
+        "record_type": record.record_type,
+        "remote_id": record.remote_id,
+        "values": codec.encode_values(record.values),
+        "modified_at": record.modified_at and record.modified_at.isoformat(),
+        "created_at": record.created_at and record.created_at.isoformat(),
+        "state": record.state.value,
+        "merged_into": record.merged_into,
+        "former_ids": list(record.former_ids),
+        "marker": record.marker,
+        "by_us": record.by_us,
+        "email_key": observation.email_key,
+        "phone_key": observation.phone_key,
+        "reason_code": observation.reason_code or record.skip_reason,
+    }
+
+
+def _observation(record_type: str, row: Sequence[Any]) -> Observation:
+    remote_id, values, modified_at, created_at, merged_into, former_ids, marker, by_us, *keys = row
+    email_key, phone_key, reason_code = keys
+    record = RemoteRecord(
+        record_type,
+        remote_id,
+        codec.decode_values(json.loads(values)),
+        modified_at=modified_at,
+        created_at=created_at,
+        state=RemoteState.LIVE,
+        merged_into=merged_into,
+        former_ids=tuple(json.loads(former_ids)),
+        marker=marker,
+        by_us=by_us,
+        skip_reason=reason_code,
+    )
+    return Observation(record, email_key=email_key, phone_key=phone_key, reason_code=reason_code)

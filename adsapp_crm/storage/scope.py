@@ -1,0 +1,123 @@
+"""One open transaction of one connection: its context, its fence, its statements, its postponed writes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from django.db import connection as database
+
+from adsapp_crm.storage.ids import new_id
+from adsapp_crm.storage.leases import Lease
+from crm.errors import LeaseLostError
+
+_CLAIMANTS: Final = uuid.UUID("7f1d3c1e-6a58-4b0a-9c3f-0d3b5a6f2e10")
+
+# The context is set before the lateral rows are looked up: a lateral subquery that is not flattened
+# (OFFSET 0) runs once its outer row exists, and row-level security would hide the rows before.
+_OPEN: Final = """
+SELECT clock_timestamp(), organization.region, lease.valid
+FROM (
+  SELECT set_config('app.org', %(organization)s, true) AS id, set_config('app.actor', %(actor)s, true),
+         set_config('app.origin', %(origin)s, true), set_config('app.evidence', '', true)
+  OFFSET 0
+) AS context
+LEFT JOIN LATERAL (
+  SELECT o.region FROM organizations o WHERE o.id = context.id::uuid OFFSET 0
+) AS organization ON true
+LEFT JOIN LATERAL (
+  SELECT true AS valid FROM crm_leases k
+  WHERE k.organization_id = context.id::uuid AND k.connection_id = %(connection)s AND k.stream = %(stream)s
+    AND k.owner = %(owner)s AND k.fence = %(fence)s AND k.expires_at > clock_timestamp()
+  FOR UPDATE OFFSET 0
+) AS lease ON true
+"""
+
+_PROLONG: Final = """
+UPDATE crm_leases SET expires_at = clock_timestamp() + make_interval(secs => %(lease_seconds)s)
+WHERE organization_id = %(organization)s AND connection_id = %(connection)s AND stream = %(lease_stream)s
+  AND owner = %(lease_owner)s AND fence = %(lease_fence)s
+"""
+
+
+class Scope:
+    """Runs statements with ``%(organization)s``, ``%(connection)s`` and ``%(claimant)s`` bound.
+
+    Writes that answer nothing may be postponed: they go out together as one statement, before the
+    next statement that could notice, at the latest when the unit ends.
+    """
+
+    def __init__(self, organization_id: str, connection_id: str, worker: str, lease: Lease | None) -> None:
+        """Raises LeaseLostError when the lease is no longer valid. Needs an open transaction."""
+        self.lease = lease
+        self.new_id = new_id
+        self._named: dict[str, Any] = {
+            "organization": organization_id,
+            "connection": connection_id,
+            "claimant": str(uuid.uuid5(_CLAIMANTS, worker)),
+        }
+        self._postponed: dict[str, str] = {}
+        self._parameters: dict[str, Any] = {}
+        self._cursor = database.cursor()
+        self.now: datetime
+        self.region: str
+        ((self.now, self.region, valid),) = self._fetch(
+            _OPEN,
+            {
+                "actor": "sync",
+                "origin": f"pull:{connection_id}",
+                "stream": lease.stream if lease else "",
+                "owner": lease.owner if lease else "",
+                "fence": lease.fence if lease else 0,
+            },
+        )
+        if lease is not None and not valid:
+            raise LeaseLostError
+
+    def rows(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Run a statement that returns rows, after what was postponed."""
+        self.flush()
+        return self._fetch(statement, parameters)
+
+    def rows_beside(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Like ``rows`` for a statement that does not touch what may be postponed."""
+        return self._fetch(statement, parameters)
+
+    def execute(self, statement: str, **parameters: Any) -> int:
+        """Run a statement; the number of rows it touched."""
+        self.flush()
+        self._cursor.execute(statement, {**self._named, **parameters})
+        return int(self._cursor.rowcount)
+
+    def postpone(self, kind: str, statement: str, **parameters: Any) -> None:
+        """Leave a write until ``flush``. Kinds must not touch the same rows; a second one of a kind waits for none."""
+        if kind in self._postponed:
+            self.flush()
+        self._postponed[kind] = statement
+        self._parameters.update(parameters)
+
+    def flush(self) -> None:
+        if not self._postponed:
+            return
+        parts, parameters = dict(self._postponed), dict(self._parameters)
+        if self.lease is not None:
+            parts["lease"] = _PROLONG
+            parameters |= {
+                "lease_seconds": self.lease.seconds,
+                "lease_stream": self.lease.stream,
+                "lease_owner": self.lease.owner,
+                "lease_fence": self.lease.fence,
+            }
+        self._postponed.clear()
+        self._parameters.clear()
+        together = ", ".join(f"{kind}_write AS ({statement})" for kind, statement in parts.items())
+        self._cursor.execute(f"WITH {together} SELECT 1", {**self._named, **parameters})
+
+    def close(self) -> None:
+        self._cursor.close()
+
+    def _fetch(self, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        self._cursor.execute(statement, {**self._named, **parameters})
+        return list(self._cursor.fetchall())
