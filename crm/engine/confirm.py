@@ -201,6 +201,13 @@ def _add(
             )
     batch.lines.append(LineResult(outcome.line.line_id, outcome.status, outcome.code))
     _count(run, outcome, effects)
+    run.counts.failed += outcome.status is LineStatus.APPLIED and _lists_trouble(link, outcome)
+
+
+def _lists_trouble(link: Link | None, outcome: Outcome) -> bool:
+    """The record went through but for fields that are listed with their code from now on."""
+    before = outcome.view.link.troubles if outcome.view is not None else {}
+    return link is not None and bool(link.troubles) and dict(link.troubles) != dict(before)
 
 
 def _classify(outcome: Outcome, error: CrmError) -> None:

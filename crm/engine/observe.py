@@ -188,10 +188,15 @@ def _subjects(unit: Unit, book: Rulebook, records: Sequence[RemoteRecord]) -> li
         _Subject(
             _newest_known(record, by_remote.get(record.remote_id), book),
             by_remote.get(record.remote_id),
-            tuple(by_remote[item] for item in record.former_ids if item in by_remote),
+            _oldest_first(by_remote[item] for item in record.former_ids if item in by_remote),
         )
         for record in records
     ]
+
+
+def _oldest_first(views: Iterable[LinkView]) -> tuple[LinkView, ...]:
+    """Link ids are ordered by time."""
+    return tuple(sorted(views, key=lambda view: view.link.link_id))
 
 
 def _newest_known(record: RemoteRecord, own: LinkView | None, book: Rulebook) -> RemoteRecord:
