@@ -18,10 +18,11 @@ from crm.engine.pair import plan_existing
 from crm.engine.plan import Rulebook
 from crm.engine.send import Sent, send_page
 from crm.errors import ConnectionBlockedError, DuplicateRecordError, TransientError
-from crm.model import ActionKind, LineStatus, PlanLine, RunState
+from crm.model import ActionKind, LineStatus, LinkState, PlanLine, RunKind, RunState
 from crm.ports import Unit
 
 STAGES = (0, 1, 2, 3, 4)
+_PAIRS = (ActionKind.LINK, ActionKind.CREATE_IN_CRM, ActionKind.CREATE_IN_APP)
 
 
 def apply_page(run: RunState, ports: Ports) -> bool:
@@ -41,10 +42,12 @@ def apply_page(run: RunState, ports: Ports) -> bool:
     if not lines:
         return True
     run.position = {**run.position, "taken": run.position.get("taken", 0) + len(lines)}
+    by_index = run.kind is RunKind.DELTA and ports.connector.capabilities.overlap_seconds > 0
+    fresh_since = now - timedelta(seconds=ports.fresh_seconds)
     stopped: TransientError | ConnectionBlockedError | None = None
     for record_type, group in _by_type(outcomes).items():
         book = ports.books[record_type]
-        Checker(ports, book, crowded, now - timedelta(seconds=ports.fresh_seconds)).check(group)
+        Checker(ports, book, crowded, fresh_since, by_index=by_index).check(group)
         stopped = _send(group, run, book, ports) or stopped
         existing = _existing(group)
         confirm_page(group, run, book, ports)
@@ -80,7 +83,26 @@ def _load(unit: Unit, lines: Sequence[PlanLine]) -> list[Outcome]:
 
 
 def _no_longer_alone(unit: Unit, outcomes: Sequence[Outcome], ports: Ports) -> set[str]:
-    """Contacts about to get a record whose keys somebody else has by now."""
+    """Ids of lines whose contact or record has found a partner meanwhile, or that would make a second
+    record for keys that somebody has by now.
+    """
+    pairing = [outcome for outcome in outcomes if outcome.action.kind in _PAIRS]
+    if not pairing:
+        return set()
+    book = ports.books[pairing[0].action.record_type]
+    views = unit.links_for_contacts(book.record_type, [outcome.action.contact_id for outcome in pairing])
+    views += unit.links_for_records(book.record_type, [outcome.action.remote_id for outcome in pairing])
+    paired = [view.link for view in views if view.link.state is not LinkState.PENDING]
+    contacts, records = {link.contact_id for link in paired}, {link.remote_id for link in paired}
+    late = {
+        outcome.line.line_id
+        for outcome in pairing
+        if outcome.action.contact_id in contacts or outcome.action.remote_id in records
+    }
+    return late | _crowded(unit, [outcome for outcome in pairing if outcome.line.line_id not in late], book)
+
+
+def _crowded(unit: Unit, outcomes: Sequence[Outcome], book: Rulebook) -> set[str]:
     creates = [
         outcome
         for outcome in outcomes
@@ -88,7 +110,6 @@ def _no_longer_alone(unit: Unit, outcomes: Sequence[Outcome], ports: Ports) -> s
     ]
     if not creates:
         return set()
-    book = ports.books[creates[0].action.record_type]
     keys = {outcome.line.line_id: contact_keys(outcome.contact.values, book) for outcome in creates if outcome.contact}
     emails, phones = unit.key_hits(
         book.record_type,
@@ -100,7 +121,7 @@ def _no_longer_alone(unit: Unit, outcomes: Sequence[Outcome], ports: Ports) -> s
         key, contact_id = keys[outcome.line.line_id], outcome.action.contact_id
         match = resolve_contact(contact_id, emails.get(key.email), phones.get(key.phone), has_email=bool(key.email))
         if match.review_code:
-            crowded.add(contact_id)
+            crowded.add(outcome.line.line_id)
     return crowded
 
 

@@ -34,14 +34,18 @@ MOVED = "state.changed"
 class Checker:
     """Marks as STALE what no longer holds, and gives the others the action to carry out."""
 
-    def __init__(self, ports: Ports, book: Rulebook, crowded: set[str], fresh_since: datetime) -> None:
-        """``crowded``: contacts that must not be created any more. Records observed before
-        ``fresh_since`` (database time) are read again before they are written.
+    def __init__(
+        self, ports: Ports, book: Rulebook, crowded: set[str], fresh_since: datetime, *, by_index: bool
+    ) -> None:
+        """``crowded``: ids of lines whose contact or record is no longer alone. Records observed
+        before ``fresh_since`` (database time) are read again before they are written; with
+        ``by_index`` they were seen through an index that may lag, and new ones are read again too.
         """
         self.ports = ports
         self.book = book
         self.crowded = crowded
         self.fresh_since = fresh_since
+        self.by_index = by_index
 
     def check(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
@@ -57,6 +61,8 @@ class Checker:
     def _ground_holds(self, outcome: Outcome) -> bool:
         """What can be seen without asking the CRM."""
         action, view, contact = outcome.action, outcome.view, outcome.contact
+        if outcome.line.line_id in self.crowded:
+            return False
         if action.kind is ActionKind.CREATE_IN_APP:
             return contact is None and view is None
         if action.explicit:
@@ -70,10 +76,7 @@ class Checker:
             return False
         if outcome.line.approved and action.before.rules_digest not in ("", self.book.digest):
             return False
-        if action.kind is ActionKind.CREATE_IN_CRM:
-            free = view is None or view.link.state is LinkState.PENDING
-            return free and contact.state is ContactState.LIVE and action.contact_id not in self.crowded
-        if action.kind is ActionKind.LINK:
+        if action.kind in (ActionKind.CREATE_IN_CRM, ActionKind.LINK):
             return (view is None or view.link.state is LinkState.PENDING) and contact.state is ContactState.LIVE
         if view is None:
             return action.kind is ActionKind.REVIEW
@@ -87,6 +90,8 @@ class Checker:
             return True
         if action.explicit:
             return bool(action.pushes)
+        if self.by_index and (action.pushes or action.kind in (ActionKind.CREATE_IN_APP, ActionKind.LINK)):
+            return True
         if not action.pushes:
             return False
         observed_at = view.link.observed_at if view is not None else None
@@ -94,7 +99,9 @@ class Checker:
 
     def _check_against(self, outcomes: Sequence[Outcome], records: dict[str, RemoteRecord]) -> None:
         exact = [outcome for outcome in outcomes if outcome.line.approved]
-        exact += [outcome for outcome in outcomes if outcome.action.kind is ActionKind.RELINK]
+        exact += [
+            outcome for outcome in outcomes if outcome.action.kind in (ActionKind.RELINK, ActionKind.CREATE_IN_APP)
+        ]
         for outcome in exact:
             record = records[_remote_id(outcome)]
             if outcome.action.explicit:

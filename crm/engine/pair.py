@@ -184,6 +184,16 @@ def _act_on_matches(
 def _plan_pairs(
     pairs: Sequence[tuple[AppContact, RemoteRecord, Match, str]], book: Rulebook, ports: Ports
 ) -> list[Action]:
+    if not pairs:
+        return []
+    with ports.store.unit() as unit:
+        rows = _links_by_contact(unit, book, [contact.contact_id for contact, *_ in pairs])
+    waiting = {
+        contact_id: view.link.link_id for contact_id, view in rows.items() if view.link.state is LinkState.PENDING
+    }
+    pairs = [
+        (contact, record, match, waiting.get(contact.contact_id, link_id)) for contact, record, match, link_id in pairs
+    ]
     planned = [plan_pairing(contact, record, match.rule, book, link_id) for contact, record, match, link_id in pairs]
     contested = [
         (contact.contact_id, record, None, plan.contested)

@@ -18,7 +18,7 @@ from crm.engine.guards import find_brakes
 from crm.engine.observe import observe_page, plan_changed, plan_chosen_links, plan_missing
 from crm.engine.pair import plan_chosen_contacts, plan_contacts, plan_records
 from crm.engine.settle import resolve_by_scan, settle_open_intents
-from crm.model import LineResult, LineStatus, Mode, Phase, RunKind, RunState, RunStatus
+from crm.model import JsonObject, LineResult, LineStatus, Mode, Phase, RunKind, RunState, RunStatus
 
 _PLANS: dict[RunKind, tuple[Phase, ...]] = {
     RunKind.FULL: (Phase.OBSERVE, Phase.MISSING, Phase.CHANGED, Phase.PAIR, Phase.UNPAIRED),
@@ -191,7 +191,7 @@ def _next(run: RunState, ports: Ports) -> None:
 
 
 def _enter(run: RunState, ports: Ports, phase: Phase, **position: int) -> None:
-    kept = {name: run.position[name] for name in ("marks", "unknown") if name in run.position}
+    kept: JsonObject = {name: run.position[name] for name in ("marks", "unknown") if name in run.position}
     run.phase = phase
     run.position = {**kept, "type": 0, **position}
     if phase is Phase.OBSERVE and run.kind is RunKind.DELTA:

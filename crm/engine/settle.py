@@ -8,15 +8,17 @@ nothing happened is the record free to be planned again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from crm.engine.context import Ports
 from crm.engine.plan import Rulebook
 from crm.engine.send import confirmed_effects, trust_record
+from crm.mapping.field_map import FieldMap
 from crm.model import (
     ActionKind,
     BasePair,
+    Effect,
     Intent,
     IntentKind,
     IntentStatus,
@@ -122,9 +124,9 @@ def _outcome(
     if record.state is not RemoteState.LIVE:
         return None
     maps = {field_map.remote_field: field_map for field_map in book.maps}
-    returned: dict[str, Seen] = {}
-    trust_record(returned, intent.values, record, maps)
     sent = tuple(effect for effect in action.effects if effect.side is Side.CRM)
+    returned: dict[str, Seen] = {}
+    trust_record(returned, intent.values, record if _shows(sent, record, maps) else replace(record, by_us=None), maps)
     effects = confirmed_effects(sent, returned)
     if intent.kind is IntentKind.UPDATE and not effects:
         return None
@@ -147,6 +149,18 @@ def _outcome(
     )
     applied = replace(action, effects=effects, remote_id=record.remote_id)
     return link, LedgerEntry(applied, link.link_id, link.contact_id, record.remote_id, intent.intent_id)
+
+
+def _shows(sent: Sequence[Effect], record: RemoteRecord, maps: Mapping[str, FieldMap]) -> bool:
+    """Whether the record shows that this very write took effect. "We were the last to write it" does not
+    say which write that was: a value that was not there before and is there now does.
+    """
+    return any(
+        field_map.canonical_crm(record.values[effect.remote_field]) == field_map.canonical_crm(effect.after)
+        and field_map.canonical_crm(effect.before) != field_map.canonical_crm(effect.after)
+        for effect in sent
+        if (field_map := maps.get(effect.remote_field)) is not None and effect.remote_field in record.values
+    )
 
 
 def _count(run: RunState, intent: Intent) -> None:

@@ -12,7 +12,7 @@ from crm.engine.run import advance
 from crm.errors import TransientError
 from crm.mapping.field_map import FieldMap
 from crm.mapping.kinds import Kind
-from crm.model import ConflictKind, Direction, IntentStatus, LinkState, Phase, Policy, RunKind
+from crm.model import ConflictKind, Direction, IntentStatus, LinkState, Phase, Policy, RunKind, Strategy
 from crm.testing.adversary import RECORD_TYPE, AdversaryConnector
 from crm.testing.adversary_nature import HUBSPOT_LIKE, PIPEDRIVE_LIKE, SALESFORCE_LIKE
 from crm.testing.memory import MemoryStore
@@ -132,3 +132,59 @@ def test_a_create_that_no_read_can_tell_of_is_settled_by_the_next_complete_scan(
     assert sum(record.values.get("lastname") == "Hopper" for record in pair.crm.live()) == 1
     assert [link.state for link in pair.store.links() if link.contact_id == contact_id] == [LinkState.LIVE]
     assert len(list(pair.store.app.live())) == 2
+
+
+def test_a_contact_that_got_its_record_from_another_run_meanwhile_gets_no_second_one():
+    """A planned create is not carried out once another run has made the record; nothing looks like an edit there."""
+    pair = Pair(PIPEDRIVE_LIKE)
+    contact_id = pair.store.app.create_contact({"lastName": "Hopper", "email": "grace@x.example"})
+    slow = pair.store.start_run(RunKind.DELTA)
+    while pair.store.run(slow).phase is not Phase.APPLY:
+        advance(slow, pair.ports)
+    pair.run(RunKind.MANUAL, contact_ids=(contact_id,))
+    while pair.store.run(slow).phase is not Phase.DONE:
+        advance(slow, pair.ports)
+    assert pair.store.run(slow).counts.stale == 1
+    assert [record.values.get("lastname") for record in pair.crm.live()] == ["Lovelace", "Hopper"]
+
+
+def test_a_contact_whose_creation_was_refused_is_linked_to_the_record_that_appears():
+    """The row that waits becomes the link: it is no obstacle to it."""
+    pair = Pair(SALESFORCE_LIKE)
+    contact_id = pair.store.app.create_contact({"firstName": "Grace", "email": "grace@x.example"})
+    assert pair.run().counts.failed == 1
+    remote_id = pair.crm.user_creates({"lastname": "Hopper", "email": "grace@x.example"})
+    pair.wait(600)
+    assert pair.run(RunKind.FULL).counts.linked == 1
+    rows = [link for link in pair.store.links() if link.contact_id == contact_id]
+    assert [(link.state, link.remote_id) for link in rows] == [(LinkState.LIVE, remote_id)]
+    assert pair.store.app.get(contact_id).values["lastName"] == "Hopper"
+
+
+def test_a_record_seen_through_a_lagging_index_is_read_before_it_is_written():
+    """The index still shows the record as it was; a person's edit that it does not show yet is not overwritten."""
+    pair = Pair(HUBSPOT_LIKE, strategy=Strategy.MANUAL)
+    pair.edit_record(lastname="Byron")
+    pair.wait(60)
+    pair.edit(company="Looms")
+    pair.edit_record(company="Mills")
+    pair.run()
+    assert pair.record["company"] == "Mills"
+    assert [entry.after for entry in pair.crm.journal if entry.field == "company" and entry.by == "us"] == ["Engines"]
+
+
+def test_a_write_that_never_happened_is_not_read_back_as_the_crms_answer():
+    """That we wrote the record last says nothing about this write: the old value is no agreed one."""
+    pair = Pair(SALESFORCE_LIKE)
+    pair.edit(lastName="King")
+    pair.run()
+    pair.edit(company="Looms")
+    pair.connector.faults.lost_before = 1.0
+    pair.run()
+    pair.connector.faults.stop()
+    pair.wait(600)
+    pair.run()
+    pair.run()
+    assert pair.record["company"] == "Looms"
+    (link,) = pair.store.links()
+    assert (link.base["m-company"].app, link.base["m-company"].crm) == ("Looms", "Looms")

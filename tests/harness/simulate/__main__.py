@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         results = list(_played(seeds, options.jobs))
     seconds = time.monotonic() - started
     failing = [result for result in results if result.violations]
-    for result in failing[:20]:
+    for result in failing[:60]:
         shown = shrink(result) if options.shrink else result
         _print_failure(shown, trace=options.trace or options.seed is not None)
     if options.seed is not None and options.trace and not failing:

@@ -75,6 +75,11 @@ class _Judge:
         self.timeline: dict[tuple[str, Side, str], list[Event]] = defaultdict(list)
         for event in self.events:
             self.timeline[self.groups.get(event.entity, event.entity), event.side, event.mapping_id].append(event)
+        self.merged_at = {
+            contact_id: world.app.changes[contact_id, row.contact.version].at
+            for contact_id, row in world.app.rows.items()
+            if row.contact.state is ContactState.MERGED
+        }
         self.told = Told()
 
     def accuse(self, invariant: str, text: str) -> None:
@@ -99,6 +104,9 @@ class _Judge:
             join(link.contact_id, link.remote_id)
         for entry in self.world.store.ledger():
             join(entry.contact_id, entry.remote_id)
+        for made in self.world.crm.journal:
+            if made.what == "create" and made.by == "us":
+                join(made.remote_id, made.marker.partition(":")[2])
         for row in self.world.app.rows.values():
             join(row.contact.contact_id, row.contact.merged_into)
         for record in self.world.crm.records.values():
@@ -183,7 +191,7 @@ class _Judge:
         if event.side is Side.CRM and victim.by == "automation":
             return
         self.told.contested += 1
-        if self._seen_there_before(event, victim) or self._on_record(event, victim):
+        if self._seen_there_before(event, victim) or self._merged_away(event, victim) or self._on_record(event, victim):
             return
         if event.side is Side.CRM and victim.order > event.read_order:
             age = (event.at - event.read_at).total_seconds() if event.read_at is not None else float("inf")
@@ -217,6 +225,17 @@ class _Judge:
             if held:
                 return True
         return False
+
+    def _merged_away(self, event: Event, victim: Event) -> bool:
+        """A user merged the contact that held the victim's value into the one whose value we wrote."""
+        group = self.groups.get(event.entity, event.entity)
+        return event.side is Side.CRM and any(
+            other.side is Side.APP
+            and other.entity in self.merged_at
+            and other.at < self.merged_at[other.entity] < event.at
+            for other in self.timeline[group, Side.APP, event.mapping_id]
+            if self._same(event.mapping_id, other.after, victim.after)
+        )
 
     @staticmethod
     def _holds_at(others: Sequence[Event], index: int, at: datetime) -> bool:
