@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 
 from config import csp, logs
@@ -83,6 +84,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "adsapp_crm.middleware.OrganizationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -172,6 +174,18 @@ CELERY_TASK_QUEUES = {name: {"routing_key": name} for name in ("interactive", "r
 CELERY_TASK_DEFAULT_QUEUE = "bulk"
 CELERY_TASK_CREATE_MISSING_QUEUES = False  # a misspelt queue fails where it is named, not by being ignored
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+# The five jobs as documented, once per slot of time whoever fires them; and a sweep that finds what a lost message, a
+# dead worker or a wait for quota left behind.
+CELERY_BEAT_SCHEDULE = {
+    job: {"task": "adsapp_crm.tasks.fire_job", "args": [job], "schedule": schedule}
+    for job, schedule in {
+        "delta-sync": crontab(minute="*/15"),
+        "health-check": crontab(minute="*/5"),
+        "detect-conflicts": crontab(minute="0"),
+        "retry-failed": crontab(minute="0"),
+        "cleanup": crontab(minute="0", hour="0"),
+    }.items()
+} | {"sweep": {"task": "adsapp_crm.tasks.sweep", "schedule": timedelta(seconds=30)}}
 
 # --- Who may enter ----------------------------------------------------------------------------------------------------
 
@@ -221,7 +235,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "EXCEPTION_HANDLER": "adsapp_crm.api.errors.answer_problem",
     "NUM_PROXIES": _trusted_proxies,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -247,7 +261,12 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     },
 }
 
-UNFOLD = {"SITE_TITLE": "ADSapp CRM", "SITE_HEADER": "ADSapp CRM", "SHOW_VIEW_ON_SITE": False}
+UNFOLD = {
+    "SITE_TITLE": "ADSapp CRM",
+    "SITE_HEADER": "ADSapp CRM",
+    "SHOW_VIEW_ON_SITE": False,
+    "ENVIRONMENT": "adsapp_crm.admin.organizations.organization_label",
+}
 
 # --- Logs -------------------------------------------------------------------------------------------------------------
 
