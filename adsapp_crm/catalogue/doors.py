@@ -192,6 +192,14 @@ DOORS = table(
         "A fresh installation.",
     ),
     (
+        "internal.queue",
+        _("The task queue cannot be reached"),
+        _("The message broker of this installation does not answer."),
+        _("Look at the broker (REDIS_URL); the request can be sent again, and what was stored is found by the sweep."),
+        Retry.SOON,
+        "Redis is being restarted.",
+    ),
+    (
         "undo.gone",
         _("What was deleted or removed cannot be brought back"),
         _("The record or contact is gone, or its mapping is, since the run."),

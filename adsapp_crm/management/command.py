@@ -1,0 +1,120 @@
+"""What the commands share: data on standard output, progress on standard error, errors that say what to do.
+
+Exit codes: 0 it worked; 1 the command ran and something is wrong (a refused row, a failed run, a late
+connection); 2 the input was refused and nothing was changed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import uuid
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, NoReturn
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from adsapp_crm.catalogue import explain
+from adsapp_crm.fields import DecryptionError
+from adsapp_crm.models import CredentialsMismatchError
+from adsapp_crm.selectors import find_organization
+from adsapp_crm.services.refusals import Refusal, RefusedError, refuse
+from crm.errors import ConfigurationError, ConnectionBlockedError, CrmError, MappingError
+
+OK: Final = 0
+WRONG: Final = 1
+REFUSED: Final = 2
+
+
+class CrmCommand(BaseCommand):
+    """A command that answers in text, or with ``--json`` in one JSON object a line."""
+
+    requires_migrations_checks: ClassVar[bool] = False
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.add_argument("--json", action="store_true", help="answer with JSON on standard output")
+        return parser
+
+    def handle(self, *_args: Any, **options: Any) -> str | None:
+        self.as_json = bool(options["json"])
+        try:
+            code = self.work(options)
+        except RefusedError as error:
+            self._fail(error.refusals, REFUSED)
+        except CrmError as error:
+            refused = isinstance(error, ConfigurationError | ConnectionBlockedError)
+            self._fail([_refusal_of(error)], REFUSED if refused else WRONG)
+        except (DecryptionError, CredentialsMismatchError) as error:
+            self._fail([Refusal(error.code, str(error), "FERNET_KEYS")], REFUSED)
+        except BrokenPipeError:
+            sys.stderr.close()  # whoever read us has seen enough; the interpreter need not complain
+            sys.exit(WRONG)
+        if code != OK:
+            sys.exit(code)
+        return None
+
+    def work(self, options: Mapping[str, Any]) -> int:
+        """Do it and return the exit code."""
+        raise NotImplementedError
+
+    def say(self, text: str) -> None:
+        """A line of data; left out with ``--json``."""
+        if not self.as_json:
+            self.stdout.write(text)
+
+    def give(self, value: Mapping[str, Any]) -> None:
+        """The JSON answer; left out without ``--json``."""
+        if self.as_json:
+            self.stdout.write(json.dumps(value, default=str, ensure_ascii=False))
+
+    def progress(self, text: str) -> None:
+        self.stderr.write(text, style_func=str)
+
+    def _fail(self, refusals: Any, code: int) -> NoReturn:
+        told = [_told(each) for each in refusals]
+        self.give({"ok": False, "errors": told})
+        lines = []
+        for each in told:
+            field = f"{each['field']}: " if each["field"] else ""
+            lines.append(f"{field}{each['message']} [{each['code']}]\n  {each['fix']}")
+        raise CommandError("\n".join(lines), returncode=code)
+
+
+def organization_argument(parser: CommandParser) -> None:
+    parser.add_argument("organization", metavar="ORG", help="id or exact name of the organization")
+
+
+def organization_named(text: str) -> uuid.UUID:
+    """Raises RefusedError (``organization.unknown``)."""
+    found = find_organization(text)
+    if found is None:
+        raise refuse(
+            "organization.unknown",
+            "No organization has this id, or exactly one has this name.",
+            field="ORG",
+            fix="Give the id, or the exact name if only one organization has it.",
+        )
+    return found
+
+
+def uuid_of(text: str, field: str, code: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise refuse(code, "This is not an id.", field=field, fix="Give a UUID.") from None
+
+
+def _refusal_of(error: CrmError) -> Refusal:
+    if isinstance(error, MappingError):
+        return Refusal(error.code, error.message, error.field, error.fix)
+    return Refusal(error.code, error.message)
+
+
+def _told(refusal: Refusal) -> dict[str, str]:
+    return {
+        "code": refusal.code,
+        "field": refusal.field,
+        "message": refusal.message,
+        "fix": refusal.fix or str(explain(refusal.code).fix),
+    }

@@ -1,0 +1,290 @@
+"""Where a contact stands in each CRM, and why: the answer to "was my record synced, and if not, why not?"."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from adsapp_crm.models import (
+    Contact,
+    CrmConflict,
+    CrmConnection,
+    CrmFieldMapping,
+    CrmIntent,
+    CrmLedgerEntry,
+    CrmPlanLine,
+    CrmSyncState,
+)
+from adsapp_crm.models.choices import (
+    ConnectionStatus,
+    LinkStatus,
+    PlanLineStatus,
+    PlanStatus,
+    QuestionStatus,
+)
+from adsapp_crm.models.intent import OPEN
+from adsapp_crm.services.mappings import app_value, current_mappings
+from adsapp_crm.services.refusals import refuse
+from adsapp_crm.storage import codec
+from crm.model import BasePair, FieldTrouble, Seen, Value
+from crm.normalize import email_key
+
+MOST_CONTACTS: Final = 20
+LEDGER_LINES: Final = 10
+
+IN_SYNC, PENDING, EXCLUDED, FAILING, CONFLICT = "in sync", "pending", "excluded", "failing", "conflict"
+"""The five words there are for a record; nothing else is ever said of one."""
+
+_ENDED: Final[Mapping[str, str]] = {
+    LinkStatus.UNLINKED: "state.excluded",
+    LinkStatus.DELETED_IN_APP: "state.deleted",
+    LinkStatus.DELETED_IN_CRM: "state.deleted",
+    LinkStatus.SUPERSEDED: "state.merged",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldStand:
+    app_field: str
+    remote_field: str
+    direction: str
+    state: str
+    code: str
+    app_value: Value
+    crm_value: Seen
+    base_app: Value
+    base_crm: Value
+    has_base: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """One contact at one connection. ``state`` is one of the five words; ``code`` says why where it is not in sync."""
+
+    connection_id: uuid.UUID
+    crm_type: str
+    account: str
+    state: str
+    code: str
+    record_type: str = ""
+    remote_id: str = ""
+    link_id: uuid.UUID | None = None
+    last_synced_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+    attempts: int = 0
+    fields: tuple[FieldStand, ...] = ()
+    conflict_ids: tuple[uuid.UUID, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    at: datetime
+    connection_id: uuid.UUID
+    kind: str
+    rule: str
+    run_id: uuid.UUID | None
+    actor: str
+    effects: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    contact: Contact
+    stands: tuple[Stand, ...]
+    history: tuple[LedgerLine, ...]
+
+
+@dataclass(slots=True)
+class _Facts:
+    """Everything about the contacts in question, by contact id; a constant number of queries."""
+
+    links: defaultdict[uuid.UUID, list[CrmSyncState]] = field(default_factory=lambda: defaultdict(list))
+    conflicts: defaultdict[uuid.UUID, list[CrmConflict]] = field(default_factory=lambda: defaultdict(list))
+    unknown: set[tuple[uuid.UUID, uuid.UUID]] = field(default_factory=set)
+    held: dict[tuple[uuid.UUID, uuid.UUID], str] = field(default_factory=dict)
+    history: defaultdict[uuid.UUID, list[LedgerLine]] = field(default_factory=lambda: defaultdict(list))
+
+
+def explain_contacts(who: str) -> list[Explanation]:
+    """Contacts of the current organization with this e-mail address or id, and where each stands.
+
+    Raises RefusedError (``contact.unknown``) when there is none.
+    """
+    contacts = _find(who)
+    if not contacts:
+        raise refuse(
+            "contact.unknown",
+            "No contact has this e-mail address or id.",
+            field="contact",
+            fix="Check the spelling, or look whether the contact was deleted for good.",
+        )
+    connections = list(CrmConnection.objects.exclude(status=ConnectionStatus.DISCONNECTED).order_by("crm_type", "id"))
+    mappings = {each.pk: current_mappings(each) for each in connections}
+    facts = _gather([contact.pk for contact in contacts])
+    return [
+        Explanation(
+            contact,
+            tuple(stand for each in connections for stand in _stands(contact, each, mappings[each.pk], facts)),
+            tuple(facts.history[contact.pk]),
+        )
+        for contact in contacts
+    ]
+
+
+def _find(who: str) -> list[Contact]:
+    try:
+        wanted = uuid.UUID(who)
+    except ValueError:
+        key = email_key(who)
+        found = Contact.objects.filter(email_normalized=key) if key else Contact.objects.filter(email=who.strip())
+        return list(found.order_by("id")[:MOST_CONTACTS])
+    return list(Contact.objects.filter(pk=wanted))
+
+
+def _gather(contact_ids: Sequence[uuid.UUID]) -> _Facts:
+    facts = _Facts()
+    for link in CrmSyncState.objects.filter(contact_id__in=contact_ids).order_by("id"):
+        facts.links[link.contact_id].append(link)
+    link_ids = [link.pk for links in facts.links.values() for link in links]
+    owners = {link.pk: link.contact_id for links in facts.links.values() for link in links}
+    asked = CrmConflict.objects.filter(status__in=[QuestionStatus.OPEN, QuestionStatus.ANSWERED])
+    for conflict in asked.filter(contact_id__in=contact_ids) | asked.filter(link_id__in=link_ids):
+        owner = conflict.contact_id or owners.get(conflict.link_id)
+        if owner is not None:
+            facts.conflicts[owner].append(conflict)
+    intents = CrmIntent.objects.filter(contact_id__in=contact_ids, status__in=OPEN)
+    facts.unknown = set(intents.values_list("contact_id", "connection_id"))
+    lines = CrmPlanLine.objects.filter(
+        contact_id__in=contact_ids, status=PlanLineStatus.HELD, plan__status=PlanStatus.HELD
+    ).select_related("plan")
+    for line in lines:
+        codes = line.plan.held_codes or ["brake.held"]
+        facts.held[line.contact_id, line.plan.connection_id] = codes[0]
+    for contact_id in contact_ids:
+        entries = CrmLedgerEntry.objects.filter(contact_id=contact_id).order_by("-at", "-id")[:LEDGER_LINES]
+        facts.history[contact_id] = [_ledger_line(entry) for entry in entries]
+    return facts
+
+
+def _ledger_line(entry: CrmLedgerEntry) -> LedgerLine:
+    effects = entry.effects or (entry.action or {}).get("effects", [])
+    return LedgerLine(entry.at, entry.connection_id, entry.kind, entry.rule, entry.run_id, entry.actor, tuple(effects))
+
+
+def _stands(
+    contact: Contact, connection: CrmConnection, mappings: Sequence[CrmFieldMapping], facts: _Facts
+) -> Iterable[Stand]:
+    links = [link for link in facts.links[contact.pk] if link.connection_id == connection.pk]
+    current = [link for link in links if link.state in (LinkStatus.LIVE, LinkStatus.PENDING)]
+    questions = [each for each in facts.conflicts[contact.pk] if each.connection_id == connection.pk]
+    if not links:
+        state, code = _state_without_link(contact, connection, questions, facts)
+        yield Stand(
+            connection.pk,
+            connection.crm_type,
+            connection.remote_account_name,
+            state,
+            code,
+            conflict_ids=tuple(each.pk for each in questions),
+        )
+    for link in current or links[-1:]:
+        asked = [each for each in questions if each.link_id in (link.pk, None)]
+        state, code = _state(contact, connection, link, asked, facts)
+        yield Stand(
+            connection.pk,
+            connection.crm_type,
+            connection.remote_account_name,
+            state,
+            code,
+            record_type=link.crm_record_type,
+            remote_id=link.crm_record_id or "",
+            link_id=link.pk,
+            last_synced_at=link.last_synced_at,
+            next_attempt_at=link.next_attempt_at,
+            attempts=link.attempts,
+            fields=tuple(_fields(contact, link, mappings, asked)),
+            conflict_ids=tuple(each.pk for each in asked),
+        )
+
+
+def _state_without_link(
+    contact: Contact, connection: CrmConnection, questions: Sequence[CrmConflict], facts: _Facts
+) -> tuple[str, str]:
+    place = (contact.pk, connection.pk)
+    if contact.state != "live":
+        return EXCLUDED, "state.erased" if contact.erased_at else "state.deleted"
+    if questions:
+        return CONFLICT, questions[0].code or f"conflict.{questions[0].kind}"
+    if place in facts.unknown:
+        return PENDING, "net.outcome_unknown"
+    if place in facts.held:
+        return PENDING, facts.held[place]
+    if not connection.create_in_crm:
+        return EXCLUDED, "match.no_key"
+    return PENDING, "" if connection.first_sync_approved_at else "brake.first_sync"
+
+
+def _state(
+    contact: Contact, connection: CrmConnection, link: CrmSyncState, questions: Sequence[CrmConflict], facts: _Facts
+) -> tuple[str, str]:
+    place = (contact.pk, connection.pk)
+    if link.excluded_at is not None:
+        return EXCLUDED, "state.excluded"
+    if link.state in _ENDED:
+        return EXCLUDED, _ENDED[link.state]
+    if questions:
+        return CONFLICT, questions[0].code or f"conflict.{questions[0].kind}"
+    if link.error_code:
+        return FAILING, link.error_code
+    troubles = codec.decode_map(FieldTrouble, link.troubles)
+    if troubles:
+        return FAILING, troubles[min(troubles)].code
+    if place in facts.unknown:
+        return PENDING, "net.outcome_unknown"
+    if place in facts.held:
+        return PENDING, facts.held[place]
+    if link.state == LinkStatus.PENDING or link.due or contact.version > link.synced_version:
+        return PENDING, ""
+    return IN_SYNC, ""
+
+
+def _fields(
+    contact: Contact, link: CrmSyncState, mappings: Sequence[CrmFieldMapping], questions: Sequence[CrmConflict]
+) -> Iterable[FieldStand]:
+    base = codec.decode_map(BasePair, link.base)
+    observed: dict[str, Seen] = codec.decode_values(link.observed)
+    troubles = codec.decode_map(FieldTrouble, link.troubles)
+    asked = {each.mapping_id: each for each in questions if each.mapping_id}
+    for row in mappings:
+        if row.record_type != link.crm_record_type:
+            continue
+        key = str(row.pk)
+        pair = base.get(key)
+        ours = app_value(contact, row.adsapp_field) or None
+        theirs = observed[row.crm_field] if row.crm_field in observed else pair.crm if pair else None
+        if key in asked:
+            state, code = CONFLICT, asked[key].code or "conflict.field"
+        elif key in troubles or row.broken_code:
+            state, code = FAILING, troubles[key].code if key in troubles else row.broken_code
+        elif pair is not None and (ours, theirs) == ((pair.app or None), pair.crm):
+            state, code = IN_SYNC, ""
+        elif pair is None and not ours and not theirs:
+            state, code = IN_SYNC, ""
+        else:
+            state, code = PENDING, ""
+        yield FieldStand(
+            row.adsapp_field,
+            row.crm_field,
+            row.direction,
+            state,
+            code,
+            ours,
+            theirs,
+            pair.app if pair else None,
+            pair.crm if pair else None,
+            pair is not None,
+        )

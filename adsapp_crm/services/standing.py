@@ -1,0 +1,118 @@
+"""How connections are doing: one health word and five counts that add up, for the list, the API and probes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db import connection as database
+from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, Value, When
+
+from adsapp_crm.models import CrmConflict, CrmConnection, CrmSyncState
+from adsapp_crm.models.choices import ConnectionStatus, Health, LinkStatus, QuestionStatus
+from adsapp_crm.selectors import open_connections, organization_name
+from adsapp_crm.tenancy import organization_context
+
+GRACE: Final = timedelta(minutes=15)
+"""On top of the interval, before a connection without success is late."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStanding:
+    organization_id: uuid.UUID
+    organization_name: str
+    connection_id: uuid.UUID
+    crm_type: str
+    account: str
+    status: str
+    health: str
+    code: str
+    last_sync_at: datetime | None
+    last_success_at: datetime | None
+    parked_until: datetime | None
+    counts: Mapping[str, int]
+    """Links by state: in_sync, pending, excluded, failing, conflict."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "organizationId": self.organization_id,
+            "organization": self.organization_name,
+            "connectionId": self.connection_id,
+            "crmType": self.crm_type,
+            "account": self.account,
+            "status": self.status,
+            "health": self.health,
+            "code": self.code or None,
+            "lastSync": self.last_sync_at,
+            "lastSuccess": self.last_success_at,
+            "parkedUntil": self.parked_until,
+            "counts": dict(self.counts),
+        }
+
+
+def standings(only: uuid.UUID | None = None) -> Iterator[ConnectionStanding]:
+    """Every open connection, of one organization or of all. Must be called outside ``organization_context``."""
+    with database.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now = cursor.fetchone()[0]
+    for each in open_connections():
+        if only is not None and each.organization_id != only:
+            continue
+        with organization_context(each.organization_id):
+            row = CrmConnection.objects.filter(pk=each.connection_id).first()
+            if row is not None:
+                yield standing_of(row, now, organization_name(each.organization_id) or "")
+
+
+def standing_of(row: CrmConnection, now: datetime, name: str = "") -> ConnectionStanding:
+    """In the connection's organization; ``now`` by the database's clock."""
+    return ConnectionStanding(
+        organization_id=row.organization_id,
+        organization_name=name,
+        connection_id=row.pk,
+        crm_type=row.crm_type,
+        account=row.remote_account_name,
+        status=row.status,
+        health=_health(row, now),
+        code=row.last_error_code,
+        last_sync_at=row.last_sync_at,
+        last_success_at=row.last_success_at,
+        parked_until=row.parked_until,
+        counts=count_links(row),
+    )
+
+
+def _health(row: CrmConnection, now: datetime) -> str:
+    """The stored word, unless time has made it another: nobody writes a row because nothing happened."""
+    if row.status != ConnectionStatus.ACTIVE:
+        return row.health
+    if row.parked_until is not None and row.parked_until > now:
+        return Health.WAITING_FOR_QUOTA
+    since = row.last_success_at or row.first_sync_approved_at
+    if row.health == Health.HEALTHY and since is not None:
+        grace = timedelta(seconds=row.sync_interval_seconds) + GRACE
+        return Health.LATE if since + grace < now else Health.HEALTHY
+    return row.health
+
+
+def count_links(row: CrmConnection) -> dict[str, int]:
+    """Each current link in exactly one of the five states, in one query."""
+    asked = CrmConflict.objects.filter(
+        link_id=OuterRef("pk"), status__in=[QuestionStatus.OPEN, QuestionStatus.ANSWERED]
+    )
+    failing = ~Q(error_code="") | ~Q(troubles={})
+    pending = Q(state=LinkStatus.PENDING) | Q(due=True) | Q(contact__version__gt=F("synced_version"))
+    links = CrmSyncState.objects.filter(connection=row, state__in=[LinkStatus.LIVE, LinkStatus.PENDING])
+    word = Case(
+        When(excluded_at__isnull=False, then=Value("excluded")),
+        When(Exists(asked), then=Value("conflict")),
+        When(failing, then=Value("failing")),
+        When(pending, then=Value("pending")),
+        default=Value("in_sync"),
+        output_field=CharField(),
+    )
+    found = dict(links.annotate(word=word).values_list("word").annotate(number=Count("pk")))
+    return {key: found.get(key, 0) for key in ("in_sync", "pending", "excluded", "failing", "conflict")}
