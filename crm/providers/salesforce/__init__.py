@@ -1,0 +1,42 @@
+"""Salesforce: see README.md in this folder for the facts this rests on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from crm.providers.base import Provider, Setting
+from crm.providers.salesforce import auth, endpoints, mapping, sync, webhooks
+
+PROVIDER: Final = Provider(
+    key="salesforce",
+    label="Salesforce",
+    scopes=auth.SCOPES,
+    optional_scopes=auth.OPTIONAL_SCOPES,
+    capabilities=sync.CAPABILITIES,
+    default_mappings=mapping.DEFAULT_MAPPINGS,
+    environment={
+        "client_id": "SALESFORCE_CLIENT_ID",
+        "client_secret": "SALESFORCE_CLIENT_SECRET",
+        "webhook_secret": "SALESFORCE_WEBHOOK_SECRET",
+    },
+    settings=(
+        Setting("instance_url", "CRM_SALESFORCE_INSTANCE_URL", ""),
+        Setting("user_id", "CRM_SALESFORCE_USER_ID", ""),
+        Setting("login_base", "CRM_SALESFORCE_LOGIN_BASE", ""),
+        Setting(
+            "environment",
+            "SALESFORCE_ENVIRONMENT",
+            endpoints.PRODUCTION,
+            choices=(endpoints.PRODUCTION, endpoints.SANDBOX),
+        ),
+        Setting("api_version", "CRM_SALESFORCE_API_VERSION", endpoints.DEFAULT_VERSION),
+        Setting("accounts", "CRM_SALESFORCE_ACCOUNTS", "create", choices=("create", "match")),
+        Setting("duplicate_alerts", "CRM_SALESFORCE_DUPLICATE_ALERTS", "obey", choices=("obey", "ignore")),
+    ),
+    budgets=endpoints.BUDGETS,
+    host_suffixes=endpoints.HOST_SUFFIXES,
+    documentation_url="https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/",
+    connect=sync.connect,
+    verify_webhook=webhooks.verify,
+    parse_webhook=webhooks.parse,
+)

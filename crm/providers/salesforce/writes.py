@@ -1,0 +1,357 @@
+"""Creates, updates and deletions by collections of 200: every record gets its own outcome.
+
+https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_sobjects_collections.htm
+(checked 2026-11): a collection is answered in the order of its records, each with its own success or errors. What is
+locked is sent again a few times, and what is refused for some fields once more without them.
+"""
+
+from __future__ import annotations
+
+import random as random_module
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from crm.errors import (
+    CrmError,
+    DuplicateRecordError,
+    FieldRefusal,
+    MappingError,
+    OutcomeUnknownError,
+    RecordGoneError,
+    RecordInvalidError,
+    RecordLockedError,
+    RejectedError,
+    TransientError,
+)
+from crm.http.batches import send_in_batches
+from crm.model import FieldDefinition, RemoteRecord, RemoteState, Value
+from crm.ports import CreateItem, ItemResult, UpdateItem
+from crm.providers.salesforce import mapping, soql
+from crm.providers.salesforce.client import SalesforceClient
+from crm.providers.salesforce.companies import Companies
+from crm.providers.salesforce.drafts import Draft, account_name, draft, with_account
+from crm.providers.salesforce.wire import WireRowResult, classify_row
+
+MAX_ROUNDS: Final = 5
+"""Of one call: the first and four more for what was locked or has to be lighter."""
+LOCK_WAIT_SECONDS: Final = 0.5
+_UNMARKED_WINDOW: Final = timedelta(minutes=10)
+"""How old a record may be that is taken for the one whose creation was not answered."""
+_ABOUT_THE_FIELD: Final = frozenset({"field.missing", "field.readonly"})
+_EMAIL: Final = "Email"
+
+Read = Callable[[Sequence[str]], Mapping[str, RemoteRecord]]
+"""Ids -> what became of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the writes of one record type need."""
+
+    client: SalesforceClient
+    companies: Companies
+    record_type: str
+    batch_size: int
+    listed: Mapping[str, FieldDefinition]
+    read: Read
+    user_id: Callable[[], str]
+    sleep: Callable[[float], None]
+    random: Callable[[], float] = random_module.random
+
+
+class Writer:
+    """Writes of one record type."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._type = means.record_type
+        self._can_mark = mapping.can_mark(means.listed)
+
+    def create(self, items: Sequence[CreateItem]) -> dict[str, ItemResult]:
+        marker = {item.key: item.marker if self._can_mark else "" for item in items}
+        drafts = {
+            item.key: draft(self._type, item.values, self._means.listed, marker=marker[item.key]) for item in items
+        }
+        results = self._write(drafts, self._send_creates)
+        self._name_duplicates(drafts, results)
+        if not self._can_mark:
+            self._find_unmarked(drafts, results)
+        return results
+
+    def update(self, items: Sequence[UpdateItem]) -> dict[str, ItemResult]:
+        results: dict[str, ItemResult] = {}
+        drafts: dict[str, Draft] = {}
+        for item in items:
+            remote_id = mapping.id_of_type(self._type, item.remote_id)
+            if not item.values:
+                results[item.key] = ItemResult(item.key, RemoteRecord(self._type, item.remote_id, {}))
+            elif remote_id is None:
+                results[item.key] = ItemResult(item.key, error=RecordGoneError())
+            else:
+                drafts[item.key] = draft(
+                    self._type,
+                    item.values,
+                    self._means.listed,
+                    remote_id=remote_id,
+                    unchanged_since=item.unchanged_since,
+                )
+        results |= self._write(drafts, self._send_updates)
+        self._explain_gone(drafts, results)
+        return results
+
+    def delete(self, items: Sequence[UpdateItem]) -> dict[str, ItemResult]:
+        """What is gone already is deleted; an id that is none was never there."""
+        ids = {item.key: mapping.id_of_type(self._type, item.remote_id) for item in items}
+
+        def send(batch: Mapping[str, str]) -> dict[str, ItemResult | CrmError]:
+            wanted = list(dict.fromkeys(batch.values()))
+            answers = dict(zip(wanted, self._means.client.delete_rows(wanted), strict=True))
+            return {key: _deleted(key, answers[remote_id]) for key, remote_id in batch.items()}
+
+        waiting = {key: remote_id for key, remote_id in ids.items() if remote_id is not None}
+        results = {item.key: ItemResult(item.key) for item in items}
+        for turn in range(MAX_ROUNDS):
+            results |= _as_results(send_in_batches(waiting, self._means.batch_size, send))
+            waiting = {key: each for key, each in waiting.items() if isinstance(results[key].error, RecordLockedError)}
+            if not waiting or turn == MAX_ROUNDS - 1:
+                break
+            self._wait(turn)
+        return results
+
+    # rounds
+
+    def _write(
+        self, drafts: Mapping[str, Draft], send: Callable[[Mapping[str, Draft]], dict[str, ItemResult | CrmError]]
+    ) -> dict[str, ItemResult]:
+        results: dict[str, ItemResult] = {}
+        waiting: dict[str, Draft] = {}
+        for key, each in self._under_accounts(drafts, results).items():
+            if each.asked and set(each.asked) == set(each.refused):
+                results[key] = ItemResult(key, error=_all_refused(each.refused))
+            elif each.values or each.marker:
+                waiting[key] = each
+            else:
+                results[key] = ItemResult(key, RemoteRecord(self._type, each.remote_id, {}), refused=each.refused)
+        for turn in range(MAX_ROUNDS):
+            results |= _as_results(send_in_batches(waiting, self._means.batch_size, send))
+            if turn == MAX_ROUNDS - 1:
+                break
+            again = {key: self._again(each, results[key].error) for key, each in waiting.items()}
+            if any(isinstance(results[key].error, RecordLockedError) for key in waiting):
+                self._wait(turn)
+            waiting = {key: each for key, each in again.items() if each is not None}
+            if not waiting:
+                break
+        return results
+
+    def _again(self, sent: Draft, error: CrmError | None) -> Draft | None:
+        """The draft to send once more, if the error leaves something to try. Errors then speak of asked names."""
+        if isinstance(error, RecordLockedError):
+            return sent
+        if not isinstance(error, RecordInvalidError):
+            return None
+        fields = dict(error.fields)
+        error.fields = {**sent.refused, **sent.asked_names(fields)}
+        lighter = sent.without({name: refusal for name, refusal in fields.items() if name in sent.named})
+        return lighter if len(lighter.values) < len(sent.values) and lighter.named.keys() & lighter.values else None
+
+    def _wait(self, turn: int) -> None:
+        self._means.sleep(LOCK_WAIT_SECONDS * float(1 << turn) * (0.5 + self._means.random()))
+
+    # sending
+
+    def _send_creates(self, batch: Mapping[str, Draft]) -> dict[str, ItemResult | CrmError]:
+        def send(records: list[dict[str, Any]]) -> list[WireRowResult]:
+            if self._can_mark:
+                return self._means.client.upsert_rows(self._type, mapping.MARKER_FIELD, records)
+            return self._means.client.create_rows(records)
+
+        return self._send(batch, send)
+
+    def _send_updates(self, batch: Mapping[str, Draft]) -> dict[str, ItemResult | CrmError]:
+        if len(batch) == 1:
+            ((key, only),) = batch.items()
+            if only.unchanged_since is not None:
+                self._means.client.update_row(self._type, only.remote_id, only.values, only.unchanged_since)
+                return {key: self._written(key, only, only.remote_id)}
+        return self._send(batch, self._means.client.update_rows)
+
+    def _send(
+        self, batch: Mapping[str, Draft], send: Callable[[list[dict[str, Any]]], list[WireRowResult]]
+    ) -> dict[str, ItemResult | CrmError]:
+        try:
+            answers = send([self._record(each) for each in batch.values()])
+        except RecordInvalidError as error:
+            if mapping.MARKER_FIELD in error.fields:
+                raise MappingError(
+                    "The organization lacks the field that marks our contacts",
+                    field=mapping.MARKER_FIELD,
+                    fix="Run the connection's check again.",
+                ) from error
+            about = {name: refusal for name, refusal in error.fields.items() if refusal.code in _ABOUT_THE_FIELD}
+            lighter = {key: each.without(about) for key, each in batch.items()}
+            if len(batch) == 1 or lighter == batch or not all(each.values for each in lighter.values()):
+                raise
+            return self._send(lighter, send)
+        outcomes: dict[str, ItemResult | CrmError] = {}
+        for (key, each), answer in zip(batch.items(), answers, strict=True):
+            remote_id = answer.get("id")
+            if not answer["success"]:
+                outcomes[key] = _placed(classify_row(answer.get("errors") or []))
+            elif isinstance(remote_id, str) and remote_id:
+                outcomes[key] = self._written(key, each, remote_id)
+        return outcomes
+
+    def _record(self, each: Draft) -> dict[str, Any]:
+        record: dict[str, Any] = {"attributes": {"type": self._type}}
+        if each.remote_id:
+            record["id"] = each.remote_id
+        elif each.marker:
+            record[mapping.MARKER_FIELD] = each.marker
+        return record | dict(each.values)
+
+    def _written(self, key: str, each: Draft, remote_id: str) -> ItemResult:
+        """Without values: Salesforce does not say what it has made of them."""
+        whole = mapping.to18(remote_id) or remote_id
+        return ItemResult(key, RemoteRecord(self._type, whole, {}, marker=each.marker), refused=each.refused)
+
+    # accounts
+
+    def _under_accounts(self, drafts: Mapping[str, Draft], results: dict[str, ItemResult]) -> dict[str, Draft]:
+        names = {key: account_name(each) for key, each in drafts.items()}
+        accounts = self._means.companies.find(name for name in names.values() if name)
+        shared = {name for name, found in accounts.items() if isinstance(found, tuple) and len(found) > 1}
+        at_home = self._accounts_now([drafts[key].remote_id for key, name in names.items() if name in shared])
+        found: dict[str, Draft] = {}
+        for key, each in drafts.items():
+            name = names[key]
+            account = accounts[name] if name else None
+            if name is None:
+                found[key] = each
+            elif isinstance(account, TransientError):
+                results[key] = ItemResult(key, error=account)
+            elif isinstance(account, FieldRefusal) or account is None:
+                found[key] = with_account(each, account)
+            elif at_home.get(each.remote_id) in account:
+                found[key] = each
+            else:
+                found[key] = with_account(each, account[0])
+        return found
+
+    def _accounts_now(self, remote_ids: Sequence[str]) -> dict[str, str]:
+        """Asked for only where several accounts bear one name: a contact of any of them stays where it is."""
+        ids = [each for each in remote_ids if each]
+        if not ids:
+            return {}
+        query = soql.select([mapping.ID, mapping.ACCOUNT_ID], self._type, soql.is_in(mapping.ID, ids))
+        rows = self._means.client.query_rows(query, operation="find_accounts")
+        return {row["Id"]: str(row.get(mapping.ACCOUNT_ID)) for row in rows}
+
+    # outcomes
+
+    def _explain_gone(self, drafts: Mapping[str, Draft], results: dict[str, ItemResult]) -> None:
+        """Merged, converted, deleted, or only not ours to write: one look at all that are said to be gone."""
+        gone = {key: each for key, each in drafts.items() if isinstance(results[key].error, RecordGoneError)}
+        if not gone:
+            return
+        try:
+            found = self._means.read([each.remote_id for each in gone.values()])
+        except CrmError:
+            return
+        for key, each in gone.items():
+            record, error = found[each.remote_id], results[key].error
+            message = error.provider_message if error is not None else ""
+            if record.state is RemoteState.LIVE:
+                told: CrmError = RejectedError(code="perm.record", provider_message=message)
+            elif record.state is RemoteState.MERGED:
+                code = "state.converted" if ":" in record.merged_into else ""
+                told = RecordGoneError(merged_into=record.merged_into, code=code, provider_message=message)
+            else:
+                told = RecordGoneError(provider_message=message)
+            results[key] = ItemResult(key, error=_placed(told))
+
+    def _name_duplicates(self, drafts: Mapping[str, Draft], results: dict[str, ItemResult]) -> None:
+        """A duplicate rule's refusal in a collection does not say whom it found: one look by e-mail address."""
+        nameless = {
+            key: email
+            for key, each in drafts.items()
+            if isinstance(error := results[key].error, DuplicateRecordError)
+            and not error.remote_id
+            and (email := _email(each.asked))
+        }
+        if not nameless:
+            return
+        rows = self._rows_with(list(nameless.values()), [mapping.ID, _EMAIL])
+        for key, email in nameless.items():
+            ids = [row["Id"] for row in rows[0] if _is_same(row.get(_EMAIL), email)]
+            error = results[key].error
+            if len(ids) == 1 and isinstance(error, DuplicateRecordError):
+                error.remote_id, error.code = ids[0], "match.duplicate_in_crm"
+
+    def _find_unmarked(self, drafts: Mapping[str, Draft], results: dict[str, ItemResult]) -> None:
+        """Creations without marker that were not answered: made if one new record of ours has the address."""
+        lost = {
+            key: email
+            for key, each in drafts.items()
+            if isinstance(results[key].error, OutcomeUnknownError) and (email := _email(each.asked))
+        }
+        user_id = self._means.user_id() if lost else ""
+        if not user_id:
+            return
+        fields = [mapping.ID, _EMAIL, "CreatedDate", "CreatedById"]
+        rows, server_time = self._rows_with(list(lost.values()), fields)
+        for key, email in lost.items():
+            ids = [
+                row["Id"]
+                for row in rows
+                if _is_same(row.get(_EMAIL), email)
+                and mapping.to18(str(row.get("CreatedById"))) == user_id
+                and (made := mapping.moment(row.get("CreatedDate"))) is not None
+                and server_time is not None
+                and server_time - made < _UNMARKED_WINDOW
+            ]
+            if len(ids) == 1:
+                results[key] = self._written(key, drafts[key], ids[0])
+
+    def _rows_with(self, emails: Sequence[str], fields: Sequence[str]) -> tuple[Sequence[Mapping[str, Any]], Any]:
+        """Live records with these addresses and the server's time; nothing when they cannot be read."""
+        try:
+            query = soql.select(fields, self._type, soql.is_in(_EMAIL, dict.fromkeys(emails)), limit=2_000)
+            page = self._means.client.query(query, operation="find_by_email")
+        except CrmError:
+            return (), None
+        return (page.rows, page.server_time) if page.is_last else ((), None)
+
+
+def _email(values: Mapping[str, Value]) -> str:
+    value = values.get(_EMAIL)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _is_same(stored: object, email: str) -> bool:
+    return isinstance(stored, str) and stored.strip().casefold() == email.casefold()
+
+
+def _deleted(key: str, answer: WireRowResult) -> ItemResult | CrmError:
+    if answer["success"]:
+        return ItemResult(key)
+    error = _placed(classify_row(answer.get("errors") or []))
+    return ItemResult(key) if isinstance(error, RecordGoneError) and error.code == "state.deleted" else error
+
+
+def _all_refused(refused: Mapping[str, FieldRefusal]) -> RecordInvalidError:
+    return RecordInvalidError(fields=refused, code=next(iter(refused.values())).code)
+
+
+def _placed(error: CrmError) -> CrmError:
+    error.provider, error.operation = "salesforce", "collection"
+    return error
+
+
+def _as_results(outcomes: Mapping[str, ItemResult | CrmError]) -> dict[str, ItemResult]:
+    return {
+        key: outcome if isinstance(outcome, ItemResult) else ItemResult(key, error=outcome)
+        for key, outcome in outcomes.items()
+    }
