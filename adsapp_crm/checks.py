@@ -32,7 +32,7 @@ UNPROTECTED_TABLES = """
 def register_checks() -> None:
     """Called once, when the application is ready."""
     register(check_keys, Tags.security)
-    register(check_broker)
+    register(check_broker, "broker")
     register(check_environment_tokens, Tags.security)
     register(check_deployment, Tags.security, deploy=True)
     register(check_database, Tags.database)

@@ -81,23 +81,24 @@ def organization_context(
         actor, origin, using = actor or outer.actor, origin or outer.origin, outer.using
     inner = _Context(wanted, actor, origin, using)
     with transaction.atomic(using=using):
-        _announce(inner)
+        _announce(using, inner)
         token = _current.set(inner)
         try:
             yield wanted
         finally:
             _current.reset(token)
-        # A released savepoint keeps its settings (a rolled back one does not): give the outer block its own back.
-        if outer is not None and not transaction.get_rollback(using):
-            _announce(outer)
+    # A released savepoint keeps its settings (a rolled back one does not): give the outer block its own back.
+    if connections[using].in_atomic_block and not transaction.get_rollback(using):
+        _announce(using, outer)
 
 
-def _announce(context: _Context) -> None:
-    with connections[context.using].cursor() as cursor:
+def _announce(using: str, context: _Context | None) -> None:
+    said = (str(context.organization_id), context.actor, context.origin) if context else ("", "", "")
+    with connections[using].cursor() as cursor:
         cursor.execute(
             "SELECT set_config('app.org', %s, true), set_config('app.actor', %s, true),"
             " set_config('app.origin', %s, true), set_config('app.evidence', '', true)",
-            [str(context.organization_id), context.actor, context.origin],
+            said,
         )
 
 

@@ -320,6 +320,14 @@ RECORDS = table(
         "A test contact.",
     ),
     (
+        "state.person_account",
+        _("The record is a person account"),
+        _("The CRM keeps this person as an account and a contact in one, which ADSapp does not write."),
+        _("Exclude the record, or keep the person as an ordinary contact in the CRM."),
+        Retry.NO,
+        "A customer of a company that sells to private persons.",
+    ),
+    (
         "state.erased",
         _("The person asked to be erased"),
         _("All values were removed, and nothing creates the person again."),

@@ -4,6 +4,7 @@ import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.db.models.functions.datetime
 import django.db.models.functions.text
+import django.db.models.manager
 from django.conf import settings
 from django.db import migrations, models
 
@@ -89,9 +90,13 @@ class Migration(migrations.Migration):
                 "verbose_name": "organization",
                 "verbose_name_plural": "organizations",
                 "db_table": "organizations",
-                "base_manager_name": "objects",
+                "base_manager_name": "scoped",
                 "default_manager_name": "objects",
             },
+            managers=[
+                ("objects", django.db.models.manager.Manager()),
+                ("scoped", django.db.models.manager.Manager()),
+            ],
         ),
         migrations.CreateModel(
             name="User",
@@ -475,9 +480,13 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "connections",
                 "db_table": "crm_connections",
                 "abstract": False,
-                "base_manager_name": "objects",
+                "base_manager_name": "scoped",
                 "default_manager_name": "objects",
             },
+            managers=[
+                ("objects", django.db.models.manager.Manager()),
+                ("scoped", django.db.models.manager.Manager()),
+            ],
         ),
         migrations.CreateModel(
             name="CrmJobSlot",

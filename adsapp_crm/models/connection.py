@@ -135,9 +135,13 @@ class CrmConnection(OrganizationModel):
     updated_at = models.DateTimeField(_("updated at"), auto_now=True, editable=False)
 
     objects: ClassVar[ConnectionManager] = ConnectionManager()
+    scoped: ClassVar[OrganizationManager[CrmConnection]] = OrganizationManager()
+    """Defers nothing. Django reads a deferred column through the base manager: one that defers itself would read
+    the whole row again, over what was changed in Python and not saved."""
 
     class Meta(OrganizationModel.Meta):
         db_table = "crm_connections"
+        base_manager_name = "scoped"
         verbose_name = _("connection")
         verbose_name_plural = _("connections")
         constraints = [

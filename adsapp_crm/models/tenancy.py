@@ -72,7 +72,14 @@ class CurrentOrganizationManager(models.Manager["Organization"]):
     """Sees the current organization only."""
 
     def get_queryset(self) -> models.QuerySet[Organization]:
-        return super().get_queryset().filter(pk=current_organization()).defer("tombstone_key")
+        return super().get_queryset().filter(pk=current_organization())
+
+
+class OrganizationListManager(CurrentOrganizationManager):
+    """Leaves the key in the database; never a base manager (see ``CrmConnection.scoped``)."""
+
+    def get_queryset(self) -> models.QuerySet[Organization]:
+        return super().get_queryset().defer("tombstone_key")
 
 
 class Organization(models.Model):
@@ -91,12 +98,13 @@ class Organization(models.Model):
     tombstone_key = EncryptedJSONField(null=True, editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
-    objects: ClassVar[CurrentOrganizationManager] = CurrentOrganizationManager()
+    objects: ClassVar[OrganizationListManager] = OrganizationListManager()
+    scoped: ClassVar[CurrentOrganizationManager] = CurrentOrganizationManager()
     unscoped: ClassVar[models.Manager[Organization]] = models.Manager()
 
     class Meta:
         db_table = "organizations"
-        base_manager_name = "objects"
+        base_manager_name = "scoped"
         default_manager_name = "objects"
         verbose_name = _("organization")
         verbose_name_plural = _("organizations")

@@ -265,7 +265,7 @@ def _digests(names: Sequence[str], *, create_key: bool) -> set[str]:
 
 
 def _tombstone_key(*, create: bool) -> bytes | None:
-    organizations = Organization.objects.defer(None)
+    organizations = Organization.scoped.all()
     organization = (organizations.select_for_update(no_key=True) if create else organizations).get()
     sealed = organization.tombstone_key
     if sealed is None:
