@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models.functions import Now
@@ -135,7 +135,7 @@ class CrmConnection(OrganizationModel):
     updated_at = models.DateTimeField(_("updated at"), auto_now=True, editable=False)
 
     objects: ClassVar[ConnectionManager] = ConnectionManager()
-    scoped: ClassVar[OrganizationManager[CrmConnection]] = OrganizationManager()
+    scoped: ClassVar[OrganizationManager[Self]] = OrganizationManager()
     """Defers nothing. Django reads a deferred column through the base manager: one that defers itself would read
     the whole row again, over what was changed in Python and not saved."""
 

@@ -141,7 +141,8 @@ def _unknown() -> RefusedError:
 
 
 def _region() -> str:
-    return Organization.objects.values_list("region", flat=True).get()
+    region: str = Organization.objects.values_list("region", flat=True).get()
+    return region
 
 
 def _without_blanks(custom: Mapping[str, Any]) -> dict[str, Any]:
