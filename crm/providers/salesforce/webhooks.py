@@ -55,7 +55,7 @@ def verify(
 def parse(body: bytes) -> Delivery:
     """The hints of one message of up to 100 records; raises WebhookRejectedError when it is none."""
     try:
-        envelope = fromstring(body)
+        envelope = fromstring(body, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError):
         raise WebhookRejectedError("The delivery is no XML", code="webhook.malformed") from None
     message = envelope.find(f"{_ENVELOPE}Body/{_MESSAGE}notifications")

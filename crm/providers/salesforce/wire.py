@@ -136,21 +136,19 @@ def classify(answer: AnswerLike) -> CrmError | None:
 
 def _by_status(answer: AnswerLike, entry: Entry) -> CrmError | None:
     """What a status means whatever the body says; the edge answers with pages."""
-    match answer.status:
-        case 401:
-            return AuthorizationExpiredError(**told(entry))
-        case 403 if "Bad_OAuth_Token" in answer.text[:200]:
-            return AuthorizationExpiredError(**told(entry))
-        case 410:
-            return ConfigurationError("This API version is retired. Raise CRM_SALESFORCE_API_VERSION.")
-        case 412:
-            return StaleWriteError(**told(entry))
-        case 420 | 429:
-            return RateLimitedError(retry_after_seconds=answer.retry_after_seconds() or endpoints.CONCURRENCY_WAIT)
-        case status if status >= 500:
-            return ProviderUnavailableError(**told(entry))
-        case _:
-            return None
+    status = answer.status
+    error: CrmError | None = None
+    if status == 401 or (status == 403 and "Bad_OAuth_Token" in answer.text[:200]):
+        error = AuthorizationExpiredError(**told(entry))
+    elif status == 410:
+        error = ConfigurationError("This API version is retired. Raise CRM_SALESFORCE_API_VERSION.")
+    elif status == 412:
+        error = StaleWriteError(**told(entry))
+    elif status in {420, 429}:
+        error = RateLimitedError(retry_after_seconds=answer.retry_after_seconds() or endpoints.CONCURRENCY_WAIT)
+    elif status >= 500:
+        error = ProviderUnavailableError(**told(entry))
+    return error
 
 
 def classify_row(errors: Sequence[Entry]) -> CrmError:
