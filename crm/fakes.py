@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from crm.providers.hubspot.fake import HubSpotFake
+from crm.providers.salesforce.fake import SalesforceFake
 from crm.testing.wsgi import WsgiApp
 
 
@@ -23,5 +24,5 @@ class FakeFactory(Protocol):
     ) -> WsgiApp: ...
 
 
-FAKES: dict[str, FakeFactory] = {"hubspot": HubSpotFake}
+FAKES: dict[str, FakeFactory] = {"hubspot": HubSpotFake, "salesforce": SalesforceFake}
 """Every fake takes these options by keyword; what else one takes is its own."""
