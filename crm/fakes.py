@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from crm.providers.hubspot.fake import HubSpotFake
+from crm.providers.pipedrive.fake import PipedriveFake
 from crm.providers.salesforce.fake import SalesforceFake
 from crm.testing.wsgi import WsgiApp
 
@@ -24,5 +25,5 @@ class FakeFactory(Protocol):
     ) -> WsgiApp: ...
 
 
-FAKES: dict[str, FakeFactory] = {"hubspot": HubSpotFake, "salesforce": SalesforceFake}
+FAKES: dict[str, FakeFactory] = {"hubspot": HubSpotFake, "salesforce": SalesforceFake, "pipedrive": PipedriveFake}
 """Every fake takes these options by keyword; what else one takes is its own."""

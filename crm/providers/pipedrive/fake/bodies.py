@@ -37,43 +37,45 @@ class BodyRules:
 def prepare(state: State, rules: BodyRules, entity: Entity, body: Json, record: Record | None) -> Prepared:
     """Check a v2 body for a new record or (``record``) a change. Raises 400, 403; changes nothing."""
     prepared = Prepared(entity)
-    writable = dict(entity.writable)
-    if entity.contact_sync:
-        locked = sorted(set(body) & set(entity.contact_sync))
-        if locked and not rules.contact_sync:
-            raise answers.forbidden(f"Field {locked[0]} is not available: Contact Sync is not set up")
-        writable |= entity.contact_sync
+    writable = _writable(rules, entity, body)
     for name, value in body.items():
         if name == "custom_fields" and entity.has_custom_fields:
             prepared.custom = _custom(state, entity, value)
-            continue
-        kind = writable.get(name)
-        if kind is None:
-            if entity is ACTIVITY and name == "person_id":
-                raise validation(name, "is read-only, use participants")
-            if rules.unknown_keys == "refuse":
-                raise validation(name, "is not allowed")
-            continue
-        try:
-            checked = _check(state, entity, kind, value)
-        except Refused as refused:
-            raise validation(name, str(refused)) from refused
-        if name == "add_time":
-            if record is not None:
-                raise validation(name, "is not allowed")
-            prepared.added_s = checked
-        else:
-            prepared.values[name] = checked
+        elif name in writable:
+            prepared.values[name] = _checked(state, entity, name, writable[name], value)
+        elif entity is ACTIVITY and name == "person_id":
+            raise validation(name, "is read-only, use participants")
+        elif rules.unknown_keys == "refuse":
+            raise validation(name, "is not allowed")
+    if "add_time" in prepared.values:
+        prepared.added_s = prepared.values.pop("add_time")
+        if record is not None:
+            raise validation("add_time", "is not allowed")
     if entity is PERSON:
         _person_name(prepared, body, record)
-    elif record is None and entity is not ACTIVITY and not prepared.values.get(entity.name):
-        raise validation(entity.name, "is required")
-    elif entity.name in prepared.values and not prepared.values[entity.name]:
-        raise validation(entity.name, "must not be empty")
+    else:
+        _needed_name(prepared, record)
     if "participants" in prepared.values:
         people = prepared.values["participants"]
         prepared.values["person_id"] = next((each["person_id"] for each in people if each["primary"]), None)
     return prepared
+
+
+def _writable(rules: BodyRules, entity: Entity, body: Json) -> dict[str, str]:
+    if not entity.contact_sync:
+        return dict(entity.writable)
+    locked = sorted(set(body) & set(entity.contact_sync))
+    if locked and not rules.contact_sync:
+        raise answers.forbidden(f"Field {locked[0]} is not available: Contact Sync is not set up")
+    return {**entity.writable, **entity.contact_sync}
+
+
+def _needed_name(prepared: Prepared, record: Record | None) -> None:
+    name = prepared.entity.name
+    if record is None and prepared.entity is not ACTIVITY and not prepared.values.get(name):
+        raise validation(name, "is required")
+    if name in prepared.values and not prepared.values[name]:
+        raise validation(name, "must not be empty")
 
 
 def _person_name(prepared: Prepared, body: Json, record: Record | None) -> None:
@@ -124,30 +126,44 @@ def _custom(state: State, entity: Entity, given: Any) -> Json:
 # One value ------------------------------------------------------------------------------------------------
 
 
+def _checked(state: State, entity: Entity, name: str, kind: str, value: Any) -> Any:
+    """Raises 400 with the field's name."""
+    if value is None and kind.endswith("?"):
+        return None
+    try:
+        return _check(state, entity, kind.removesuffix("?"), value)
+    except Refused as refused:
+        raise validation(name, str(refused)) from refused
+
+
 def _check(state: State, entity: Entity, kind: str, value: Any) -> Any:
-    if kind.endswith("?"):
-        if value is None:
-            return None
-        kind = kind[:-1]
-    kind, _, rest = kind.partition(":")
+    if kind in _PLAIN:
+        return _PLAIN[kind](value)
     if kind == "labels":
         return _labels(state, entity, value)
-    if kind in ENTITIES:
-        if state.live(ENTITIES[kind], integer(value)) is None:
-            raise Refused(f"{ENTITIES[kind].label} not found or not accessible.")
-        return value
-    if kind == "user":
-        user = state.users.get(integer(value))
-        if user is None or not user["active"]:
-            raise Refused("User not found or not accessible.")
-        return value
     if kind == "participants":
         return _participants(state, value)
-    if kind == "one":
-        if value not in rest.split(","):
-            raise Refused(f"must be one of [{', '.join(rest.split(','))}]")
-        return value
-    return _PLAIN[kind](value)
+    if kind.startswith("one:"):
+        return _one_of(kind.removeprefix("one:").split(","), value)
+    return _reference(state, kind, value)
+
+
+def _one_of(choices: list[str], value: Any) -> Any:
+    if value not in choices:
+        raise Refused(f"must be one of [{', '.join(choices)}]")
+    return value
+
+
+def _reference(state: State, kind: str, value: Any) -> int:
+    """The id of a user or of a record that exists."""
+    number = integer(value)
+    if kind == "user":
+        user = state.users.get(number)
+        if user is None or not user["active"]:
+            raise Refused("User not found or not accessible.")
+    elif state.live(ENTITIES[kind], number) is None:
+        raise Refused(f"{ENTITIES[kind].label} not found or not accessible.")
+    return number
 
 
 def _labels(state: State, entity: Entity, value: Any) -> list[int]:

@@ -18,7 +18,7 @@ _V2: Final = {"one": 1, "list": 10, "POST": 5, "PATCH": 5, "PUT": 5, "DELETE": 3
 
 
 def is_search(template: str) -> bool:
-    return template.endswith("/search") or "/itemSearch" in template or template.endswith("/users/find")
+    return template.endswith(("/search", "/users/find")) or "/itemSearch" in template
 
 
 def cost_of(method: str, template: str) -> int:

@@ -60,21 +60,15 @@ def _reference(state: State, kind: str, value: Any) -> int:
     return found
 
 
-def _varchar(value: Any) -> str:
-    if len(values.text(value)) > 255:
-        raise Refused("length must be less than or equal to 255 characters long")
-    return str(value) or _blank()
+def _limited(most: int) -> Callable[[Any], str | None]:
+    """A text of at most so many characters; an empty one clears."""
 
+    def checked(value: Any) -> str | None:
+        if len(values.text(value)) > most:
+            raise Refused(f"length must be less than or equal to {most} characters long")
+        return str(value) or None
 
-def _text(value: Any) -> str:
-    if len(values.text(value)) > 65_000:
-        raise Refused("length must be less than or equal to 65000 characters long")
-    return str(value) or _blank()
-
-
-def _blank() -> Any:
-    """An empty text clears."""
-    return None
+    return checked
 
 
 def _parts(names: tuple[str, ...], rest: dict[str, Callable[[Any], Any]]) -> Callable[[Any], Json]:
@@ -90,10 +84,10 @@ def _parts(names: tuple[str, ...], rest: dict[str, Callable[[Any], Any]]) -> Cal
 
 _clock = values.clock_time
 _PLAIN: Final[dict[str, Callable[[Any], Any]]] = {
-    "varchar": _varchar,
-    "varchar_auto": _varchar,
-    "text": _text,
-    "phone": _varchar,
+    "varchar": _limited(255),
+    "varchar_auto": _limited(255),
+    "text": _limited(65_000),
+    "phone": _limited(255),
     "double": values.number,
     "date": values.day,
     "monetary": _parts(("value", "currency"), {"value": values.number, "currency": values.text}),
@@ -134,22 +128,18 @@ def from_v1(definition: FieldDefinition, code: str, body: Json) -> Any:
     value = body[code]
     if value in (None, ""):
         return None
-    match definition.kind:
-        case "enum" | "user" | "org" | "people":
-            return _whole(value)
-        case "set":
-            items = value if isinstance(value, list) else str(value).split(",")
-            return [_whole(item) for item in items if str(item).strip()]
-        case "double":
-            return _decimal(value)
-        case "monetary":
-            return {"value": _decimal(value), "currency": body.get(f"{code}_currency") or "EUR"}
-    parts = _FLAT_PARTS.get(definition.kind)
-    if parts is None:
-        return value
-    given = {part: body[f"{code}_{part}"] for part in parts if f"{code}_{part}" in body}
-    given.pop("formatted_address", None)
-    return {"value": value, **given}
+    kind = definition.kind
+    if kind == "set":
+        items = value if isinstance(value, list) else str(value).split(",")
+        return [_whole(item) for item in items if str(item).strip()]
+    if kind == "monetary":
+        return {"value": _decimal(value), "currency": body.get(f"{code}_currency") or "EUR"}
+    if kind in _FLAT_PARTS:
+        parts = [part for part in _FLAT_PARTS[kind] if part != "formatted_address"]
+        return {"value": value, **{part: body[f"{code}_{part}"] for part in parts if f"{code}_{part}" in body}}
+    if kind in ("enum", "user", "org", "people"):
+        return _whole(value)
+    return _decimal(value) if kind == "double" else value
 
 
 def _whole(value: Any) -> Any:
@@ -167,14 +157,14 @@ def typed(definition: FieldDefinition, value: Any) -> Json | None:
     """The shape of webhooks v2: an object with its type."""
     if value is None:
         return None
-    kind = definition.kind
-    match kind:
+    shown: Json = {"value": value}
+    match definition.kind:
         case "enum" | "user" | "org" | "people":
-            return {"type": kind, "id": value}
+            shown = {"id": value}
         case "set":
-            return {"type": kind, "values": [{"id": item} for item in value]}
+            shown = {"values": [{"id": item} for item in value]}
         case "daterange" | "timerange":
-            return {"type": kind, "from": value["value"], "until": value["until"]}
+            shown = {"from": value["value"], "until": value["until"]}
         case "time" | "monetary" | "address":
-            return {"type": kind, **value}
-    return {"type": kind, "value": value}
+            shown = value
+    return {"type": definition.kind, **shown}

@@ -27,7 +27,7 @@ PLANS: Final = {"lite": (1, 20, 80), "growth": (2, 40, 160), "premium": (5, 100,
 
 @dataclass(frozen=True, slots=True)
 class LimitSizes:
-    """``ban_after`` refusals of an API token within a minute the edge answers for ``ban_seconds`` (both unconfirmed)."""
+    """After ``ban_after`` refusals of an API token in a minute the edge answers for ``ban_seconds`` (unconfirmed)."""
 
     api_burst: int = 20
     oauth_burst: int = 80

@@ -59,11 +59,10 @@ def record_page(
         raise validation("sort_direction", "must be one of [asc, desc]")
     rows = table.sorted_by(name)
     after = _place(request.first("cursor"), name, direction)
-    keys = [key for key, _ in rows] if after is not None else []
     if direction == "asc":
-        ordered = (rows[at][1] for at in range(0 if after is None else bisect_right(keys, after), len(rows)))
+        ordered = (rows[at][1] for at in range(0 if after is None else bisect_right(rows, after, key=_key), len(rows)))
     else:
-        last = len(rows) if after is None else bisect_left(keys, after)
+        last = len(rows) if after is None else bisect_left(rows, after, key=_key)
         ordered = (rows[at][1] for at in range(last - 1, -1, -1))
     page, more = _first(ordered, matches, limit)
     if not more:
@@ -71,6 +70,10 @@ def record_page(
     value = sort_value(page[-1], name)
     place = {"field": name, "fieldValue": value, "sortDirection": direction, "id": page[-1].record_id}
     return page, encode_cursor(place)
+
+
+def _key(row: tuple[tuple[Any, ...], Record]) -> tuple[Any, ...]:
+    return row[0]
 
 
 def _place(text: str, name: str, direction: str) -> tuple[Any, ...] | None:

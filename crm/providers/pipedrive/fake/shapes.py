@@ -23,7 +23,7 @@ def v2_record(
     """The object of v2: ``update_time`` null until the first change, every custom field, most of them null."""
     answer: Json = {"id": record.record_id, **record.values}
     if record.entity is PERSON and "job_title" in state.fields.of(PERSON).definitions:
-        lacking = {"postal_address": None, "notes": None, "im": [], "birthday": None, "job_title": None}
+        lacking: Json = {"postal_address": None, "notes": None, "im": [], "birthday": None, "job_title": None}
         answer = {**answer, **{name: value for name, value in lacking.items() if name not in answer}}
     answer["add_time"] = v2_stamp(record.added_s)
     answer["update_time"] = v2_stamp(record.updated_s)

@@ -23,7 +23,7 @@ def parse_v2(text: object) -> int | None:
     if not isinstance(text, str) or not _V2.fullmatch(text):
         return None
     try:
-        return int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
+        return int(datetime.fromisoformat(text).timestamp())
     except ValueError:
         return None
 

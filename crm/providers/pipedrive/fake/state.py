@@ -241,6 +241,13 @@ class State:
         self.note(op, record, actor, changed, **more)
         return changed
 
+    def touch(self, record: Record, actor: Actor, **more: str) -> None:
+        """A change of the record in which no field changed (a merge that brought nothing)."""
+        before = record.copied()
+        self.stamp(record)
+        self._touched(record, before)
+        self._tell("change", before, record, actor, **more)
+
     def stamp(self, record: Record) -> None:
         """Move ``update_time``; it is null until the first change."""
         record.updated_s = self.now_s()

@@ -67,11 +67,11 @@ def stamp(value: Any) -> int:
 
 def day(value: Any) -> str:
     try:
-        if len(text(value)) != 10:
-            raise ValueError
-        date.fromisoformat(value)
+        date.fromisoformat(text(value))
     except ValueError as error:
         raise Refused("must be a date in YYYY-MM-DD format") from error
+    if len(value) != 10:
+        raise Refused("must be a date in YYYY-MM-DD format")
     return str(value)
 
 
