@@ -86,20 +86,30 @@ def _no_longer_alone(unit: Unit, outcomes: Sequence[Outcome], ports: Ports) -> s
     """Ids of lines whose contact or record has found a partner meanwhile, or that would make a second
     record for keys that somebody has by now.
     """
-    pairing = [outcome for outcome in outcomes if outcome.action.kind in _PAIRS]
+    pairing = [outcome for outcome in outcomes if outcome.action.kind in _PAIRS or _moves_to_heir(outcome)]
     if not pairing:
         return set()
     book = ports.books[pairing[0].action.record_type]
     views = unit.links_for_contacts(book.record_type, [outcome.action.contact_id for outcome in pairing])
     views += unit.links_for_records(book.record_type, [outcome.action.remote_id for outcome in pairing])
     paired = [view.link for view in views if view.link.state is not LinkState.PENDING]
-    contacts, records = {link.contact_id for link in paired}, {link.remote_id for link in paired}
     late = {
         outcome.line.line_id
         for outcome in pairing
-        if outcome.action.contact_id in contacts or outcome.action.remote_id in records
+        for link in paired
+        if link.link_id != outcome.action.link_id
+        and (
+            link.contact_id == outcome.action.contact_id
+            or (link.remote_id == outcome.action.remote_id and link.remote_id)
+        )
     }
     return late | _crowded(unit, [outcome for outcome in pairing if outcome.line.line_id not in late], book)
+
+
+def _moves_to_heir(outcome: Outcome) -> bool:
+    """Our contact was merged, and its link goes to the one that lives on."""
+    action, view = outcome.action, outcome.view
+    return action.kind is ActionKind.RELINK and view is not None and view.contact.contact_id != action.contact_id
 
 
 def _crowded(unit: Unit, outcomes: Sequence[Outcome], book: Rulebook) -> set[str]:

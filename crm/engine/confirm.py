@@ -23,6 +23,7 @@ from crm.model import (
     AppContact,
     BasePair,
     ConflictChange,
+    ConflictKind,
     ContactWrite,
     Effect,
     FieldTrouble,
@@ -169,13 +170,16 @@ def _add(
         outcome.status, outcome.code = LineStatus.STALE, "state.changed"
     written = sent is not None and sent.written
     effects = _effects(outcome, keep_pulls=not missed_contact and outcome.status is LineStatus.APPLIED)
+    moves = outcome.status is LineStatus.FAILED and action.kind is ActionKind.RELINK
+    if outcome.status is LineStatus.APPLIED or moves:  # they make room for the link that goes on
+        for view in outcome.superseded:
+            remote_id = "" if view.link.remote_id == action.remote_id else view.link.remote_id
+            ended = replace(view.link, state=LinkState.SUPERSEDED, superseded_by=action.link_id, remote_id=remote_id)
+            batch.links.append(ended)
     link = _link(outcome, effects, versions, book)
     if link is not None:
         batch.links.append(link)
-    if outcome.status is LineStatus.APPLIED:
-        for view in outcome.superseded:
-            batch.links.append(replace(view.link, state=LinkState.SUPERSEDED, superseded_by=action.link_id))
-    if outcome.status is LineStatus.APPLIED or (written and effects):
+    if outcome.status is LineStatus.APPLIED or moves or (written and effects):
         if effects or action.closes or action.kind not in (ActionKind.SYNC, ActionKind.REVIEW):
             remote_id = sent.record.remote_id if sent is not None and sent.record is not None else action.remote_id
             batch.ledger.append(
@@ -188,15 +192,16 @@ def _add(
                     contact_version=versions.get(action.contact_id, outcome.contact_version),
                 )
             )
-        if action.conflicts or action.closes:
+        drafts = [draft for draft in action.conflicts if not moves or draft.kind is ConflictKind.MERGE]
+        if drafts or (action.closes and not moves):
             batch.conflicts.append(
                 ConflictChange(
                     link_id=action.link_id if link is not None or outcome.view is not None else "",
                     contact_id=action.contact_id,
                     record_type=action.record_type,
                     remote_id=action.remote_id,
-                    drafts=action.conflicts,
-                    closes=action.closes,
+                    drafts=tuple(drafts),
+                    closes=() if moves else action.closes,
                 )
             )
     batch.lines.append(LineResult(outcome.line.line_id, outcome.status, outcome.code))
@@ -303,9 +308,16 @@ _MAKES_LIVE = (
 
 
 def _failed_link(outcome: Outcome, link: Link, book: Rulebook) -> Link:
-    """The CRM refuses the record: shown with its reason, tried again some times, then left to a person."""
+    """The CRM refuses the record: shown with its reason, tried again some times, then left to a person.
+
+    A link that follows a merge does so all the same; what both sides hold is decided again there.
+    """
     attempts = link.attempts + 1
-    sent = outcome.sent
+    sent, action = outcome.sent, outcome.action
+    if action.kind is ActionKind.RELINK:
+        link = replace(
+            link, contact_id=action.contact_id, remote_id=action.remote_id, state=LinkState.LIVE, observed=None
+        )
     troubles = dict(outcome.action.troubles)
     if sent is not None:
         by_id = {field_map.mapping_id: field_map for field_map in book.maps}

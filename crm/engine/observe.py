@@ -8,7 +8,7 @@ worker reads the same page again and stores the same things.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from crm.engine.context import PAGE, Ports, gather_evidence, observation, remembered_record
@@ -41,7 +41,9 @@ class _Subject:
     def keeper(self) -> LinkView | None:
         """The link whose fields a plan compares."""
         live = [view for view in self.former if view.link.state is LinkState.LIVE]
-        return self.own or (live[0] if live else None)
+        if self.own is not None and (self.own.link.state is LinkState.LIVE or not live):
+            return self.own
+        return live[0] if live else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class _Heirs:
 
     contacts: dict[str, AppContact]
     taken: frozenset[str]
+    waiting: dict[str, str]
+    """Contact id -> id of the row that waits for a record."""
 
 
 def observe_page(run: RunState, ports: Ports) -> bool:
@@ -174,6 +178,9 @@ def _follow_merges(subjects: list[_Subject], book: Rulebook, ports: Ports) -> li
         survivor = survivors.get(subject.record.merged_into)
         if subject.record.state is not RemoteState.MERGED or survivor is None or subject.own is None:
             followed.append(subject)
+        elif survivor.state is not RemoteState.LIVE:  # merged, and the survivor is gone as well
+            gone = replace(subject.record, state=survivor.state, merged_into="")
+            followed.append(_Subject(gone, subject.own))
         else:
             followed.append(_Subject(survivor, own.get(survivor.remote_id), (subject.own,)))
     return followed
@@ -217,10 +224,11 @@ def _load_heirs(unit: Unit, book: Rulebook, subjects: Iterable[_Subject]) -> _He
         if view is not None and view.contact.state is ContactState.MERGED
     ]
     if not wanted:
-        return _Heirs({}, frozenset())
+        return _Heirs({}, frozenset(), {})
     links = unit.links_for_contacts(book.record_type, wanted)
     taken = frozenset(view.contact.contact_id for view in links if view.link.state is not LinkState.PENDING)
-    return _Heirs(unit.contacts(wanted), taken)
+    waiting = {view.contact.contact_id: view.link.link_id for view in links if view.link.state is LinkState.PENDING}
+    return _Heirs(unit.contacts(wanted), taken, waiting)
 
 
 def _plan_all(subjects: Sequence[_Subject], heirs: _Heirs, book: Rulebook, ports: Ports) -> list[Action | None]:
@@ -246,7 +254,8 @@ def _plan(subject: _Subject, heirs: _Heirs, book: Rulebook, evidence: Evidence |
         return NOTHING  # paired later, when every record has been seen
     heir = heirs.contacts.get(own.contact.merged_into) if own.contact.state is ContactState.MERGED else None
     if heir is not None and heir.state is ContactState.LIVE:
-        return plan_heir(own, heir, heir.contact_id not in heirs.taken, subject.record, book, evidence)
+        free, waiting = heir.contact_id not in heirs.taken, heirs.waiting.get(heir.contact_id, "")
+        return plan_heir(own, heir, free, subject.record, book, evidence, waiting=waiting)
     if own.link.state is LinkState.DELETED_IN_CRM and subject.record.state is RemoteState.LIVE:
         return plan_undelete(own, subject.record, book, evidence)
     return plan_link(own, subject.record, book, evidence)

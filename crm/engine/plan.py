@@ -220,16 +220,16 @@ def plan_relink(
 ) -> Planned:
     """Records were merged in the CRM: ``views`` are the links of the merged-away ids, oldest first.
 
-    One link lives on: the survivor's own, else the oldest. It keeps what the app held and forgets
-    what the CRM held, so that an untouched field takes the survivor's value and an edited one is
-    contested. The others are superseded, and a person is asked about their contacts.
+    One link lives on: the survivor's own if that is live, else the oldest. It keeps what the app held
+    and forgets what the CRM held, so that an untouched field takes the survivor's value and an edited
+    one is contested. The others are superseded, and a person is asked about their contacts. A row of
+    the survivor that has ended makes room.
     """
     live = [view for view in views if view.link.state is LinkState.LIVE]
     if any(view.held for view in live) or (own is not None and own.held):
         return NOTHING
-    if own is not None and own.link.state is not LinkState.LIVE:
-        return NOTHING
-    keeper = own or (live[0] if live else None)
+    ended = own if own is not None and own.link.state is not LinkState.LIVE else None
+    keeper = own if ended is None and own is not None else (live[0] if live else None)
     others = [view for view in live if view is not keeper]
     if keeper is None or (keeper is own and not others):
         return NOTHING
@@ -258,7 +258,7 @@ def plan_relink(
             conflicts=tuple(conflicts),
             closes=tuple(fields.closes),
             troubles=fields.troubles,
-            superseded=tuple(view.link.link_id for view in others),
+            superseded=tuple(view.link.link_id for view in (*others, ended) if view is not None),
             before=_precondition(keeper.contact, survivor, keeper.link.base, book),
         )
     )
@@ -290,6 +290,8 @@ def plan_heir(
     record: RemoteRecord,
     book: Rulebook,
     evidence: Evidence | None = None,
+    *,
+    waiting: str = "",
 ) -> Planned:
     """Our contact was merged into ``heir``: its link follows when the heir has none of its own;
     else it is superseded and a merge of the two records is proposed to a person.
@@ -333,6 +335,7 @@ def plan_heir(
             conflicts=tuple(fields.conflicts),
             closes=tuple(fields.closes),
             troubles=fields.troubles,
+            superseded=(waiting,) if waiting else (),
             before=_precondition(heir, record, view.link.base, book),
         )
     )

@@ -187,8 +187,18 @@ def test_a_merge_waits_while_a_write_is_open_and_ends_when_there_is_nothing_to_f
     assert plan_relink(survivor, [view()], replace(own, held=True), book()).action is None
     assert plan_relink(survivor, [view(link={"state": LinkState.UNLINKED})], own, book()).action is None
     assert plan_relink(survivor, [view(link={"state": LinkState.UNLINKED})], None, book()).action is None
-    unlinked = view(link={"state": LinkState.UNLINKED})
-    assert plan_relink(survivor, [view()], unlinked, book()).action is None
+
+
+def test_a_survivor_whose_own_link_has_ended_takes_the_link_of_the_merged_record():
+    """The ended row makes room; nobody is asked, since it has no contact to merge."""
+    ended = view(link={"link_id": "l9", "remote_id": "r9", "state": LinkState.UNLINKED})
+
+    action = plan_relink(record("r9"), [view()], ended, book()).action
+
+    assert action is not None
+    assert (action.kind, action.link_id, action.remote_id) == (ActionKind.RELINK, "l1", "r9")
+    assert action.superseded == ("l9",)
+    assert [draft for draft in action.conflicts if draft.kind is ConflictKind.MERGE] == []
 
 
 def test_a_merged_contact_passes_its_link_to_a_free_heir():

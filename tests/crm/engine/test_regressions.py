@@ -188,3 +188,66 @@ def test_a_write_that_never_happened_is_not_read_back_as_the_crms_answer():
     assert pair.record["company"] == "Looms"
     (link,) = pair.store.links()
     assert (link.base["m-company"].app, link.base["m-company"].crm) == ("Looms", "Looms")
+
+
+def test_a_link_follows_a_merge_into_a_record_whose_own_pair_has_ended():
+    """The survivor was paired with a contact that is gone: its row makes room for the link that lives."""
+    pair = Pair(PIPEDRIVE_LIKE)
+    other = pair.store.app.create_contact({"lastName": "Hopper", "email": "grace@x.example"})
+    pair.run()
+    (survivor,) = [record.remote_id for record in pair.crm.live() if record.remote_id != pair.remote_id]
+    pair.store.app.delete_contact(other)
+    pair.run()
+    pair.crm.user_merges(pair.remote_id, survivor)
+    pair.wait(600)
+    pair.run(RunKind.FULL)
+    live = [(link.contact_id, link.remote_id) for link in pair.store.links() if link.state is LinkState.LIVE]
+    assert live == [(pair.contact_id, survivor)]
+    assert pair.run(RunKind.FULL).counts.planned == 0
+
+
+def test_a_link_follows_a_merge_though_the_crm_refuses_what_is_to_be_written():
+    """The pair is right whatever becomes of its fields; the other contact is asked about."""
+    pair = Pair(PIPEDRIVE_LIKE)
+    other = pair.store.app.create_contact({"lastName": "Hopper", "email": "grace@x.example"})
+    pair.run()
+    (survivor,) = [record.remote_id for record in pair.crm.live() if record.remote_id != pair.remote_id]
+    pair.store.app.edit_contact(other, {"lastName": "H" * 41})
+    pair.crm.user_merges(pair.remote_id, survivor)
+    pair.wait(600)
+    pair.run(RunKind.FULL)
+    states = {link.contact_id: (link.state, link.remote_id) for link in pair.store.links()}
+    assert states == {other: (LinkState.LIVE, survivor), pair.contact_id: (LinkState.SUPERSEDED, pair.remote_id)}
+    assert ConflictKind.MERGE in [row.draft.kind for row in pair.store.open_conflicts()]
+
+
+def test_a_contact_that_waits_for_a_record_inherits_the_one_of_the_contact_merged_into_it():
+    """The row that waits makes room; a second contact merged into it finds it taken, and a person is asked."""
+    pair = Pair(PIPEDRIVE_LIKE)
+    second = pair.store.app.create_contact({"lastName": "Hopper", "email": "grace@x.example"})
+    pair.run()
+    heir = pair.store.app.create_contact({"firstName": "Ada", "email": "ada@x.example"})
+    pair.run()
+    assert [link.state for link in pair.store.links() if link.contact_id == heir] == [LinkState.PENDING]
+    for contact_id in (pair.contact_id, second):
+        pair.store.app.merge_contacts(contact_id, heir)
+    for _ in range(3):
+        pair.wait(600)
+        run = pair.run(RunKind.FULL)
+    live = [link.contact_id for link in pair.store.links() if link.state is LinkState.LIVE]
+    assert live == [heir]
+    assert run.counts.planned == 0
+
+
+def test_a_record_merged_into_one_that_was_then_deleted_counts_as_deleted():
+    pair = Pair(PIPEDRIVE_LIKE)
+    survivor = pair.crm.user_creates({"lastname": "Byron"})
+    pair.crm.user_creates({"lastname": "Babbage"})
+    pair.crm.user_merges(pair.remote_id, survivor)
+    pair.crm.user_deletes(survivor)
+    pair.wait(600)
+    pair.run(RunKind.FULL)
+    states = {link.remote_id: link.state for link in pair.store.links()}
+    assert states[pair.remote_id] is LinkState.DELETED_IN_CRM
+    assert survivor not in states
+    assert pair.run(RunKind.FULL).counts.planned == 0
