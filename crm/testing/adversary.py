@@ -6,6 +6,7 @@ port, with the answers that get lost, the limits, the refusals and the delays of
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,6 +35,7 @@ from crm.testing.adversary_records import AdversaryCrm, CrmRecord
 from crm.testing.clock import FakeClock
 
 RECORD_TYPE: Final = "contact"
+_NUMBERS: Final = itertools.count(1)
 _BLANK: Final = (None, "", ())
 Item = TypeVar("Item", CreateItem, UpdateItem)
 
@@ -85,6 +87,7 @@ class AdversaryConnector:
         self.at_call = at_call
         self._draw = draw or random.Random(0)  # noqa: S311 - reproducible, not secret
         self._calls = 0
+        self._name = str(next(_NUMBERS))
         nature = crm.nature
         self._capabilities = Capabilities(
             record_types=(RECORD_TYPE,),
@@ -337,7 +340,7 @@ class AdversaryConnector:
     # answers
 
     def _show(self, row: CrmRecord, fields: Sequence[str]) -> RemoteRecord:
-        row.read_at, row.read_number = self.crm.world_now(), len(self.crm.journal)
+        row.reads[self.crm.connector] = (self.crm.world_now(), len(self.crm.journal))
         return self._record(row, row.values, row.modified_at, row.state, fields, by_us=row.by_us)
 
     def _record(
@@ -381,6 +384,7 @@ class AdversaryConnector:
     def _begin(self, verb: str) -> None:
         self._calls += 1
         self.at_call(verb)
+        self.crm.connector = self._name
         self.crm.run_automations()
         if self._happens("rate_limited"):
             raise RateLimitedError(retry_after_seconds=float(self._draw.choice((1, 10, 60))))

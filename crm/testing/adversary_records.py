@@ -35,9 +35,9 @@ class Write:
     what: Literal["create", "edit", "delete", "undelete", "merge"] = "edit"
     marker: str = ""
     read_at: datetime | None = None
-    """By us: when we last read the record before this write."""
+    """By us: when the connector that writes had last read the record."""
     read_number: int = 0
-    """By us: number of the last write that we had read."""
+    """By us: number of the last write that it had read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,8 @@ class CrmRecord:
     versions: list[Version] = field(default_factory=list)
     history: dict[str, list[tuple[Value, datetime, bool]]] = field(default_factory=dict)
     """Field -> (value, stamp, by us), newest first."""
-    read_at: datetime | None = None
-    """When we last read it, by the world's clock."""
-    read_number: int = 0
+    reads: dict[str, tuple[datetime, int]] = field(default_factory=dict)
+    """Connector -> when it last read the record (by the world's clock), and up to which journal number."""
 
 
 class AdversaryCrm:
@@ -79,6 +78,8 @@ class AdversaryCrm:
         self.journal: list[Write] = []
         self.hidden: set[str] = set()
         """Fields that our credentials may not read or write at the moment."""
+        self.connector = ""
+        """Name of the connector whose request is being answered."""
         self._clock = clock
         self._draw = draw
         self._next_id = 1000
@@ -199,6 +200,7 @@ class AdversaryCrm:
         what: Literal["create", "edit", "delete", "undelete", "merge"],
         marker: str = "",
     ) -> None:
+        read_at, read_number = record.reads.get(self.connector, (None, 0))
         self.journal.append(
             Write(
                 len(self.journal) + 1,
@@ -210,8 +212,8 @@ class AdversaryCrm:
                 by,
                 what,
                 marker,
-                record.read_at,
-                record.read_number,
+                read_at,
+                read_number,
             )
         )
 

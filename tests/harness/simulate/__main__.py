@@ -87,7 +87,7 @@ def play_seed(seed: int, numbers: set[int] | None = None) -> Result:
         return play(seed, steps)
     except Exception:  # noqa: BLE001 - whatever it is, it belongs to this seed
         text = traceback.format_exc()
-        return Result(seed, tuple(step.number for step in steps), 0, 0, 0, Figures(), [("error", text)], [], "")
+        return Result(seed, tuple(step.number for step in steps), 0, 0, 0, 0, Figures(), [("error", text)], [], "")
 
 
 def _summary(results: list[Result], seconds: float) -> dict[str, object]:
@@ -106,6 +106,7 @@ def _summary(results: list[Result], seconds: float) -> dict[str, object]:
         "edits": sum(result.edits for result in results),
         "contested_edits": sum(result.contested for result in results),
         "blind_window": sum(result.blind for result in results),
+        "unknowable_deletions": sum(result.unknowable for result in results),
         "deeds_meanwhile": sum(result.figures.deeds_meanwhile for result in results),
         "overtaken": sum(result.figures.overtaken for result in results),
         "faults": dict(sorted(faults.items())),
@@ -131,8 +132,8 @@ def _print_table(summary: dict[str, object]) -> None:
     print()
     for key, value in summary.items():
         if key not in {"verdicts", "ok", "failing_seeds"}:
-            print(f"{key:18} {value}")
-    print(f"{'failing_seeds':18} {len(summary['failing_seeds'])} {summary['failing_seeds'][:20]}")
+            print(f"{key:21} {value}")
+    print(f"{'failing_seeds':21} {len(summary['failing_seeds'])} {summary['failing_seeds'][:20]}")
     print("\ninvariant     broken in seeds")
     for name, count in summary["verdicts"].items():
         print(f"  {name:13} {count:5}  {INVARIANTS[name]}")

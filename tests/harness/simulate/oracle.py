@@ -61,6 +61,7 @@ class Told:
     edits: int = 0
     contested: int = 0
     blind: int = 0
+    unknowable: int = 0
 
 
 class _Judge:
@@ -80,6 +81,7 @@ class _Judge:
             for contact_id, row in world.app.rows.items()
             if row.contact.state is ContactState.MERGED
         }
+        self.merged_at.update((entry.remote_id, entry.at) for entry in world.crm.journal if entry.what == "merge")
         self.told = Told()
 
     def accuse(self, invariant: str, text: str) -> None:
@@ -139,7 +141,9 @@ class _Judge:
 
     def _same(self, mapping_id: str, left: Value, right: Value) -> bool:
         """Equal in the CRM's stored form as well: the CRM may rewrite what it gets."""
-        field_map = self.maps[mapping_id]
+        field_map, tag = self.maps[mapping_id], self.world.book.deleted_tag
+        if isinstance(left, tuple) and isinstance(right, tuple):
+            left, right = (tuple(word for word in words if word != tag) for words in (left, right))
         stores = self.world.nature.fields[field_map.remote_field].stores
         forms = {repr(field_map.canonical_crm(left)), repr(field_map.canonical_crm(_stored(stores, left)))}
         return bool(
@@ -213,12 +217,13 @@ class _Judge:
     def _seen_there_before(self, event: Event, victim: Event) -> bool:
         """The other side held the victim's value before somebody there entered what we wrote."""
         others = self._other(event)
+        returned = self._is_return(victim)
         sources = [
             other for other in others if other.by != "us" and self._same(event.mapping_id, other.after, event.after)
         ]
         for source in sources:
             held = any(
-                (victim.at <= other.at or self._holds_at(others, index, victim.at)) and other.at < source.at
+                (victim.at <= other.at or returned or self._holds_at(others, index, victim.at)) and other.at < source.at
                 for index, other in enumerate(others)
                 if self._same(event.mapping_id, other.after, victim.after)
             )
@@ -226,14 +231,19 @@ class _Judge:
                 return True
         return False
 
+    def _is_return(self, victim: Event) -> bool:
+        """The side had held this value before: there and back again looks like no edit at all."""
+        group = self.groups.get(victim.entity, victim.entity)
+        return any(
+            earlier.at < victim.at and self._same(victim.mapping_id, earlier.after, victim.after)
+            for earlier in self.timeline[group, victim.side, victim.mapping_id]
+        )
+
     def _merged_away(self, event: Event, victim: Event) -> bool:
-        """A user merged the contact that held the victim's value into the one whose value we wrote."""
-        group = self.groups.get(event.entity, event.entity)
-        return event.side is Side.CRM and any(
-            other.side is Side.APP
-            and other.entity in self.merged_at
-            and other.at < self.merged_at[other.entity] < event.at
-            for other in self.timeline[group, Side.APP, event.mapping_id]
+        """A user merged what held the victim's value, on the other side, into what we took ours from."""
+        return any(
+            other.entity in self.merged_at and other.at < self.merged_at[other.entity] < event.at
+            for other in self._other(event)
             if self._same(event.mapping_id, other.after, victim.after)
         )
 
@@ -246,18 +256,19 @@ class _Judge:
 
     def _on_record(self, event: Event, victim: Event) -> bool:
         group = self.groups.get(event.entity, event.entity)
-        for entry in self.world.store.ledger():
-            if self.groups.get(entry.contact_id) != group and self.groups.get(entry.remote_id) != group:
+        actions = [entry.action for entry in self.world.store.ledger()]
+        actions += [intent.action for intent in self.world.store.intents() if intent.status is IntentStatus.CONFIRMED]
+        for action in actions:
+            if self.groups.get(action.contact_id) != group and self.groups.get(action.remote_id) != group:
                 continue
-            for effect in entry.action.effects:
+            for effect in action.effects:
                 fills = effect.rule is Rule.FILLED and _is_blank(victim.after)
-                overrules = effect.overrules or effect.rule in _OVERRULING or fills
+                merged = action.kind is ActionKind.RELINK
+                overrules = effect.overrules or effect.rule in _OVERRULING or fills or merged
                 if effect.mapping_id != event.mapping_id or not overrules:
                     continue
-                if any(
-                    self._same(event.mapping_id, named, victim.after)
-                    for named in (effect.lost, effect.before, *_agreed(effect))
-                ):
+                named = (effect.lost, effect.before, *_agreed(effect))
+                if any(self._same(event.mapping_id, value, victim.after) for value in named):
                     return True
         for row in self.world.store.state.conflicts.values():
             if row.draft.mapping_id != event.mapping_id:
@@ -278,12 +289,15 @@ class _Judge:
             for entry in self.world.crm.journal
             if entry.what in ("delete", "merge") and entry.by == "user"
         }
+        known = {entry.remote_id for entry in self.world.store.ledger()}
         by_marker: dict[str, list[tuple[str, datetime]]] = defaultdict(list)
         for entry in made:
             by_marker[entry.marker].append((entry.remote_id, entry.at))
         for marker, records in by_marker.items():
             for (first, _), (_, again_at) in pairwise(records):
-                if first in gone and gone[first] < again_at:
+                if first in gone and gone[first] < again_at and first not in known:
+                    self.told.unknowable += 1  # its answer was lost, and then it was deleted
+                elif first in gone and gone[first] < again_at:
                     self.accuse("I6", f"record {first} of {marker[-36:-28]} was deleted by a user and made again")
                 else:
                     self.accuse(

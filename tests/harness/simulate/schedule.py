@@ -33,6 +33,9 @@ class Result:
     edits: int
     contested: int
     blind: int
+    """Edits in the blind window between our check read and our write."""
+    unknowable: int
+    """Records whose creation had no answer, deleted by a user before anybody could look, and made again."""
     figures: Figures
     violations: list[tuple[str, str]]
     trace: list[str]
@@ -53,7 +56,18 @@ def play(seed: int, steps: Sequence[Step]) -> Result:
     is_quiet = _quieten(world, figures)
     told = judge(world, is_quiet=is_quiet)
     numbers, nature = tuple(step.number for step in steps), world.nature.name
-    return Result(seed, numbers, told.edits, told.contested, told.blind, figures, world.violations, world.trace, nature)
+    return Result(
+        seed,
+        numbers,
+        told.edits,
+        told.contested,
+        told.blind,
+        told.unknowable,
+        figures,
+        world.violations,
+        world.trace,
+        nature,
+    )
 
 
 def _take(world: World, step: Step, figures: Figures) -> None:
