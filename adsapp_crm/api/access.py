@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -20,7 +20,7 @@ class MayInOrganization(BasePermission):
     """The role in the request's organization is at least the one that the view names for the method."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        if not (request.user and request.user.is_authenticated):
+        if not request.user.is_authenticated:
             return False
         organization_of(request)
         needed = getattr(view, "roles", {}).get(request.method, Role.OWNER)
@@ -30,7 +30,7 @@ class MayInOrganization(BasePermission):
 class OrganizationView(APIView):
     """A view of one organization's data. It opens its own transactions: services do, for as long as they need one."""
 
-    permission_classes: ClassVar[list[Any]] = [MayInOrganization]
+    permission_classes = [MayInOrganization]
     roles: ClassVar[Mapping[str, str]] = {}
     """HTTP method -> the least role; a method that is not named needs the owner."""
     opens_own_transactions: ClassVar[bool] = True

@@ -52,6 +52,7 @@ _STATUS: Final[Mapping[str, int]] = {
     "job.refused": 401,
     "job.unset": 503,
     "config.oauth_unavailable": 501,
+    "internal.queue": 503,
 }
 """Of refusals whose status is not 400."""
 
@@ -166,8 +167,9 @@ def _crm_problem(error: CrmError) -> Response:
 
 def _drf_problem(error: exceptions.APIException) -> Response:
     headers = {}
-    if isinstance(error, exceptions.Throttled) and error.wait is not None:
-        headers["Retry-After"] = str(math.ceil(error.wait))
+    wait = getattr(error, "wait", None)
+    if isinstance(error, exceptions.Throttled) and wait is not None:
+        headers["Retry-After"] = str(math.ceil(wait))
     if isinstance(error, exceptions.ValidationError):
         return problem("request.invalid", 400, errors=list(_fields(error.get_full_details(), "")))
     if isinstance(error, exceptions.ParseError):

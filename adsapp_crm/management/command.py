@@ -10,7 +10,7 @@ import json
 import sys
 import uuid
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
@@ -29,7 +29,7 @@ REFUSED: Final = 2
 class CrmCommand(BaseCommand):
     """A command that answers in text, or with ``--json`` in one JSON object a line."""
 
-    requires_migrations_checks: ClassVar[bool] = False
+    requires_migrations_checks = False
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, **kwargs)

@@ -153,7 +153,7 @@ def _gather(contact_ids: Sequence[uuid.UUID]) -> _Facts:
     owners = {link.pk: link.contact_id for links in facts.links.values() for link in links}
     asked = CrmConflict.objects.filter(status__in=[QuestionStatus.OPEN, QuestionStatus.ANSWERED])
     for conflict in asked.filter(contact_id__in=contact_ids) | asked.filter(link_id__in=link_ids):
-        owner = conflict.contact_id or owners.get(conflict.link_id)
+        owner = conflict.contact_id or (owners.get(conflict.link_id) if conflict.link_id else None)
         if owner is not None:
             facts.conflicts[owner].append(conflict)
     intents = CrmIntent.objects.filter(contact_id__in=contact_ids, status__in=OPEN)
@@ -163,7 +163,8 @@ def _gather(contact_ids: Sequence[uuid.UUID]) -> _Facts:
     ).select_related("plan")
     for line in lines:
         codes = line.plan.held_codes or ["brake.held"]
-        facts.held[line.contact_id, line.plan.connection_id] = codes[0]
+        if line.contact_id is not None:
+            facts.held[line.contact_id, line.plan.connection_id] = codes[0]
     for contact_id in contact_ids:
         entries = CrmLedgerEntry.objects.filter(contact_id=contact_id).order_by("-at", "-id")[:LEDGER_LINES]
         facts.history[contact_id] = [_ledger_line(entry) for entry in entries]
@@ -270,12 +271,9 @@ def _fields(
             state, code = CONFLICT, asked[key].code or "conflict.field"
         elif key in troubles or row.broken_code:
             state, code = FAILING, troubles[key].code if key in troubles else row.broken_code
-        elif pair is not None and (ours, theirs) == ((pair.app or None), pair.crm):
-            state, code = IN_SYNC, ""
-        elif pair is None and not ours and not theirs:
-            state, code = IN_SYNC, ""
         else:
-            state, code = PENDING, ""
+            agreed = (pair.app or None, pair.crm or None) if pair is not None else (None, None)
+            state, code = IN_SYNC if (ours, theirs or None) == agreed else PENDING, ""
         yield FieldStand(
             row.adsapp_field,
             row.crm_field,

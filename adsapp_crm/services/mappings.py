@@ -6,9 +6,12 @@ against values that both sides really hold, before anything is stored.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from django.db.models import F
@@ -61,6 +64,16 @@ def definitions_of(connection: CrmConnection, record_type: str) -> dict[str, Fie
     described = connection.schema.get(record_type, {}).get("fields", [])
     fields = [codec.decode(FieldDefinition, each) for each in described]
     return {each.name: each for each in fields}
+
+
+def described(definitions: Mapping[str, Sequence[FieldDefinition]]) -> dict[str, Any]:
+    """The CRM's description of its fields, by record type, as ``CrmConnection.schema`` keeps it."""
+    result: dict[str, Any] = {}
+    for record_type, fields in definitions.items():
+        encoded = [codec.encode(each) for each in sorted(fields, key=lambda each: each.name)]
+        digest = hashlib.sha256(json.dumps(encoded, sort_keys=True).encode()).hexdigest()
+        result[record_type] = {"hash": digest, "fetchedAt": datetime.now(UTC).isoformat(), "fields": encoded}
+    return result
 
 
 def current_mappings(connection: CrmConnection) -> list[CrmFieldMapping]:
@@ -150,6 +163,13 @@ def replace_mappings(connection: CrmConnection, wanted: Sequence[WantedMapping],
 def _filled(
     row: CrmFieldMapping | None, connection: CrmConnection, wanted: WantedMapping, position: int
 ) -> CrmFieldMapping:
+    rules: dict[str, Any] = {
+        "direction": wanted.direction,
+        "transform_rule": wanted.transform_rule or None,
+        "blank_rule": wanted.blank_rule,
+        "strategy": wanted.strategy,
+        "drift": wanted.drift,
+    }
     if row is None:
         row = CrmFieldMapping(
             connection=connection,
@@ -158,14 +178,7 @@ def _filled(
             crm_field=wanted.remote_field,
             is_custom=True,
         )
-    rules = {
-        "direction": wanted.direction,
-        "transform_rule": wanted.transform_rule or None,
-        "blank_rule": wanted.blank_rule,
-        "strategy": wanted.strategy,
-        "drift": wanted.drift,
-    }
-    if row.created_at and any(getattr(row, name) != value for name, value in rules.items()):
+    elif any(getattr(row, name) != value for name, value in rules.items()):
         row.version += 1
         row.is_custom = True
     for name, value in rules.items():
@@ -319,9 +332,10 @@ def app_value(contact: Contact, name: str) -> Value:
         found = contact.custom_fields.get(name.removeprefix(CUSTOM_PREFIX))
         return tuple(found) if isinstance(found, list) else found
     value = getattr(contact, APP_FIELDS[name].attribute)
-    if isinstance(value, list):
-        return tuple(value)
-    return value.isoformat() if hasattr(value, "isoformat") else value
+    if isinstance(value, date):
+        return value.isoformat()
+    held: Value = tuple(value) if isinstance(value, list) else value
+    return held
 
 
 def _region() -> str:

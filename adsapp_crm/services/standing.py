@@ -14,7 +14,7 @@ from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, Val
 from adsapp_crm.models import CrmConflict, CrmConnection, CrmSyncState
 from adsapp_crm.models.choices import ConnectionStatus, Health, LinkStatus, QuestionStatus
 from adsapp_crm.selectors import open_connections, organization_name
-from adsapp_crm.tenancy import organization_context
+from adsapp_crm.tenancy import current_organization, organization_context
 
 GRACE: Final = timedelta(minutes=15)
 """On top of the interval, before a connection without success is late."""
@@ -70,7 +70,7 @@ def standings(only: uuid.UUID | None = None) -> Iterator[ConnectionStanding]:
 def standing_of(row: CrmConnection, now: datetime, name: str = "") -> ConnectionStanding:
     """In the connection's organization; ``now`` by the database's clock."""
     return ConnectionStanding(
-        organization_id=row.organization_id,
+        organization_id=current_organization(),
         organization_name=name,
         connection_id=row.pk,
         crm_type=row.crm_type,
