@@ -85,7 +85,7 @@ class AdminApi:
     def update_record(self, request: Request) -> Response:
         body = object_body(request)
         record = self.record(request.params["id"])
-        self._fake.writer.update(record, self._typed(record, field_map(body)), self.options(body))
+        self._fake.writer.update(record, self.typed(record, field_map(body)), self.options(body))
         return json_response(self.shown(record))
 
     def delete_record(self, request: Request) -> Response:
@@ -161,7 +161,7 @@ class AdminApi:
         return json_response({"custom": found, "access": self._fake.schema.access})
 
     def add_field(self, request: Request) -> Response:
-        """What only the customer's admin can do: ``object``, ``name``, ``type``, ``length``, ``externalId``, ``unique``."""
+        """What only the customer's admin can do; keys as ``schema.custom_field`` takes them, and ``object``."""
         body = object_body(request)
         kind = self.kind(body.get("object") or "Contact")
         field = schema.custom_field(body)
@@ -220,7 +220,7 @@ class AdminApi:
         return json_response({"locks": self._state.row_locks})
 
     def lock(self, request: Request) -> Response:
-        """The next ``times`` API writes to record ``id`` (absent: all) find it locked; an account locks its contacts."""
+        """The next ``times`` (absent: all) API writes to record ``id``, or to a contact of it, find it locked."""
         body = object_body(request)
         record = self.record(str(body.get("id", "")))
         times = body.get("times")
@@ -267,7 +267,7 @@ class AdminApi:
         actor = Actor("ui" if source == "api" else source, user_id)
         return WriteOptions(actor, allow_save=True, auto_assign=False, at_ms=at_ms, visible_after_seconds=late)
 
-    def _typed(self, record: Record, given: dict[str, Any]) -> dict[str, Any]:
+    def typed(self, record: Record, given: dict[str, Any]) -> dict[str, Any]:
         """As the page sends it: line breaks of a text area are CR LF."""
         kind = self.kind(record.kind)
         return {

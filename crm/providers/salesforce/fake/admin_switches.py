@@ -66,10 +66,14 @@ class SwitchesApi:
         return json_response({"results": self._state.journal[after:]})
 
     def read_org(self, request: Request) -> Response:
-        app = self._fake.grants.app
+        app, people = self._fake.grants.app, self._fake.people
         return json_response(
             {
-                **self._fake.people._asdict(),
+                "orgId": people.org_id,
+                "apiUserId": people.api_user_id,
+                "uiUserId": people.ui_user_id,
+                "automatedUserId": people.automated_user_id,
+                "queueId": people.queue_id,
                 "clientId": app.client_id,
                 "clientSecret": app.client_secret,
                 "redirectUris": app.redirect_uris,
@@ -129,6 +133,7 @@ class SwitchesApi:
                 "apiUsage": fake.limits.used,
                 "lateSeconds": fake.late_seconds,
                 "maxPage": fake.query.max_page,
+                "bulkSeconds": fake.bulk.job_seconds,
                 "duplicateRules": fake.rules.duplicates,
                 "validationRules": fake.rules.validations,
                 "automation": fake.rules.automation,
@@ -159,7 +164,7 @@ class SwitchesApi:
         self._state.dirty_tables.update(("settings", "schema"))
         return self.read_settings(request)
 
-    def _setters(self) -> dict[str, Callable[[Any], None]]:  # noqa: C901 - one line a setting
+    def _setters(self) -> dict[str, Callable[[Any], None]]:
         fake, app = self._fake, self._fake.grants.app
 
         def put(holder: object, name: str, kind: Callable[[Any], Any]) -> Callable[[Any], None]:
@@ -196,6 +201,7 @@ class SwitchesApi:
             "apiUsage": lambda value: fake.limits.use(int(value)),
             "lateSeconds": put(fake, "late_seconds", float),
             "maxPage": page,
+            "bulkSeconds": put(fake.bulk, "job_seconds", float),
             "duplicateRules": put(fake.rules, "duplicates", rules.check_duplicate_rules),
             "validationRules": put(fake.rules, "validations", rules.check_validation_rules),
             "automation": put(fake.rules, "automation", rules.check_automation),

@@ -16,15 +16,21 @@ from typing import Any, Final
 
 from crm.providers.salesforce.fake import answers, api_versions
 from crm.providers.salesforce.fake.admin import AdminApi
+from crm.providers.salesforce.fake.admin_pages import AdminPages
 from crm.providers.salesforce.fake.admin_switches import SwitchesApi
 from crm.providers.salesforce.fake.answers import AnswerError, Json, RowError
+from crm.providers.salesforce.fake.bulk_api import BulkApi
 from crm.providers.salesforce.fake.caller import Session
 from crm.providers.salesforce.fake.collections_api import CollectionsApi
+from crm.providers.salesforce.fake.composite_api import CompositeApi
 from crm.providers.salesforce.fake.describe_api import DescribeApi
+from crm.providers.salesforce.fake.disk import Disk
 from crm.providers.salesforce.fake.grants import ConnectedApp, Grants
 from crm.providers.salesforce.fake.limits import LimitMode, LimitSizes, RateLimits, exceeded
 from crm.providers.salesforce.fake.oauth_api import OAuthApi
 from crm.providers.salesforce.fake.org import furnish
+from crm.providers.salesforce.fake.outbound import OutboundSender
+from crm.providers.salesforce.fake.outbound_api import OutboundApi
 from crm.providers.salesforce.fake.query_api import QueryApi
 from crm.providers.salesforce.fake.rows_api import RowsApi
 from crm.providers.salesforce.fake.rules import OrgRules
@@ -93,6 +99,7 @@ class SalesforceFake(WsgiApp):
         self.router = Router()
         self.runner = QueryRunner(self.state)
         self.query = QueryApi(self.state, self.runner, seed=seed)
+        self.bulk = BulkApi(self.state, self.writer, self.runner)
         rows = RowsApi(self.state, self.writer)
         self.oauth = OAuthApi(
             self.state,
@@ -101,15 +108,21 @@ class SalesforceFake(WsgiApp):
             user_id=self.people.api_user_id,
             instance_url=instance_url,
         )
+        self.outbound = OutboundSender(self.state, org_id=self.people.org_id, seed=seed)
+        self.state.on_write = self.outbound.take
         admin = AdminApi(self)
         mounted: list[Any] = [
             DescribeApi(self.state, self.limits),
             rows,
             CollectionsApi(self.state, self.writer, rows),
+            CompositeApi(self.state, self.dispatch),
             self.query,
+            self.bulk,
             self.oauth,
             admin,
             SwitchesApi(self),
+            OutboundApi(self.state, self.outbound),
+            AdminPages(self, admin),
         ]
         for part in mounted:
             part.mount(self.router)
@@ -118,10 +131,13 @@ class SalesforceFake(WsgiApp):
         for path in hidden_fields:
             kind_name, _, name = path.partition(".")
             self.schema.set_access(admin.kind(kind_name), name, "hidden")
-        self.state.dirty_records.clear()
+        self._disk = Disk(data_path, self.state, self.grants, self.rules) if data_path else None
 
     def close(self) -> None:
-        """Nothing is held open yet."""
+        """Stop sending outbound messages and close the file."""
+        self.outbound.stop()
+        if self._disk is not None:
+            self._disk.close()
 
     def wait(self, seconds: float) -> None:
         self.clock.sleep(seconds)
@@ -202,11 +218,21 @@ class SalesforceFake(WsgiApp):
         return found
 
     def _carry_out(self, request: Request, route: Route) -> Response:
-        """One call at a time."""
+        """One call at a time, on disk before its answer goes out."""
         if route.template in _UNLOCKED:
-            return route.handler(request)
+            response = route.handler(request)
+            with self.state.lock:
+                self._flush()
+            return response
         with self.state.lock:
-            return route.handler(request)
+            try:
+                return route.handler(request)
+            finally:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._disk is not None:
+            self._disk.flush()
 
     def _admit_person(self, request: Request) -> None:
         """The back door is open to this machine, but not to another site's page in its browser."""
@@ -297,7 +323,7 @@ def limit_mode(name: str) -> LimitMode:
 
 
 def _compressed(request: Request, response: Response) -> Response:
-    """gzip for who takes it, as Salesforce does on request."""
+    """Smaller for who takes gzip, as Salesforce answers on request."""
     if "gzip" not in request.headers.get("accept-encoding", "") or len(response.body) < 1_024:
         return response
     response.body = gzip.compress(response.body, compresslevel=1, mtime=0)

@@ -166,8 +166,7 @@ class CollectionsApi:
                 return json_response(found)
             with self._state.transaction():
                 found = [self._row(row, one) for row in rows]
-                if not all(row["success"] for row in found):
-                    raise _RollBackError
+                _refuse_partial(found)
         except _RollBackError:
             innocent = RowError("ALL_OR_NONE_OPERATION_ROLLED_BACK", _ROLLED_BACK).row()
             found = [innocent if row["success"] else row for row in found]
@@ -205,6 +204,11 @@ class CollectionsApi:
         if field is None:
             raise answers.plain(400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {kind.name}")
         return field
+
+
+def _refuse_partial(found: list[Json]) -> None:
+    if not all(row["success"] for row in found):
+        raise _RollBackError
 
 
 def _type_name(raw: Json) -> str:

@@ -72,6 +72,14 @@ STATES: Final = {
     "IT": {"MI": "Milano", "RM": "Roma", "TO": "Torino"},
     "MX": {"JA": "Jalisco", "NL": "Nuevo León"},
 }
+_BAD_COUNTRY: Final = (
+    "There's a problem with this country, even though it may appear correct. Please select a country/territory from "
+    "the list of valid countries.: "
+)
+_BAD_STATE: Final = (
+    "There's a problem with this state, even though it may appear correct. Please select a state from the list of "
+    "valid states.: "
+)
 
 
 def state_codes() -> tuple[str, ...]:
@@ -110,11 +118,7 @@ def _country(text: str, code: str, given: dict[str, Any], before: dict[str, Any]
         return found
     if given.get(text):
         if by_text is None:
-            message = (
-                "There's a problem with this country, even though it may appear correct. Please select a "
-                f"country/territory from the list of valid countries.: {text}"
-            )
-            raise RowError("FIELD_INTEGRITY_EXCEPTION", message, [text])
+            raise RowError("FIELD_INTEGRITY_EXCEPTION", _BAD_COUNTRY + text, [text])
         return by_text
     if text in given or code in given:
         given[text] = given[code] = None
@@ -140,11 +144,7 @@ def _state(text: str, code: str, country: str, given: dict[str, Any], before: di
     elif before and wanted and by_text != found:
         found = None
     if found is None or found not in states:
-        message = (
-            "There's a problem with this state, even though it may appear correct. Please select a state from the "
-            f"list of valid states.: {text}"
-        )
-        raise RowError("FIELD_INTEGRITY_EXCEPTION", message, [text if wanted else code])
+        raise RowError("FIELD_INTEGRITY_EXCEPTION", _BAD_STATE + text, [text if wanted else code])
     given[text], given[code] = states[found], found
 
 

@@ -15,13 +15,11 @@ _TAGS: Final = re.compile(r"<[^>]*>")
 
 def derived(state: State, kind: str, values: Values) -> dict[str, Any]:
     """The computed fields of a record with these values."""
+    if kind in ("Contact", "Lead") or values.get("IsPersonAccount"):
+        name = {"Name": _full_name(values)}
+        bounced = {"IsEmailBounced": values.get("EmailBouncedDate") is not None}
+        return name | bounced if kind == "Contact" else name
     match kind:
-        case "Contact":
-            return {"Name": _full_name(values), "IsEmailBounced": values.get("EmailBouncedDate") is not None}
-        case "Lead":
-            return {"Name": _full_name(values)}
-        case "Account" if values.get("IsPersonAccount"):
-            return {"Name": _full_name(values)}
         case "Opportunity":
             stage = values.get("StageName")
             return {"IsClosed": stage in ("Closed Won", "Closed Lost"), "IsWon": stage == "Closed Won"}

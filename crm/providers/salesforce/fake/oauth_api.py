@@ -103,7 +103,7 @@ class OAuthApi:
         elif challenge and asked.get("code_challenge_method", "S256") != "S256":
             problem = ("invalid_request", "invalid code challenge method")
         elif unknown := set(asked.get("scope", "api").split()) - _KNOWN_SCOPES:
-            problem = ("invalid_scope", f"the requested scope is not allowed: {sorted(unknown)[0]}")
+            problem = ("invalid_scope", f"the requested scope is not allowed: {min(unknown)}")
         if problem is None:
             return None
         state = {"state": asked["state"]} if "state" in asked else {}

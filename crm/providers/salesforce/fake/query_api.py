@@ -54,7 +54,7 @@ class QueryApi:
         verb = request.template.rsplit("/", 1)[1]
         query = soql_parser.parse(text)
         version = request.params["version"]
-        result = self._runner.run(query, with_deleted=verb == "queryAll", version=version)
+        result = self._runner.run(query, with_deleted=verb == "queryAll")
         if result.aggregates is not None:
             count = len(result.aggregates)
             return json_response({"totalSize": count, "done": True, "records": result.aggregates})

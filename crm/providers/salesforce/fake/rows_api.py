@@ -171,14 +171,14 @@ class RowsApi:
 
     def deleted(self, request: Request) -> Response:
         kind, start_ms, end_ms = self._window(request, 15)
-        found: list[dict[str, str]] = [
-            {"id": record.record_id, "deletedDate": date_time(seen["SystemModstamp"])}
+        found = [
+            (record.record_id, date_time(seen["SystemModstamp"]))
             for record, seen in self._state.rows(kind.name, with_deleted=True)
             if seen.get("IsDeleted") and start_ms <= seen["SystemModstamp"] < end_ms
         ]
         return json_response(
             {
-                "deletedRecords": sorted(found, key=lambda row: row["id"]),
+                "deletedRecords": [{"id": each, "deletedDate": stamp} for each, stamp in sorted(found)],
                 "earliestDateAvailable": date_time(self._state.clock.now_ms() - 15 * DAY_MS),
                 "latestDateCovered": self._covered(end_ms),
             }

@@ -6,24 +6,18 @@ Pages: SOQL and SOSL Reference, "Comparison Operators", "ORDER BY", "Null Values
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from crm.providers.salesforce.fake import ids, values
-from crm.providers.salesforce.fake.answers import NO_COLUMN_HINT, AnswerError, Json, plain
-from crm.providers.salesforce.fake.fields import NUMBER_TYPES, TEXT_TYPES, Field, ObjectType
-from crm.providers.salesforce.fake.soql_parser import Both, Compare, Condition, Literal, Not, Query
+from crm.providers.salesforce.fake.answers import NO_COLUMN_HINT, Json, plain
+from crm.providers.salesforce.fake.fields import TEXT_TYPES, Field, ObjectType
+from crm.providers.salesforce.fake.soql_parser import Both, Compare, Condition, Not, Query
+from crm.providers.salesforce.fake.soql_tests import DAY_MS, Reader, Test, compare, folded, operand
 from crm.providers.salesforce.fake.soql_words import pointed
-from crm.providers.salesforce.fake.stamps import moment, parse_date_time
 from crm.providers.salesforce.fake.state import Record, State, Values
 
 MAX_OFFSET: Final = 2_000
-MAX_STRING: Final = 4_000
-DAY_MS: Final = 86_400_000
-Test = Callable[[Values], bool]
-Reader = Callable[[Values], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +49,7 @@ class QueryRunner:
         self._state = state
         self._schema = state.schema
 
-    def run(self, query: Query, *, with_deleted: bool, version: str) -> Result:
+    def run(self, query: Query, *, with_deleted: bool) -> Result:
         """Raises 400 in Salesforce's words for what does not exist or cannot be compared."""
         kind = self._schema.find_type(query.type_name)
         if kind is None:
@@ -198,7 +192,7 @@ class QueryRunner:
             else:
                 continue
             # A row that is still changing for others may be indexed by a value they do not see.
-            shadowed = {each for each, record in table.records.items() if record.shadow} if len(wanted) else set()
+            shadowed = {each for each, record in table.records.items() if record.shadow}
             some = [table.records[each] for each in wanted | shadowed if each in table.records]
             seen = [(record, state.seen(record, now_ms)) for record in some]
             return [
@@ -237,59 +231,21 @@ class QueryRunner:
             if part.operator == "IN":
                 return lambda seen: read(seen) in wanted
             return lambda seen: read(seen) not in wanted
-        operands = [self._operand(query, field, value) for value in part.values]
+        now_ms = self._state.clock.now_ms()
+        operands = [operand(query, field, value, now_ms) for value in part.values]
         if field.type == "datetime" and part.operator == "=" and part.values[0].kind in ("dateliteral", "date"):
             start = operands[0]
             return lambda seen: (value := read(seen)) is not None and start <= value < start + DAY_MS
-        fold = _fold if field.type in TEXT_TYPES and not field.case_sensitive else None
-        return _compare(part.operator, read, operands, fold)
+        if field.type in TEXT_TYPES and not field.case_sensitive:
+            return compare(part.operator, lambda seen: folded(read(seen)), [folded(each) for each in operands])
+        return compare(part.operator, read, operands)
 
     def _subquery(self, query: Query, *, with_deleted: bool) -> frozenset[Any]:
-        result = self.run(query, with_deleted=with_deleted, version="")
+        result = self.run(query, with_deleted=with_deleted)
         if len(result.columns) != 1:
             raise plain(400, "MALFORMED_QUERY", "a subquery of IN selects one field")
         read = self._reader(result.columns[0])
         return frozenset(read(seen) for _, seen in result.records) - {None}
-
-    def _operand(self, query: Query, field: Field, literal: Literal) -> Any:
-        """The value to compare with, in the form that is stored. Raises 400 for one of another type."""
-        if literal.kind == "null":
-            return None
-        match field.type:
-            case "datetime":
-                if literal.kind in ("datetime", "date"):
-                    return parse_date_time(literal.text)
-                if literal.kind == "dateliteral":
-                    return _day_ms(literal.text, self._state.clock.now_ms())
-            case "date":
-                if literal.kind == "date":
-                    return literal.text
-                if literal.kind == "dateliteral":
-                    return f"{moment(_day_ms(literal.text, self._state.clock.now_ms())):%Y-%m-%d}"
-            case "boolean":
-                if literal.kind == "boolean":
-                    return literal.text == "TRUE"
-            case kind if kind in NUMBER_TYPES:
-                if literal.kind == "number":
-                    return float(literal.text)
-            case "id" | "reference":
-                if literal.kind == "string":
-                    return self._id_operand(query, literal)
-            case _:
-                if literal.kind == "string":
-                    if len(literal.text) > MAX_STRING:
-                        raise plain(400, "MALFORMED_QUERY", "a string in a filter has at most 4,000 characters")
-                    return literal.text or None
-        raise _wrong_operand(query, field, literal)
-
-    def _id_operand(self, query: Query, literal: Literal) -> str | None:
-        if not literal.text:
-            return None
-        found = ids.canonical(literal.text)
-        if found is None:
-            message = f"invalid ID field: {literal.text}"
-            raise plain(400, "INVALID_QUERY_FILTER_OPERATOR", pointed(query.text, literal.at, message))
-        return found
 
     def _require_filter(self, kind: ObjectType, query: Query) -> None:
         if kind.name != "ContentDocumentLink":
@@ -331,86 +287,11 @@ def attributes(kind: str, record_id: str, version: str) -> Json:
     return {"type": kind, "url": f"/services/data/{version}/sobjects/{kind}/{record_id}"}
 
 
-def _fold(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _compare(operator: str, read: Reader, operands: list[Any], fold: Callable[[Any], Any] | None) -> Test:  # noqa: C901 - one arm an operator
-    if fold is not None:
-        plain_read = read
-        read = lambda seen: fold(plain_read(seen))  # noqa: E731 - the reader with its case folded
-        operands = [fold(operand) for operand in operands]
-    operand = operands[0]
-    match operator:
-        case "=":
-            return lambda seen: bool(read(seen) == operand)
-        case "!=":
-            return lambda seen: bool(read(seen) != operand)
-        case "IN":
-            wanted = frozenset(operands)
-            return lambda seen: read(seen) in wanted
-        case "NOT IN":
-            unwanted = frozenset(operands)
-            return lambda seen: read(seen) not in unwanted
-        case "INCLUDES" | "EXCLUDES":
-            groups = [frozenset(str(each).split(";")) for each in operands]
-
-            def includes(seen: Values) -> bool:
-                held = frozenset(str(read(seen) or "").split(";"))
-                return any(group <= held for group in groups)
-
-            return includes if operator == "INCLUDES" else lambda seen: not includes(seen)
-        case "LIKE":
-            pattern = re.compile(_like(str(operand or "")), re.IGNORECASE | re.DOTALL)
-            return lambda seen: isinstance(value := read(seen), str) and pattern.fullmatch(value) is not None
-        case _:
-            return _ordered(operator, read, operand)
-
-
-def _ordered(operator: str, read: Reader, operand: Any) -> Test:
-    """Less and greater; an empty field is neither."""
-    if operand is None:
-        return lambda _seen: False
-    match operator:
-        case "<":
-            return lambda seen: (value := read(seen)) is not None and value < operand
-        case "<=":
-            return lambda seen: (value := read(seen)) is not None and value <= operand
-        case ">":
-            return lambda seen: (value := read(seen)) is not None and value > operand
-        case _:
-            return lambda seen: (value := read(seen)) is not None and value >= operand
-
-
-def _like(text: str) -> str:
-    parts = re.split(r"(\\%|\\_|%|_)", text)
-    wild = {"%": ".*", "_": ".", "\\%": "%", "\\_": "_"}
-    return "".join(wild.get(part, re.escape(part)) for part in parts)
-
-
 def _sort(
     found: list[tuple[Record, Values]], read: Reader, field: Field, *, descending: bool, nulls_last: bool
 ) -> None:
     fold = field.type in TEXT_TYPES
     empty = [pair for pair in found if read(pair[1]) is None]
     held = [pair for pair in found if read(pair[1]) is not None]
-    held.sort(key=lambda pair: _fold(read(pair[1])) if fold else read(pair[1]), reverse=descending)
+    held.sort(key=lambda pair: folded(read(pair[1])) if fold else read(pair[1]), reverse=descending)
     found[:] = [*held, *empty] if nulls_last else [*empty, *held]
-
-
-def _day_ms(text: str, now_ms: int) -> int:
-    """Midnight UTC of the day that a date literal names (its first, for a range)."""
-    word, _, number = text.partition(":")
-    days = {"TODAY": 0, "YESTERDAY": -1, "TOMORROW": 1}.get(word)
-    if days is None:
-        days = int(number) if word == "NEXT_N_DAYS" else -int(number)
-    return (now_ms // DAY_MS + days) * DAY_MS
-
-
-def _wrong_operand(query: Query, field: Field, literal: Literal) -> AnswerError:
-    quoted = field.type in TEXT_TYPES or field.type in ("id", "reference")
-    kind = {"datetime": "dateTime", "reference": "string", "id": "string"}.get(field.type, field.type)
-    kind = "string" if field.type in TEXT_TYPES else kind
-    end = "should be enclosed in quotes" if quoted else "should not be enclosed in quotes"
-    message = f"value of filter criterion for field '{field.name}' must be of type {kind} and {end}"
-    return plain(400, "INVALID_FIELD", pointed(query.text, literal.at, message))

@@ -272,4 +272,4 @@ class _Parser:
             self.take()
             self.expect(":")
             return Literal("dateliteral", f"{word.text.upper()}:{self.whole_number()}", word.at)
-        self.refuse()
+        return self.refuse()

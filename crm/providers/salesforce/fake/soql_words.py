@@ -72,7 +72,7 @@ def words_of(text: str) -> list[Word]:
 
 
 def _string(text: str, at: int) -> tuple[str, int]:
-    """The value and the place after the closing quote. ``\\%`` and ``\\_`` stay escaped, for LIKE."""
+    r"""The value and the place after the closing quote. ``\%`` and ``\_`` stay escaped, for LIKE."""
     letters: list[str] = []
     place = at + 1
     while place < len(text):

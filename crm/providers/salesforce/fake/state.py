@@ -65,6 +65,11 @@ class Table:
             for record in self.records.values():
                 self._enter(name, record.record_id, record.values)
 
+    def clear(self) -> None:
+        self.records.clear()
+        for index in self.indexes.values():
+            index.clear()
+
     def enter(self, record: Record) -> None:
         for name in self.indexes:
             self._enter(name, record.record_id, record.values)
@@ -112,6 +117,14 @@ class State:
 
     def table(self, kind: str) -> Table:
         return self.tables[kind]
+
+    def load_schema(self, saved: Json) -> None:
+        """The schema as it was kept, with the indexes of its custom fields."""
+        self.schema.load(saved)
+        for kind in self.schema.types.values():
+            for each in kind.fields.values():
+                if each.custom and (each.external_id or each.unique):
+                    self.tables[kind.name].add_index(each.name)
 
     def new_id(self, prefix: str) -> str:
         """Ids grow, with gaps: others write too."""

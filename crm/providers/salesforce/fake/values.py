@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from crm.providers.salesforce.fake import ids
@@ -29,22 +29,10 @@ def parse(field: Field, raw: object) -> Any:
     """The value as it is stored, None for empty. Raises RowError JSON_PARSER_ERROR for what is not of the type."""
     if raw is None or (isinstance(raw, str) and not raw.strip()):
         return False if field.type == "boolean" else None
-    match field.type:
-        case "boolean":
-            return _boolean(raw)
-        case "date" | "datetime":
-            return _time(field, raw)
-        case kind if kind in NUMBER_TYPES:
-            return _number(field, raw)
-        case "base64":
-            return _bytes(field, raw)
-        case "id" | "reference":
-            return _reference(field, raw)
-        case _:
-            if not isinstance(raw, str):
-                raise _wrong("string", raw)
-            text = _CONTROL.sub("", raw).strip()
-            return _options(text) if field.type == "multipicklist" else text or None
+    if field.type in NUMBER_TYPES:
+        return _number(field, raw)
+    reader = _READERS.get(field.type, _text)
+    return reader(field, raw)
 
 
 def check(field: Field, value: Any) -> RowError | None:
@@ -92,7 +80,7 @@ def csv_text(field: Field, values: Mapping[str, Any]) -> str:
     return str(value)
 
 
-def _boolean(raw: object) -> bool:
+def _boolean(_field: Field, raw: object) -> bool:
     if isinstance(raw, bool):
         return raw
     if isinstance(raw, str) and raw.strip().lower() in ("true", "false"):
@@ -140,9 +128,26 @@ def _reference(field: Field, raw: object) -> str:
     return found
 
 
-def _options(text: str) -> str | None:
-    parts = dict.fromkeys(part.strip() for part in text.split(";"))
+def _text(_field: Field, raw: object) -> str | None:
+    if not isinstance(raw, str):
+        raise _wrong("string", raw)
+    return _CONTROL.sub("", raw).strip() or None
+
+
+def _options(field: Field, raw: object) -> str | None:
+    parts = dict.fromkeys(part.strip() for part in (_text(field, raw) or "").split(";"))
     return ";".join(part for part in parts if part) or None
+
+
+_READERS: Final[dict[str, Callable[[Field, object], Any]]] = {
+    "boolean": _boolean,
+    "date": _time,
+    "datetime": _time,
+    "base64": _bytes,
+    "id": _reference,
+    "reference": _reference,
+    "multipicklist": _options,
+}
 
 
 def _wrong(wanted: str, raw: object) -> RowError:
