@@ -3,13 +3,14 @@
 # ruff: noqa: S608  statements are put together from the literals of this package
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from adsapp_crm.storage import codec
 from adsapp_crm.storage.scope import Scope
-from crm.model import ConflictChange, ConflictDraft, Effect, Interval, LedgerEntry
+from crm.model import Action, ConflictChange, ConflictDraft, Interval, LedgerEntry
 
 _LEDGER: Final = """
 INSERT INTO crm_ledger (
@@ -22,6 +23,18 @@ SELECT d.id, %(organization)s, %(connection)s, d.contact_id, %(ledger_run)s, d.i
 FROM jsonb_to_recordset(%(ledger)s::jsonb) AS d(
   id uuid, contact_id uuid, intent_id uuid, link_id uuid, record_type text, remote_id text, kind text, rule text,
   effects jsonb, action jsonb, contact_version bigint)
+"""
+
+LEDGER_COLUMNS: Final = """
+e.action, e.effects, coalesce(e.link_id::text, ''), coalesce(e.contact_id::text, ''), e.remote_id,
+coalesce(e.intent_id::text, ''), e.contact_version
+"""
+
+_OF_RUN: Final = f"""
+SELECT e.id::text, {LEDGER_COLUMNS} FROM crm_ledger e
+WHERE e.organization_id = %(organization)s AND e.connection_id = %(connection)s AND e.run_id = %(run)s
+  AND (%(after)s::uuid IS NULL OR e.id < %(after)s::uuid)
+ORDER BY e.id DESC LIMIT %(limit)s
 """
 
 _CLOSE: Final = """
@@ -112,6 +125,10 @@ class Journal:
             documents = [_entry(entry, self._scope.new_id()) for entry in entries]
             self._scope.postpone("ledger", _LEDGER, ledger_run=run_id, ledger=codec.dump(documents))
 
+    def ledger_of(self, run_id: str, after: str, limit: int) -> list[tuple[str, LedgerEntry]]:
+        rows = self._scope.rows(_OF_RUN, run=run_id, after=after or None, limit=limit)
+        return [(row[0], entry_of(row[1:])) for row in rows]
+
     def save_conflicts(self, run_id: str, changes: Sequence[ConflictChange]) -> int:
         closes = [conflict_id for change in changes for conflict_id in change.closes]
         if closes:
@@ -175,6 +192,8 @@ def _draft(change: ConflictChange, draft: ConflictDraft, row_id: str) -> dict[st
     }
 
 
-def effects_of(document: Any) -> tuple[Effect, ...]:
-    """``CrmLedgerEntry.effects`` as the core's values."""
-    return tuple(codec.decode(Effect, each) for each in document)
+def entry_of(row: Sequence[Any]) -> LedgerEntry:
+    """A row of ``LEDGER_COLUMNS``."""
+    action, effects, link_id, contact_id, remote_id, intent_id, contact_version = row
+    whole = {**json.loads(action), "effects": json.loads(effects)}
+    return LedgerEntry(codec.decode(Action, whole), link_id, contact_id, remote_id, intent_id, contact_version)

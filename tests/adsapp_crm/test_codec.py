@@ -70,7 +70,7 @@ STORED = [
 
 
 @pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.__name__)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_a_record_comes_back_as_it_was(kind, data):
     """Through JSON text every stored class round-trips, types of its values included."""
@@ -83,7 +83,7 @@ def test_a_record_comes_back_as_it_was(kind, data):
 def _in_utc(record):
     """Compared by text, so that 1 and True and 1.0, -0.0 and nan are told apart."""
     if isinstance(record, datetime):
-        return record.astimezone(UTC)
+        return record.astimezone(UTC).isoformat()
     if dataclasses.is_dataclass(record):
         return {spec.name: _in_utc(getattr(record, spec.name)) for spec in dataclasses.fields(record)}
     if isinstance(record, Mapping):

@@ -1,0 +1,290 @@
+"""Carrying out a run: a step works until its time is used up and leaves the run where the next one goes on.
+
+Nothing here decides what is synced; that is ``crm.engine``.
+"""
+
+from __future__ import annotations
+
+import enum
+import socket
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import requests
+from django.db import Error as DatabaseError
+from django.db.models import Count, F
+from django.db.models.functions import Now
+
+from adsapp_crm import wiring
+from adsapp_crm.catalogue import explain
+from adsapp_crm.models import (
+    Contact,
+    CrmConnection,
+    CrmFieldMapping,
+    CrmPlan,
+    CrmPlanLine,
+    CrmSyncLog,
+    Organization,
+)
+from adsapp_crm.models.choices import ConnectionStatus, Health, PlanLineStatus, PlanStatus, RunPurpose
+from adsapp_crm.models.choices import RunState as RunWord
+from adsapp_crm.services.connections import block_connection
+from adsapp_crm.services.mappings import described
+from adsapp_crm.services.refusals import refuse
+from adsapp_crm.storage import Lease, acquire_lease, release_lease
+from adsapp_crm.tenancy import organization_context
+from crm.engine.context import Ports
+from crm.engine.run import advance
+from crm.engine.undo import add_undo_lines
+from crm.errors import (
+    ConfigurationError,
+    ConnectionBlockedError,
+    CrmError,
+    LeaseLostError,
+    RateLimitedError,
+    TransientError,
+)
+from crm.http.limits import Priority
+from crm.mapping.build import BrokenMapping
+from crm.model import FieldDefinition, Phase, RunKind, RunState, RunStatus
+
+STEP_SECONDS: Final = 20.0
+"""How long a step goes on by default: far below the broker's visibility timeout."""
+RETRY_SECONDS: Final = 60.0
+"""How long a run waits after a passing trouble that named no time of its own."""
+SCAN: Final = "scan"
+"""The stream whose lease owns the cursors. Chosen records are worked on beside it, under claims of their own."""
+SCANS: Final = (RunKind.FULL, RunKind.DELTA)
+
+_PRIORITIES: Final = {
+    RunKind.FULL: Priority.FULL,
+    RunKind.DELTA: Priority.DELTA,
+    RunKind.MANUAL: Priority.INTERACTIVE,
+    RunKind.WEBHOOK: Priority.REALTIME,
+}
+
+
+class Left(enum.StrEnum):
+    """How a step left its run."""
+
+    ENDED = "ended"
+    MORE = "more"
+    """Time was up: step again."""
+    PARKED = "parked"
+    """It waits for ``CrmSyncLog.resume_at``."""
+    BUSY = "busy"
+    """Another worker has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    left: Left
+    status: str
+    """The run's status now."""
+
+
+def find_run(run_id: uuid.UUID | str) -> CrmSyncLog:
+    """The run in the current organization's context; raises RefusedError (``run.unknown``)."""
+    run = CrmSyncLog.objects.filter(pk=run_id).first()
+    if run is None:
+        raise refuse("run.unknown", "There is no such run.", field="runId", fix="Use the id of a run there is.")
+    return run
+
+
+def step_run(
+    organization_id: uuid.UUID | str,
+    run_id: uuid.UUID | str,
+    *,
+    seconds: float = STEP_SECONDS,
+    session: requests.Session | None = None,
+) -> Step:
+    """Work on the run until it ends, waits, or ``seconds`` are over (a page that has begun is finished).
+
+    Must be called outside ``organization_context``. Errors of the CRM end in the run's row: a passing one
+    parks it, one that its owner has to act on stops the connection. Raises RefusedError (``run.unknown``)
+    and what is a fault of ours; the run stays resumable after a fault of the database.
+    """
+    deadline = time.monotonic() + seconds
+    with organization_context(organization_id):
+        run = find_run(run_id)
+        connection = CrmConnection.objects.defer(None).get(pk=run.connection_id)
+    if run.completed_at is not None:
+        return Step(Left.ENDED, run.status)
+    scans = run.approved or run.sync_type in SCANS
+    lease = acquire_lease(connection, SCAN if scans else f"run:{run.pk}")
+    if lease is None:
+        return Step(Left.BUSY, run.status)
+    try:
+        return _work(connection, run, lease, deadline, session)
+    finally:
+        release_lease(connection, lease)
+
+
+def _work(
+    connection: CrmConnection, run: CrmSyncLog, lease: Lease, deadline: float, session: requests.Session | None
+) -> Step:
+    ports: Ports | None = None
+    calls = 0
+    try:
+        _prepare(connection, run)
+        worker = f"{socket.gethostname()}:{lease.owner}"
+        priority = _PRIORITIES[RunKind(run.sync_type)]
+        connector = wiring.connector_of(connection, priority=priority, session=session)
+        if run.sync_type == RunKind.FULL and run.phase == Phase.SETTLE and not run.approved:
+            _describe(connection, {kind: connector.describe(kind) for kind in run.record_types})
+            calls = connector.calls
+        assembled = wiring.assemble(connection, lease=lease, worker=worker, priority=priority, session=session)
+        ports = assembled.ports
+        _note_broken(connection, assembled.broken)
+        if run.purpose == RunPurpose.UNDO and not run.approved and run.plan_id is not None:
+            _plan_undo(run, run.plan_id, ports)
+        state = advance(str(run.pk), ports)
+        while state.phase is not Phase.DONE and time.monotonic() < deadline:
+            state = advance(str(run.pk), ports)
+    except LeaseLostError:
+        return Step(Left.BUSY, run.status)
+    except TransientError as error:
+        return _park(connection, run, error)
+    except CrmError as error:
+        return _fail(connection, run, error)
+    except DatabaseError:
+        raise  # nothing of the page was stored: the next step goes on there
+    except Exception:
+        _end_failed(connection, run, "internal.error")
+        raise
+    finally:
+        _count_calls(connection, run, calls + (ports.connector.calls if ports is not None else 0))
+    if state.phase is not Phase.DONE:
+        return Step(Left.MORE, state.status)
+    _finish(connection, run, state)
+    return Step(Left.ENDED, state.status)
+
+
+def _prepare(connection: CrmConnection, run: CrmSyncLog) -> None:
+    """A parked run goes on, and contacts written past our services get their match keys."""
+    with organization_context(str(connection.organization_id)):
+        CrmSyncLog.objects.filter(pk=run.pk, status=RunWord.PARKED).update(status=RunWord.RUNNING, resume_at=None)
+        region = Organization.objects.get().region
+    batch = filled = 1000
+    while filled == batch:
+        with organization_context(str(connection.organization_id)):
+            filled = Contact.objects.fill_match_keys(region, limit=batch)
+
+
+def _plan_undo(run: CrmSyncLog, plan_id: uuid.UUID, ports: Ports) -> None:
+    """The whole plan of an undo is made at once; what cannot be taken back is listed on it."""
+    with ports.store.unit() as unit:
+        state = unit.load_run(str(run.pk))
+    if state.phase is not Phase.SETTLE:
+        return
+    kept = add_undo_lines(str(run.undoes_id), state, ports)
+    state.phase, state.position = Phase.GUARD, {"type": 0}
+    with ports.store.unit() as unit:
+        unit.save_run(state)
+    with organization_context(ports.organization_id):
+        listed = [
+            {"contactId": each.contact_id, "remoteId": each.remote_id, "field": each.app_field, "code": each.code}
+            for each in kept
+        ]
+        CrmPlan.objects.filter(pk=plan_id).update(totals={"notUndoable": listed})
+
+
+def _describe(connection: CrmConnection, definitions: Mapping[str, Sequence[FieldDefinition]]) -> None:
+    """Keep the CRM's own description of its fields as of this full run."""
+    connection.schema = {**connection.schema, **described(definitions)}
+    with organization_context(str(connection.organization_id)):
+        CrmConnection.objects.filter(pk=connection.pk).update(schema=connection.schema)
+
+
+def _note_broken(connection: CrmConnection, broken: Sequence[BrokenMapping]) -> None:
+    codes = {each.mapping_id: each.code for each in broken}
+    with organization_context(str(connection.organization_id)):
+        rows = CrmFieldMapping.objects.filter(connection=connection, deleted_at__isnull=True)
+        rows.exclude(pk__in=list(codes)).exclude(broken_code="").update(broken_code="", broken_since=None)
+        for mapping_id, code in codes.items():
+            rows.filter(pk=mapping_id).exclude(broken_code=code).update(broken_code=code, broken_since=Now())
+
+
+def _park(connection: CrmConnection, run: CrmSyncLog, error: TransientError) -> Step:
+    wait_seconds = error.retry_after_seconds if isinstance(error, RateLimitedError) else RETRY_SECONDS
+    resume_at = Now() + timedelta(seconds=max(1.0, wait_seconds))
+    with organization_context(str(connection.organization_id)):
+        CrmSyncLog.objects.filter(pk=run.pk).update(
+            status=RunWord.PARKED, resume_at=resume_at, error_code=error.code, updated_at=Now()
+        )
+        if isinstance(error, RateLimitedError) and error.daily:
+            CrmConnection.objects.filter(pk=connection.pk).update(
+                parked_until=resume_at, health=Health.WAITING_FOR_QUOTA
+            )
+    return Step(Left.PARKED, RunWord.PARKED)
+
+
+def _fail(connection: CrmConnection, run: CrmSyncLog, error: CrmError) -> Step:
+    _end_failed(connection, run, error.code)
+    if isinstance(error, ConnectionBlockedError | ConfigurationError):
+        block_connection(
+            uuid.UUID(str(connection.organization_id)), connection.pk, error, token_version=connection.token_version
+        )
+    return Step(Left.ENDED, RunWord.FAILED)
+
+
+def _end_failed(connection: CrmConnection, run: CrmSyncLog, code: str) -> None:
+    with organization_context(str(connection.organization_id)):
+        CrmSyncLog.objects.filter(pk=run.pk).update(
+            status=RunWord.FAILED, phase=Phase.DONE, error_code=code, completed_at=Now(), updated_at=Now()
+        )
+        _drop_rest(run)
+        CrmConnection.objects.filter(pk=connection.pk).update(last_sync_at=Now(), last_error_code=code)
+
+
+def _drop_rest(run: CrmSyncLog) -> None:
+    """Lines of a run that failed are planned anew by the next one; held ones still wait for a person."""
+    if run.plan_id is None:
+        return
+    plan = CrmPlan.objects.filter(pk=run.plan_id).exclude(status=PlanStatus.HELD)
+    if plan.update(status=PlanStatus.DROPPED, closed_at=Now()):
+        CrmPlanLine.objects.filter(plan=run.plan_id, status=PlanLineStatus.PLANNED).update(
+            status=PlanLineStatus.DROPPED, settled_at=Now()
+        )
+
+
+def _count_calls(connection: CrmConnection, run: CrmSyncLog, calls: int) -> None:
+    if calls:
+        with organization_context(str(connection.organization_id)):
+            CrmSyncLog.objects.filter(pk=run.pk).update(api_calls=F("api_calls") + calls)
+
+
+def _finish(connection: CrmConnection, run: CrmSyncLog, state: RunState) -> None:
+    """What the connection's page says after a run has ended."""
+    with organization_context(str(connection.organization_id)):
+        if run.plan_id:
+            CrmSyncLog.objects.filter(pk=run.pk).update(errors=_noted(run.plan_id))
+        changes: dict[str, object] = {"last_sync_at": Now()}
+        if state.status is RunStatus.COMPLETED and not state.dry_run:
+            changes |= {"last_success_at": Now(), "last_error": "", "last_error_code": "", "parked_until": None}
+            whole_first = state.first_sync and state.limit is None
+            if whole_first:  # nothing had to be held: there was nothing to approve
+                changes |= {"first_sync_approved_at": Now(), "first_sync_approved_by": run.actor}
+            if whole_first or connection.first_sync_approved_at is not None:
+                changes["health"] = Health.HEALTHY
+        elif state.status is RunStatus.HELD:
+            changes["health"] = Health.HELD
+        CrmConnection.objects.filter(pk=connection.pk, status=ConnectionStatus.ACTIVE).update(**changes)
+
+
+def _noted(plan_id: uuid.UUID) -> list[dict[str, object]]:
+    """The codes of the plan's lines that did not work, each once with its number of records."""
+    failed = CrmPlanLine.objects.filter(
+        plan=plan_id, status__in=[PlanLineStatus.FAILED, PlanLineStatus.UNKNOWN]
+    ).exclude(code="")
+    found = failed.values_list("code").annotate(records=Count("id")).order_by("-records", "code")[:100]
+    noted: list[dict[str, object]] = []
+    for code, records in found:
+        entry = explain(code)
+        texts = {"title": str(entry.title), "detail": str(entry.cause), "fix": str(entry.fix)}
+        noted.append({"code": code, "records": records, **texts})
+    return noted

@@ -1,0 +1,211 @@
+"""From a connection's row to a connector, a store and rules: the only place that assembles."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import redis
+import requests
+from django.conf import settings
+
+from adsapp_crm import conf
+from adsapp_crm.limiter import RedisLimits
+from adsapp_crm.models import CrmConnection, Organization
+from adsapp_crm.storage import DjangoStore, Lease, codec
+from adsapp_crm.tenancy import organization_context
+from crm.engine.context import Ports
+from crm.engine.plan import Rulebook
+from crm.errors import AuthorizationExpiredError
+from crm.http.limits import BoundBudgets, Priority, Scope
+from crm.http.redact import Secret
+from crm.mapping.build import BrokenMapping, MappingRow, build_field_map
+from crm.mapping.field_map import FieldMap
+from crm.model import DeletionPolicy, DriftRule, FieldDefinition, Mode, Policy, Strategy
+from crm.ports import Connector, Limiter
+from crm.providers.base import ConnectorContext, Provider
+from crm.registry import provider
+
+MARKER_SETTING: Final = "hasMarkerField"
+"""Key of ``CrmConnection.settings``: whether the account let us make the marker field."""
+BATCH_SETTING: Final = "batchSize"
+DELAY_SETTING: Final = "requestDelayMs"
+SHARE_SETTING: Final = "quotaShare"
+
+REDIS_TIMEOUT_SECONDS: Final = 1.0
+"""Redis is asked before every request to a CRM: a dead one must not hold anything up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A connection ready to be synced."""
+
+    ports: Ports
+    broken: tuple[BrokenMapping, ...]
+    """Mapping rows that cannot be used; the others work."""
+
+
+def assemble(
+    connection: CrmConnection,
+    *,
+    lease: Lease | None,
+    worker: str,
+    priority: Priority = Priority.DELTA,
+    session: requests.Session | None = None,
+) -> Assembled:
+    """Everything that a run of this connection works with, as of now.
+
+    Must be called outside ``organization_context``. Raises ConfigurationError for a CRM or an address
+    that there is not, AuthorizationExpiredError where no token is stored.
+    """
+    organization_id = str(connection.organization_id)
+    with organization_context(organization_id):
+        books, broken = books_of(connection)
+    connector = connector_of(connection, priority=priority, session=session)
+    ports = Ports(
+        store=DjangoStore(organization_id, connection.pk, lease, worker=worker),
+        connector=connector,
+        books=books,
+        organization_id=organization_id,
+        create_type=connection.create_type or connector.capabilities.create_type,
+        mode=Mode(connection.mode),
+    )
+    return Assembled(ports, broken)
+
+
+def connector_of(
+    connection: CrmConnection, *, priority: Priority = Priority.INTERACTIVE, session: requests.Session | None = None
+) -> Connector:
+    """The connection's CRM; asks the database nothing, so that it also works for a row not stored yet."""
+    found = provider(connection.crm_type)
+    credentials = connection.open_credentials()
+    token = Secret(str(credentials.get("token", "")))
+    if not token:
+        raise AuthorizationExpiredError(provider=connection.crm_type, operation="connect")
+    said = conf.provider_settings(found.key)
+    context = ConnectorContext(
+        token=lambda: token,
+        limiter=_limiter(connection, found, token, priority),
+        settings={each.name: said[each.name] for each in found.settings if said.get(each.name)},
+        extra_hosts=conf.extra_hosts(),
+        definitions={kind: tuple(definitions_of(connection, kind).values()) for kind in connection.schema},
+        batch_size=connection.settings.get(BATCH_SETTING),
+        has_marker_field=connection.settings.get(MARKER_SETTING, True),
+        remote_app_id=str(credentials.get("app_id", "")),
+        session=session,
+    )
+    return found.connect(context)
+
+
+def record_types_of(connection: CrmConnection) -> tuple[str, ...]:
+    """The provider's record types that sync, in the order they are read."""
+    return provider(connection.crm_type).record_types
+
+
+def definitions_of(connection: CrmConnection, record_type: str) -> dict[str, FieldDefinition]:
+    """The CRM's fields by name, as they were described last; empty before the first description."""
+    described = connection.schema.get(record_type, {}).get("fields", [])
+    fields = [codec.decode(FieldDefinition, each) for each in described]
+    return {each.name: each for each in fields}
+
+
+def policy_of(connection: CrmConnection) -> Policy:
+    return Policy(
+        strategy=Strategy(connection.strategy),
+        tie_rule=Strategy(connection.tie_rule),
+        clock_skew_seconds=connection.clock_skew_seconds,
+        on_app_deleted=DeletionPolicy(connection.on_app_deleted),
+        on_crm_deleted=DeletionPolicy(connection.on_crm_deleted),
+        drift=DriftRule(connection.drift),
+        create_in_crm=connection.create_in_crm,
+        create_in_app=connection.create_in_app,
+        fight_limit=connection.fight_limit,
+        max_share_deleted=connection.max_share_deleted,
+        max_count_deleted=connection.max_count_deleted,
+        max_share_created=connection.max_share_created,
+        max_count_created=connection.max_count_created,
+    )
+
+
+def books_of(connection: CrmConnection) -> tuple[dict[str, Rulebook], tuple[BrokenMapping, ...]]:
+    """Mapping and policy by record type, and the rows left out, in the current organization's context."""
+    region = str(connection.settings.get("region") or Organization.objects.get().region)
+    policy = policy_of(connection)
+    maps: dict[str, list[FieldMap]] = {kind: [] for kind in provider(connection.crm_type).record_types}
+    broken: list[BrokenMapping] = []
+    definitions = {kind: definitions_of(connection, kind) for kind in maps}
+    for row in connection.mappings.filter(deleted_at__isnull=True).order_by("record_type", "position", "id"):
+        if row.record_type not in maps:
+            continue
+        wanted = MappingRow(
+            mapping_id=str(row.pk),
+            app_field=row.adsapp_field,
+            remote_field=row.crm_field,
+            direction=row.direction,
+            transform_rule=row.transform_rule,
+            blank_rule=row.blank_rule,
+            strategy=row.strategy,
+        )
+        built = build_field_map(wanted, definitions[row.record_type].get(row.crm_field), region)
+        if isinstance(built, BrokenMapping):
+            broken.append(built)
+        else:
+            maps[row.record_type].append(built)
+    tag = f"deleted-in-{connection.crm_type}"
+    books = {
+        kind: Rulebook(kind, tuple(found), policy, _digest(policy, found), deleted_tag=tag)
+        for kind, found in maps.items()
+    }
+    return books, tuple(broken)
+
+
+def _digest(policy: Policy, maps: Sequence[FieldMap]) -> str:
+    """Of everything that decides what a plan line says."""
+    return hashlib.sha256(repr((policy, *maps)).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def _limiter(connection: CrmConnection, found: Provider, token: Secret, priority: Priority) -> Limiter:
+    """Who shares which budget: everybody on an account its day, everybody on a token its bursts."""
+    account = f"{found.key}:{connection.remote_account_id or connection.pk}"
+    digest = hashlib.sha256(token.reveal().encode()).hexdigest()[:16]
+    bound = BoundBudgets(
+        found.budgets,
+        {
+            Scope.ACCOUNT: account,
+            Scope.APP: f"{account}:{digest}",
+            Scope.CONNECTION: f"{account}:{connection.pk}",
+        },
+        priority=priority,
+        share=float(connection.settings.get(SHARE_SETTING) or 1.0),
+    )
+    limiter: Limiter = _limits(settings.REDIS_URL).limiter(bound)
+    delay_seconds = float(connection.settings.get(DELAY_SETTING) or 0) / 1000
+    return DelayedLimiter(limiter, delay_seconds) if delay_seconds > 0 else limiter
+
+
+@lru_cache(maxsize=4)
+def _limits(redis_url: str) -> RedisLimits:
+    client: Any = redis.Redis.from_url(
+        redis_url, socket_timeout=REDIS_TIMEOUT_SECONDS, socket_connect_timeout=REDIS_TIMEOUT_SECONDS
+    )
+    return RedisLimits(client)
+
+
+class DelayedLimiter:
+    """Leaves at least ``delay_seconds`` before each request, whatever the budget says."""
+
+    def __init__(self, limiter: Limiter, delay_seconds: float) -> None:
+        self._limiter = limiter
+        self._delay_seconds = delay_seconds
+
+    def acquire(self, budget: str, cost: int = 1) -> float:
+        return max(self._limiter.acquire(budget, cost), self._delay_seconds)
+
+    def observe(self, headers: Mapping[str, str]) -> None:
+        self._limiter.observe(headers)
+
+    def exhausted(self, budget: str, retry_after_seconds: float) -> None:
+        self._limiter.exhausted(budget, retry_after_seconds)
