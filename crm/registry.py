@@ -8,8 +8,9 @@ from typing import Final
 from crm.errors import ConfigurationError
 from crm.providers.base import Provider
 from crm.providers.hubspot import PROVIDER as HUBSPOT
+from crm.providers.salesforce import PROVIDER as SALESFORCE
 
-PROVIDERS: Final[Mapping[str, Provider]] = {HUBSPOT.key: HUBSPOT}
+PROVIDERS: Final[Mapping[str, Provider]] = {HUBSPOT.key: HUBSPOT, SALESFORCE.key: SALESFORCE}
 
 
 def provider(key: str) -> Provider:

@@ -19,15 +19,17 @@ _TEXTS: Final = frozenset({
 
 
 def place(field: str, value: Value, listed: Mapping[str, FieldDefinition]) -> tuple[str, Value] | FieldRefusal:
-    """The field to write and its value: by name where the list has the name, else by code, else refused."""
+    """The field to write and its value: by code where it is one, else by a name on the list, else refused."""
     codes = listed.get(f"{field}Code") if field in _TEXTS else None
     if codes is None or not codes.options or not isinstance(value, str) or not value.strip():
         return field, value
     wanted = value.strip().casefold()
-    for _, label in codes.options:
-        if label.casefold() == wanted:
-            return field, label
     for code, _ in codes.options:
         if code.casefold() == wanted:
             return codes.name, code
+    for _, label in codes.options:
+        if label.casefold() == wanted:
+            return field, label
+    if all(code == label for code, label in codes.options):
+        return field, value  # the list tells no names: Salesforce judges
     return FieldRefusal("field.picklist", "The organization's list of states and countries does not have it")

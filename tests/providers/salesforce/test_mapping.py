@@ -197,8 +197,12 @@ def codes(*options: tuple[str, str]) -> dict[str, Any]:
     ],
 )
 def test_a_country_goes_where_the_picklist_takes_it(value: str | None, placed: tuple[str, str | None]) -> None:
-    """By its name where the list has the name, else by its code."""
+    """Under its code where it is one, else by a name of the list."""
     assert addresses.place("MailingCountry", value, codes(("NL", "Netherlands"), ("BE", "Belgium"))) == placed
+
+
+def test_a_list_that_tells_no_names_leaves_them_to_salesforce() -> None:
+    assert addresses.place("MailingCountry", "Belgium", codes(("NL", "NL"))) == ("MailingCountry", "Belgium")
 
 
 def test_a_country_that_the_organization_does_not_list_is_refused_unsent() -> None:
