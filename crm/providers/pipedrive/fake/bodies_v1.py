@@ -50,7 +50,7 @@ def as_v2(state: State, rules: BodyRules, entity: Entity, body: Json, record: Re
         elif name == "add_time":
             if record is None and value:
                 found["add_time"] = v2_stamp(parse_v1(value)) or value
-        elif name in writable:
+        elif name in writable and given not in names.values():
             found[name] = _value(writable[name], value, name, body)
     if entity is PERSON:
         _complete_name(found, record)
