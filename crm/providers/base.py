@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import requests
 
 from crm.http.client import Call
+from crm.http.grants import OAuthFlow
 from crm.http.limits import Budget
 from crm.http.redact import Secret
 from crm.model import Direction, FieldDefinition
@@ -148,6 +149,8 @@ class Provider:
     connect: Callable[[ConnectorContext], Connector]
     verify_webhook: VerifyWebhook
     parse_webhook: Callable[[bytes], Delivery]
+    oauth: OAuthFlow | None = None
+    """How people grant access by logging in at the CRM; None: only by a token that they bring."""
 
     @property
     def record_types(self) -> tuple[str, ...]:

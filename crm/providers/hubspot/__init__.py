@@ -30,4 +30,5 @@ PROVIDER: Final = Provider(
     connect=sync.connect,
     verify_webhook=webhooks.verify,
     parse_webhook=webhooks.parse,
+    oauth=auth.OAUTH,
 )

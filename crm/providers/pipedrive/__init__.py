@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from crm.providers.base import Provider, Setting
-from crm.providers.pipedrive import auth, endpoints, fields, sync, webhooks
+from crm.providers.pipedrive import auth, endpoints, fields, login, sync, webhooks
 
 PROVIDER: Final = Provider(
     key="pipedrive",
@@ -31,4 +31,5 @@ PROVIDER: Final = Provider(
     connect=sync.connect,
     verify_webhook=webhooks.verify,
     parse_webhook=webhooks.parse,
+    oauth=login.OAUTH,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from crm.providers.base import Provider, Setting
-from crm.providers.salesforce import auth, endpoints, mapping, sync, webhooks
+from crm.providers.salesforce import auth, endpoints, login, mapping, sync, webhooks
 
 PROVIDER: Final = Provider(
     key="salesforce",
@@ -39,4 +39,5 @@ PROVIDER: Final = Provider(
     connect=sync.connect,
     verify_webhook=webhooks.verify,
     parse_webhook=webhooks.parse,
+    oauth=login.OAUTH,
 )
