@@ -1,0 +1,329 @@
+"""Runs through the real store, the real connector and a HubSpot on loopback."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import contextmanager
+
+import pytest
+import redis
+import requests
+
+from adsapp_crm import wiring
+from adsapp_crm.limiter import RedisLimits
+from adsapp_crm.models import Contact, CrmConnection, CrmFieldMapping, CrmPlan, CrmPlanLine, CrmSyncLog, CrmSyncState
+from adsapp_crm.services import syncing
+from adsapp_crm.services.connections import connect_with_token
+from adsapp_crm.services.contacts import create_contact, update_contact
+from adsapp_crm.services.refusals import RefusedError
+from adsapp_crm.services.syncing import Left, RunBusyError
+from adsapp_crm.storage import acquire_lease, release_lease
+from crm.model import RunKind
+from crm.providers.hubspot.fake import DEFAULT_TOKEN, HubSpotFake
+from crm.testing.faults import Fault
+from crm.testing.wsgi import LoopbackServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MAPPED = {
+    "firstName": "firstname",
+    "lastName": "lastname",
+    "email": "email",
+    "phone": "phone",
+    "company": "company",
+    "jobTitle": "jobtitle",
+}
+
+
+class Site:
+    """An organization with a connected HubSpot."""
+
+    def __init__(self, tenant, url, fake):
+        self.tenant, self.url, self.fake = tenant, url, fake
+        self.connection_id = connect_with_token(tenant.id, "hubspot", DEFAULT_TOKEN, actor="user:test").connection_id
+        with self.inside:
+            CrmFieldMapping.objects.all().delete()
+            for app_field, remote_field in MAPPED.items():
+                CrmFieldMapping.objects.create(
+                    connection_id=self.connection_id,
+                    record_type="contacts",
+                    adsapp_field=app_field,
+                    crm_field=remote_field,
+                )
+
+    @property
+    def inside(self):
+        return self.tenant.context(actor="user:test", origin="user")
+
+    def contact(self, **values):
+        with self.inside:
+            return str(create_contact(values).pk)
+
+    def record(self, **values):
+        return self.door("POST", "bulk", {"records": [values]})["ids"][0]
+
+    def door(self, method, path, body=None):
+        answer = requests.request(method, f"{self.url}/_fake/{path}", json=body, timeout=10)
+        assert answer.ok, answer.text
+        return answer.json() if answer.content else None
+
+    def start(self, kind=RunKind.FULL, **named):
+        return syncing.start_run(self.tenant.id, self.connection_id, kind, actor="user:test", **named)
+
+    def step(self, run_id, **named):
+        return syncing.step_run(self.tenant.id, run_id, **named)
+
+    def run(self, kind=RunKind.FULL, **named):
+        run_id = self.start(kind, **named)
+        assert self.step(run_id, seconds=60).left is Left.ENDED
+        return self.row(run_id)
+
+    def row(self, run_id):
+        with self.inside:
+            return CrmSyncLog.objects.get(pk=run_id)
+
+    def approve(self, plan_id):
+        with self.inside:
+            run_id = syncing.approve_plan(plan_id, actor="user:test").pk
+        assert self.step(run_id, seconds=60).left is Left.ENDED
+        return self.row(run_id)
+
+    def connection(self):
+        with self.inside:
+            return CrmConnection.objects.defer(None).get(pk=self.connection_id)
+
+    def live_ids(self):
+        return {each["id"] for each in self.door("GET", "records")["results"]}
+
+    def counts(self):
+        """What exists of everything that a refusal must leave alone."""
+        with self.inside:
+            return [model.objects.count() for model in (CrmSyncLog, CrmPlan, CrmPlanLine, CrmSyncState, Contact)]
+
+
+@pytest.fixture
+def site(tenant, settings, monkeypatch):
+    fake = HubSpotFake(limits="none", search_lag_seconds=0)
+    # The fakes' accounts have one number: each test has budgets of its own.
+    limits = RedisLimits(redis.Redis.from_url(settings.REDIS_URL), prefix=f"test:{uuid.uuid4()}:")
+    monkeypatch.setattr(wiring, "_limits", lambda redis_url: limits)
+    with LoopbackServer(fake) as server:
+        settings.CRM_PROVIDERS = {"hubspot": {"api_base": server.url}}
+        settings.CRM_EXTRA_HOSTS = ("127.0.0.1",)
+        yield Site(tenant, server.url, fake)
+
+
+@contextmanager
+def refused(site, code):
+    before = site.counts()
+    with pytest.raises(RefusedError) as caught:
+        yield caught
+    assert caught.value.code == code
+    assert site.counts() == before
+
+
+def test_a_first_full_run_is_held_and_its_approval_carries_it_out(site):
+    """Nothing is written before a person said yes; then both sides hold all three people and stay as they are."""
+    site.contact(firstName="Ada", lastName="Lovelace", email="ada@x.example")
+    both = site.contact(firstName="Bea", email="bea@x.example")
+    site.record(firstname="Bea", email="BEA@x.example")
+    site.record(firstname="Cyd", email="cyd@x.example")
+    before = site.live_ids()
+
+    first = site.run()
+    assert (first.status, first.counts["held"]) == ("held", 3)
+    assert site.live_ids() == before
+    assert site.connection().health == "held"
+    with site.inside:
+        assert Contact.objects.count() == 2
+        assert CrmSyncState.objects.count() == 0
+
+    applied = site.approve(first.plan_id)
+    assert (applied.status, applied.error_code) == ("completed", "")
+    assert applied.counts["linked"] == 1
+    assert applied.counts["created_in_app"] == 1
+    assert applied.counts["created_in_crm"] == 1
+    assert applied.records_failed == 0
+    assert len(site.live_ids()) == 3
+    with site.inside:
+        assert Contact.objects.count() == 3
+        assert CrmSyncState.objects.filter(state="live").count() == 3
+        assert CrmSyncState.objects.get(contact_id=both).crm_record_id in before
+        assert CrmPlan.objects.get(pk=first.plan_id).status == "applied"
+    assert (site.connection().health, site.connection().first_sync_approved_by) == ("healthy", "user:test")
+
+    quiet = site.run()
+    assert (quiet.status, quiet.counts.get("planned", 0), quiet.counts["unchanged"]) == ("completed", 0, 3)
+    assert quiet.api_calls > 0
+
+
+def test_edits_travel_both_ways_in_a_delta_and_undo_takes_them_back(site):
+    """Each side's edit arrives at the other; the undo takes back what the run wrote, not what people wrote."""
+    contact_id = site.contact(firstName="Ada", lastName="Lovelace", email="ada@x.example")
+    site.approve(site.run().plan_id)
+    (remote_id,) = site.live_ids()
+    with site.inside:
+        update_contact(contact_id, {"firstName": "Adele"}, version=None)
+    site.door("PATCH", f"records/{remote_id}", {"properties": {"lastname": "Byron"}})
+
+    delta = site.run(RunKind.DELTA)
+    assert delta.status == "completed"
+    with site.inside:
+        assert Contact.objects.get(pk=contact_id).last_name == "Byron"
+    assert site.door("GET", f"records/{remote_id}")["properties"]["firstname"] == "Adele"
+
+    with site.inside:
+        undo_id = syncing.request_undo(delta.pk, actor="user:test")
+    assert site.step(undo_id, seconds=60).left is Left.ENDED
+    undone = site.approve(site.row(undo_id).plan_id)
+    assert (undone.status, undone.purpose, undone.undoes_id) == ("completed", "undo", delta.pk)
+    with site.inside:
+        contact = Contact.objects.get(pk=contact_id)
+    assert (contact.first_name, contact.last_name) == ("Adele", "Lovelace")
+    properties = site.door("GET", f"records/{remote_id}")["properties"]
+    assert (properties["firstname"], properties["lastname"]) == ("Ada", "Byron")
+    again = site.run(RunKind.DELTA)
+    assert (again.status, again.counts.get("planned", 0)) == ("completed", 0)
+
+
+def test_a_dropped_plan_is_carried_out_by_nobody(site):
+    """Its lines are dropped, approving it later is refused, and the next run plans anew."""
+    site.contact(firstName="Ada", email="ada@x.example")
+    first = site.run()
+    with site.inside:
+        syncing.drop_plan(first.plan_id, actor="user:test")
+        assert set(CrmPlanLine.objects.values_list("status", flat=True)) == {"dropped"}
+    with refused(site, "plan.closed"), site.inside:
+        syncing.approve_plan(first.plan_id, actor="user:test")
+    assert site.live_ids() == set()
+    assert site.run().counts["held"] == 1
+
+
+def test_a_dry_run_shows_and_writes_nothing(site):
+    """The plan is there to be approved; the CRM and our contacts are as before."""
+    site.contact(firstName="Ada", email="ada@x.example")
+    shown = site.run(dry_run=True)
+    assert (shown.status, shown.counts["planned"]) == ("completed", 1)
+    assert site.live_ids() == set()
+    assert site.approve(shown.plan_id).counts["created_in_crm"] == 1
+    assert len(site.live_ids()) == 1
+
+
+def test_a_second_scan_is_refused_with_the_running_one(site):
+    """Chosen contacts are synced beside it."""
+    contact_id = site.contact(firstName="Ada", email="ada@x.example")
+    running = site.start()
+    with refused(site, "run.busy") as caught:
+        site.start(RunKind.DELTA)
+    assert isinstance(caught.value, RunBusyError)
+    assert caught.value.run_id == running
+    assert site.start(RunKind.MANUAL, contact_ids=[contact_id])
+
+
+def test_a_stream_that_another_worker_has_is_left_alone(site):
+    """The step says busy and the run is as before; once the lease is given back it ends."""
+    run_id = site.start()
+    lease = acquire_lease(site.connection(), "scan")
+    assert site.step(run_id).left is Left.BUSY
+    assert site.row(run_id).phase == "settle"
+    release_lease(site.connection(), lease)
+    assert site.step(run_id, seconds=60).left is Left.ENDED
+
+
+def test_a_step_without_time_does_one_page_and_the_next_goes_on(site):
+    """Steps of no length end the run too, each leaving it at the next page."""
+    site.contact(firstName="Ada", email="ada@x.example")
+    run_id = site.start()
+    phases = []
+    while (step := site.step(run_id, seconds=0)).left is Left.MORE:
+        phases.append(site.row(run_id).phase)
+    assert step.left is Left.ENDED
+    assert phases == sorted(
+        phases, key=["observe", "missing", "changed", "pair", "unpaired", "guard", "apply", "finish"].index
+    )
+    assert site.row(run_id).status == "held"
+
+
+def test_a_passing_trouble_parks_the_run_until_its_time(site):
+    """The run keeps its place and says when it goes on; stepping it again ends it."""
+    run_id = site.start()
+    site.fake.faults.add(Fault("rate_limited", times=50, retry_after_seconds=100.0))
+    assert site.step(run_id).left is Left.PARKED
+    parked = site.row(run_id)
+    assert (parked.status, parked.completed_at) == ("parked", None)
+    assert parked.resume_at > parked.started_at
+    assert parked.error_code == "quota.rate"
+
+
+def test_a_refused_token_ends_the_run_and_stops_the_connection(site):
+    """The owner has to reconnect; no further run is started."""
+    run_id = site.start()
+    site.fake.faults.add(Fault("unauthorized", times=50))
+    assert site.step(run_id).left is Left.ENDED
+    failed, connection = site.row(run_id), site.connection()
+    assert (failed.status, failed.phase) == ("failed", "done")
+    assert (connection.status, connection.health) == ("error", "needs_reconnect")
+    assert connection.last_error_code == failed.error_code
+    with refused(site, "connection.paused"):
+        site.start()
+
+
+def test_a_cancelled_run_stops_at_its_next_page(site):
+    """It ends as cancelled, and another may start."""
+    run_id = site.start()
+    with site.inside:
+        syncing.cancel_run(run_id, actor="user:test")
+    assert site.step(run_id).left is Left.ENDED
+    assert site.row(run_id).status == "cancelled"
+    assert site.start()
+
+
+@pytest.mark.parametrize(
+    ("named", "code"),
+    [
+        ({"kind": RunKind.MANUAL}, "contact.empty"),
+        ({"kind": RunKind.MANUAL, "contact_ids": ["nobody"]}, "contact.unknown"),
+        ({"kind": RunKind.MANUAL, "contact_ids": [str(uuid.UUID(int=7))]}, "contact.unknown"),
+        ({"limit": 0}, "config.invalid"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_and_nothing_is_stored(site, named, code):
+    with refused(site, code):
+        site.start(**named)
+
+
+def test_an_unknown_connection_run_or_plan_is_refused(site, other):
+    """Another organization's ids are as unknown as made-up ones."""
+    with refused(site, "connection.unknown"):
+        syncing.start_run(other.id, site.connection_id, RunKind.FULL, actor="user:test")
+    run_id = site.start()
+    with refused(site, "run.unknown"):
+        syncing.step_run(other.id, run_id)
+    with refused(site, "run.unfinished"), site.inside:
+        syncing.request_undo(run_id, actor="user:test")
+    with refused(site, "plan.unknown"), site.inside:
+        syncing.approve_plan(uuid.UUID(int=7), actor="user:test")
+    with refused(site, "plan.closed"), site.inside:
+        syncing.approve_plan(site.row(run_id).plan_id, actor="user:test")
+
+
+def test_a_mapping_that_the_crm_no_longer_carries_is_noted_and_the_rest_goes_on(site):
+    """The row says why it is out of use, and says so no longer once its field is back."""
+    with site.inside:
+        mapping = CrmFieldMapping.objects.filter(adsapp_field="jobTitle").get()
+        CrmFieldMapping.objects.filter(pk=mapping.pk).update(crm_field="gone_for_good")
+    assert site.run(dry_run=True).status == "completed"
+    with site.inside:
+        assert CrmFieldMapping.objects.get(pk=mapping.pk).broken_code == "field.missing"
+        CrmFieldMapping.objects.filter(pk=mapping.pk).update(crm_field=mapping.crm_field)
+    assert site.run(dry_run=True).status == "completed"
+    with site.inside:
+        assert CrmFieldMapping.objects.get(pk=mapping.pk).broken_code == ""
+
+
+def test_a_connection_without_token_cannot_be_assembled(site):
+    """It is a matter for its owner, not a crash."""
+    connection = site.connection()
+    connection.seal_credentials(None)
+    with pytest.raises(Exception, match=r"auth\.expired"):
+        wiring.connector_of(connection)
