@@ -172,6 +172,16 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_QUEUES = {name: {"routing_key": name} for name in ("interactive", "realtime", "bulk", "maintenance")}
 CELERY_TASK_DEFAULT_QUEUE = "bulk"
+CELERY_TASK_ROUTES = {
+    f"adsapp_crm.tasks.{task}": {"queue": queue}
+    for queue, tasks in {
+        "interactive": ("sync_now",),
+        "realtime": ("drain",),
+        "bulk": ("sync_page",),
+        "maintenance": ("check_connection", "fire_job", "work_job", "sweep"),
+    }.items()
+    for task in tasks
+}
 CELERY_TASK_CREATE_MISSING_QUEUES = False  # a misspelt queue fails where it is named, not by being ignored
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 # The five jobs as documented, once per slot of time whoever fires them; and a sweep that finds what a lost message, a

@@ -120,17 +120,19 @@ def _answer(error: Exception) -> Response | None:
         return refusal_problem(error)
     if isinstance(error, CrmError):
         return _crm_problem(error)
-    if isinstance(error, DecryptionError | CredentialsMismatchError):
-        return problem(error.code, 503 if isinstance(error, DecryptionError) else 409)
-    if isinstance(error, NoOrganizationError):
-        return problem(error.code, 400)
-    if isinstance(error, Http404):
-        return problem("request.not_found", 404)
-    if isinstance(error, PermissionDenied):
-        return problem("request.forbidden", 403)
     if isinstance(error, exceptions.APIException):
         return _drf_problem(error)
-    return None
+    known = next((each for each in _OTHERS if isinstance(error, each[0])), None)
+    return problem(known[1], known[2]) if known else None
+
+
+_OTHERS: Final[tuple[tuple[type[Exception], str, int], ...]] = (
+    (DecryptionError, DecryptionError.code, 503),
+    (CredentialsMismatchError, CredentialsMismatchError.code, 409),
+    (NoOrganizationError, NoOrganizationError.code, 400),
+    (Http404, "request.not_found", 404),
+    (PermissionDenied, "request.forbidden", 403),
+)
 
 
 def refusal_problem(error: RefusedError) -> Response:

@@ -215,42 +215,44 @@ def _stands(
 def _state_without_link(
     contact: Contact, connection: CrmConnection, questions: Sequence[CrmConflict], facts: _Facts
 ) -> tuple[str, str]:
-    place = (contact.pk, connection.pk)
-    if contact.state != "live":
-        return EXCLUDED, "state.erased" if contact.erased_at else "state.deleted"
-    if questions:
-        return CONFLICT, questions[0].code or f"conflict.{questions[0].kind}"
-    if place in facts.unknown:
-        return PENDING, "net.outcome_unknown"
-    if place in facts.held:
-        return PENDING, facts.held[place]
-    if not connection.create_in_crm:
-        return EXCLUDED, "match.no_key"
-    return PENDING, "" if connection.first_sync_approved_at else "brake.first_sync"
+    gone = "" if contact.state == "live" else "state.erased" if contact.erased_at else "state.deleted"
+    left_out = gone or ("" if connection.create_in_crm else "state.excluded")
+    if left_out:
+        return EXCLUDED, left_out
+    asked = _question_code(questions)
+    if asked:
+        return CONFLICT, asked
+    waits = _waits_for(contact, connection, facts)
+    return PENDING, waits or ("" if connection.first_sync_approved_at else "brake.first_sync")
 
 
 def _state(
     contact: Contact, connection: CrmConnection, link: CrmSyncState, questions: Sequence[CrmConflict], facts: _Facts
 ) -> tuple[str, str]:
-    place = (contact.pk, connection.pk)
-    if link.excluded_at is not None:
-        return EXCLUDED, "state.excluded"
-    if link.state in _ENDED:
-        return EXCLUDED, _ENDED[link.state]
-    if questions:
-        return CONFLICT, questions[0].code or f"conflict.{questions[0].kind}"
-    if link.error_code:
-        return FAILING, link.error_code
+    """The first that holds, in the order in which a person would want to know it."""
     troubles = codec.decode_map(FieldTrouble, link.troubles)
-    if troubles:
-        return FAILING, troubles[min(troubles)].code
-    if place in facts.unknown:
-        return PENDING, "net.outcome_unknown"
-    if place in facts.held:
-        return PENDING, facts.held[place]
-    if link.state == LinkStatus.PENDING or link.due or contact.version > link.synced_version:
-        return PENDING, ""
-    return IN_SYNC, ""
+    waits = _waits_for(contact, connection, facts)
+    behind = link.state == LinkStatus.PENDING or link.due or contact.version > link.synced_version
+    left_out = "state.excluded" if link.excluded_at is not None else _ENDED.get(link.state, "")
+    for state, code in (
+        (EXCLUDED, left_out),
+        (CONFLICT, _question_code(questions)),
+        (FAILING, link.error_code or (troubles[min(troubles)].code if troubles else "")),
+        (PENDING, waits),
+    ):
+        if code:
+            return state, code
+    return (PENDING if behind else IN_SYNC), ""
+
+
+def _question_code(questions: Sequence[CrmConflict]) -> str:
+    return (questions[0].code or f"conflict.{questions[0].kind}") if questions else ""
+
+
+def _waits_for(contact: Contact, connection: CrmConnection, facts: _Facts) -> str:
+    """What has to be settled before anything is planned for the contact there."""
+    place = (contact.pk, connection.pk)
+    return "net.outcome_unknown" if place in facts.unknown else facts.held.get(place, "")
 
 
 def _fields(
@@ -266,7 +268,7 @@ def _fields(
         key = str(row.pk)
         pair = base.get(key)
         ours = app_value(contact, row.adsapp_field) or None
-        theirs = observed[row.crm_field] if row.crm_field in observed else pair.crm if pair else None
+        theirs = observed.get(row.crm_field, pair.crm if pair else None)
         if key in asked:
             state, code = CONFLICT, asked[key].code or "conflict.field"
         elif key in troubles or row.broken_code:

@@ -28,6 +28,7 @@ from adsapp_crm.models import (
 )
 from adsapp_crm.services.refusals import Refusal, RefusedError
 from adsapp_crm.storage import codec
+from adsapp_crm.wiring import definitions_of
 from crm.mapping.app_fields import APP_FIELDS, CUSTOM_PREFIX, app_field
 from crm.mapping.build import BrokenMapping, MappingRow, build_field_map
 from crm.mapping.lint import Finding, Samples, Severity, lint
@@ -57,13 +58,6 @@ class WantedMapping:
     blank_rule: str = "propagate"
     strategy: str | None = None
     drift: str | None = None
-
-
-def definitions_of(connection: CrmConnection, record_type: str) -> dict[str, FieldDefinition]:
-    """The CRM's fields by name, as they were described last; empty before the first description."""
-    described = connection.schema.get(record_type, {}).get("fields", [])
-    fields = [codec.decode(FieldDefinition, each) for each in described]
-    return {each.name: each for each in fields}
 
 
 def described(definitions: Mapping[str, Sequence[FieldDefinition]]) -> dict[str, Any]:

@@ -1,0 +1,318 @@
+"""The five jobs of the schedule. Each does its work once per slot of time, whoever fires it.
+
+Beat, the cron address and a second beat may all fire the same job: the first one claims the slot's row, by
+the database's clock, and the others find it taken. A claim whose worker died is given away after a while.
+What a job finds to do it leaves as rows and returns as ids; the caller hands those to tasks.
+"""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from django.db import connection as database
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from adsapp_crm import conf
+from adsapp_crm.models import (
+    ContactChange,
+    CrmConflict,
+    CrmConnection,
+    CrmIntent,
+    CrmJobSlot,
+    CrmLedgerEntry,
+    CrmPlan,
+    CrmPlanLine,
+    CrmSyncLog,
+    CrmSyncState,
+    CrmWebhookEvent,
+    IdempotencyKey,
+    OrganizationModel,
+)
+from adsapp_crm.models.choices import (
+    ConnectionStatus,
+    DeliveryStatus,
+    LinkStatus,
+    PlanStatus,
+    QuestionStatus,
+    RunState,
+    RunTrigger,
+    WriteStatus,
+)
+from adsapp_crm.selectors import OpenConnection, open_connections, organization_ids, unfinished_runs
+from adsapp_crm.services import syncing
+from adsapp_crm.services.refusals import RefusedError, refuse
+from adsapp_crm.tenancy import organization_context
+from crm.model import RunKind
+
+ABANDONED_AFTER: Final = timedelta(minutes=10)
+"""A job that was claimed and not finished by then is done by the next one that fires."""
+BATCH_ROWS: Final = 1000
+MOST_BATCHES: Final = 50
+"""Of one table and organization in one cleanup; the next day takes the rest."""
+QUIET_FOR: Final = timedelta(seconds=45)
+"""A run that stored nothing for so long has no worker: a page takes half a minute at most."""
+DUE_CONTACTS: Final = 200
+"""A single-contact run takes at most one page; more is the delta's work."""
+
+
+class Job(enum.StrEnum):
+    DELTA_SYNC = "delta-sync"
+    HEALTH_CHECK = "health-check"
+    DETECT_CONFLICTS = "detect-conflicts"
+    RETRY_FAILED = "retry-failed"
+    CLEANUP = "cleanup"
+
+
+SLOT_SECONDS: Final[Mapping[Job, int]] = {
+    Job.DELTA_SYNC: 900,
+    Job.HEALTH_CHECK: 300,
+    Job.DETECT_CONFLICTS: 3600,
+    Job.RETRY_FAILED: 3600,
+    Job.CLEANUP: 86_400,
+}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a job did, and what is left for tasks: runs to step, connections to check."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    run_ids: list[str] = field(default_factory=list)
+    connection_ids: list[str] = field(default_factory=list)
+
+
+def job_named(name: str) -> Job:
+    try:
+        return Job(name)
+    except ValueError:
+        raise refuse(
+            "job.unknown", "There is no job of this name.", field="job", fix=f"Use one of {', '.join(Job)}."
+        ) from None
+
+
+def claim_slot(job: Job) -> uuid.UUID | None:
+    """The current slot's row for whoever is first, None for everybody else. Commits."""
+    seconds = SLOT_SECONDS[job]
+    with database.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO crm_job_slots AS taken (id, kind, slot, claimed_at, result)
+            SELECT gen_random_uuid(), %(kind)s,
+                   to_char(to_timestamp(floor(extract(epoch FROM clock_timestamp()) / %(seconds)s) * %(seconds)s)
+                           AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+                   clock_timestamp(), '{}'::jsonb
+            ON CONFLICT (kind, connection_id, slot) DO UPDATE SET claimed_at = clock_timestamp()
+            WHERE taken.finished_at IS NULL AND taken.claimed_at < clock_timestamp() - make_interval(secs => %(abandoned)s)
+            RETURNING id
+            """,
+            {"kind": job.value, "seconds": seconds, "abandoned": ABANDONED_AFTER.total_seconds()},
+        )
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def give_slot_back(slot_id: uuid.UUID) -> None:
+    """For a claim whose work could not be handed on: the next one that fires does it."""
+    CrmJobSlot.objects.filter(pk=slot_id, finished_at__isnull=True).delete()
+
+
+def do_job(slot_id: uuid.UUID) -> Outcome | None:
+    """Do the work of a claimed slot; None when it was done already."""
+    slot = CrmJobSlot.objects.filter(pk=slot_id, finished_at__isnull=True).first()
+    if slot is None:
+        return None
+    outcome = _WORK[Job(slot.kind)]()
+    CrmJobSlot.objects.filter(pk=slot_id).update(finished_at=Now(), result=outcome.counts)
+    return outcome
+
+
+def delta_sync() -> Outcome:
+    """A delta run for every active connection whose first sync was approved and that is not parked."""
+    outcome = Outcome({"started": 0, "busy": 0})
+    for each in _due_connections():
+        with organization_context(each.organization_id, actor="beat"):
+            row = CrmConnection.objects.filter(pk=each.connection_id)
+            seconds = row.values_list("sync_interval_seconds", flat=True).first() or 0
+            row.update(next_sync_at=Now() + timedelta(seconds=seconds))
+        _start(outcome, each, RunKind.DELTA, RunTrigger.BEAT)
+    return outcome
+
+
+def health_check() -> Outcome:
+    """Every connection that should work is asked; each by a task of its own, since a CRM may be slow to answer."""
+    ids = [
+        str(each.connection_id)
+        for each in open_connections()
+        if each.status in (ConnectionStatus.ACTIVE, ConnectionStatus.ERROR)
+    ]
+    return Outcome({"connections": len(ids)}, connection_ids=ids)
+
+
+def detect_conflicts() -> Outcome:
+    """Bring the links' conflict flags in line with the questions that are open."""
+    outcome = Outcome({"open": 0, "flagged": 0, "cleared": 0})
+    for organization_id in organization_ids():
+        with organization_context(organization_id, actor="beat"):
+            asked = CrmConflict.objects.filter(status__in=[QuestionStatus.OPEN, QuestionStatus.ANSWERED])
+            outcome.counts["open"] += asked.count()
+            linked = asked.filter(link__isnull=False).values("link_id")
+            outcome.counts["flagged"] += CrmSyncState.objects.filter(pk__in=linked, conflict_detected=False).update(
+                conflict_detected=True
+            )
+            stale = CrmSyncState.objects.filter(conflict_detected=True).exclude(pk__in=linked)
+            outcome.counts["cleared"] += stale.update(conflict_detected=False, conflict_details=None)
+    return outcome
+
+
+def retry_failed() -> Outcome:
+    """A run over the records whose next attempt has come, at every connection that has such."""
+    outcome = Outcome({"started": 0, "busy": 0})
+    for each in _due_connections():
+        with organization_context(each.organization_id, actor="beat"):
+            waiting = CrmSyncState.objects.filter(
+                connection_id=each.connection_id, next_attempt_at__lte=Now(), excluded_at__isnull=True
+            ).order_by("next_attempt_at", "id")
+            due = [str(contact_id) for contact_id in waiting.values_list("contact_id", flat=True)[:DUE_CONTACTS]]
+        if due:
+            _start(outcome, each, RunKind.MANUAL, RunTrigger.RETRY, contact_ids=tuple(dict.fromkeys(due)))
+    return outcome
+
+
+def start_drain(organization_id: uuid.UUID, connection_id: uuid.UUID) -> uuid.UUID | None:
+    """A run over the contacts whose pairs have something to do, or None.
+
+    None when nothing is due, when more than a page is (the delta takes it in batches), before the first sync
+    was approved, and while an earlier one is on its way.
+    """
+    with organization_context(organization_id):
+        ready = CrmConnection.objects.filter(
+            pk=connection_id, status=ConnectionStatus.ACTIVE, first_sync_approved_at__isnull=False
+        ).exists()
+        running = CrmSyncLog.objects.filter(
+            connection_id=connection_id, trigger=RunTrigger.APP_CHANGE, completed_at__isnull=True
+        ).exists()
+        links = CrmSyncState.objects.filter(
+            connection_id=connection_id, state=LinkStatus.LIVE, excluded_at__isnull=True
+        ).filter(Q(due=True) | Q(contact__version__gt=F("synced_version")))
+        found = [str(each) for each in links.order_by("id").values_list("contact_id", flat=True)[: DUE_CONTACTS + 1]]
+    if not ready or running or not found or len(found) > DUE_CONTACTS:
+        return None
+    try:
+        return syncing.start_run(
+            organization_id,
+            connection_id,
+            RunKind.MANUAL,
+            trigger=RunTrigger.APP_CHANGE,
+            actor="service:drain",
+            contact_ids=tuple(dict.fromkeys(found)),
+        )
+    except RefusedError:
+        return None  # paused or disconnected meanwhile
+
+
+def runs_to_resume() -> list[uuid.UUID]:
+    """Runs that nobody works on and whose time has come, by the database's clock; each is offered once a while."""
+    with database.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now = cursor.fetchone()[0]
+    found = []
+    for each in unfinished_runs():
+        if each.resume_at is not None and each.resume_at > now:
+            continue
+        with organization_context(each.organization_id):
+            quiet = CrmSyncLog.objects.filter(pk=each.run_id, updated_at__lt=now - QUIET_FOR)
+            if quiet.update(updated_at=Now()):
+                found.append(each.run_id)
+    return found
+
+
+def _due_connections() -> Iterator[OpenConnection]:
+    with database.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now = cursor.fetchone()[0]
+    for each in open_connections():
+        parked = each.parked_until is not None and each.parked_until > now
+        # The schedule may tick a little early: half a minute before its time a connection is due.
+        early = each.next_sync_at is not None and each.next_sync_at > now + timedelta(seconds=30)
+        if each.status == ConnectionStatus.ACTIVE and each.first_sync_approved_at and not parked and not early:
+            yield each
+
+
+def _start(
+    outcome: Outcome, place: OpenConnection, kind: RunKind, trigger: RunTrigger, *, contact_ids: tuple[str, ...] = ()
+) -> None:
+    try:
+        run = syncing.start_run(
+            place.organization_id, place.connection_id, kind, trigger=trigger, actor="beat", contact_ids=contact_ids
+        )
+    except RefusedError:
+        outcome.counts["busy"] += 1
+    else:
+        outcome.counts["started"] += 1
+        outcome.run_ids.append(str(run))
+
+
+def cleanup() -> Outcome:
+    """Remove what is older than its retention, by batches: no statement holds many rows for long."""
+    outcome = Outcome()
+    for organization_id in organization_ids():
+        for name, (model, condition) in _expired().items():
+            removed = _delete(organization_id, model, condition)
+            outcome.counts[name] = outcome.counts.get(name, 0) + removed
+    old = Now() - timedelta(days=conf.log_retention_days())
+    old_slots = CrmJobSlot.objects.filter(claimed_at__lt=old, finished_at__isnull=False)
+    outcome.counts["job_slots"] = old_slots.delete()[0]
+    return outcome
+
+
+def _expired() -> dict[str, tuple[type[OrganizationModel], Q]]:
+    """What goes, in an order in which nothing is left pointing to what is gone."""
+    logs = Now() - timedelta(days=conf.log_retention_days())
+    ledger = Now() - timedelta(days=conf.ledger_retention_days())
+    ended = [RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED, RunState.HELD]
+    closed = [PlanStatus.APPLIED, PlanStatus.DROPPED]
+    settled = [WriteStatus.CONFIRMED, WriteStatus.REJECTED, WriteStatus.RESOLVED]
+    handled = ~Q(status=DeliveryStatus.RECEIVED)
+    return {
+        "plan_lines": (CrmPlanLine, Q(plan__status__in=closed, plan__closed_at__lt=logs)),
+        "plans": (CrmPlan, Q(status__in=closed, closed_at__lt=logs)),
+        "runs": (CrmSyncLog, Q(status__in=ended, completed_at__lt=logs)),
+        "intents": (CrmIntent, Q(status__in=settled, settled_at__lt=logs)),
+        "webhook_events": (CrmWebhookEvent, handled & Q(received_at__lt=logs)),
+        "conflicts": (CrmConflict, Q(status=QuestionStatus.CLOSED, closed_at__lt=ledger)),
+        "ledger": (CrmLedgerEntry, Q(at__lt=ledger)),
+        "contact_changes": (ContactChange, Q(at__lt=ledger)),
+        "idempotency_keys": (IdempotencyKey, Q(expires_at__lt=Now())),
+    }
+
+
+def _delete(organization_id: uuid.UUID, model: type[OrganizationModel], condition: Q) -> int:
+    """Each batch is one statement in a transaction of its own; the database's references decide, not Django's."""
+    removed = 0
+    for _ in range(MOST_BATCHES):
+        with organization_context(organization_id, actor="beat"), database.cursor() as cursor:
+            found = model.objects.filter(condition).order_by("pk").values_list("pk", flat=True)
+            ids = list(found[:BATCH_ROWS])
+            cursor.execute(
+                f'DELETE FROM "{model._meta.db_table}" WHERE organization_id = %s AND id = ANY(%s)',  # noqa: S608
+                [organization_id, ids],
+            )
+        removed += len(ids)
+        if len(ids) < BATCH_ROWS:
+            break
+    return removed
+
+
+_WORK: Final = {
+    Job.DELTA_SYNC: delta_sync,
+    Job.HEALTH_CHECK: health_check,
+    Job.DETECT_CONFLICTS: detect_conflicts,
+    Job.RETRY_FAILED: retry_failed,
+    Job.CLEANUP: cleanup,
+}

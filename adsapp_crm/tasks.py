@@ -1,0 +1,86 @@
+"""The doors of the workers: load by id, call a service, hand on what it left.
+
+Arguments are ids only. Whose data it is follows from the row, never from the message. All state is in rows:
+losing every message loses nothing, because the sweep finds what is unfinished.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+
+from celery import shared_task
+
+from adsapp_crm.selectors import organization_of_connection, place_of_run
+from adsapp_crm.services import jobs
+from adsapp_crm.services.connections import check_connection as ask_connection
+from adsapp_crm.services.stepping import Left, step_run
+
+log = logging.getLogger(__name__)
+
+
+@shared_task
+def sync_page(run_id: str) -> None:
+    """Work on a run for one step and come back for the next; chosen contacts go by the interactive queue.
+
+    A run that another worker has, or that waits, is left to it and to the sweep.
+    """
+    place = place_of_run(uuid.UUID(run_id))
+    if place is None:
+        log.warning("a message names a run that does not exist", extra={"run_id": run_id})
+        return
+    if step_run(place[0], run_id).left is Left.MORE:
+        sync_page.delay(run_id)
+
+
+@shared_task
+def sync_now(run_id: str) -> None:
+    """Like ``sync_page``, before all bulk work: a person waits."""
+    place = place_of_run(uuid.UUID(run_id))
+    if place is not None and step_run(place[0], run_id).left is Left.MORE:
+        sync_now.delay(run_id)
+
+
+@shared_task
+def drain(connection_id: str) -> None:
+    """Bring the contacts into step that have something to do at this connection."""
+    organization_id = organization_of_connection(uuid.UUID(connection_id))
+    if organization_id is None:
+        return
+    run_id = jobs.start_drain(organization_id, uuid.UUID(connection_id))
+    if run_id is not None:
+        sync_now(str(run_id))
+
+
+@shared_task
+def check_connection(connection_id: str) -> None:
+    organization_id = organization_of_connection(uuid.UUID(connection_id))
+    if organization_id is not None:
+        ask_connection(organization_id, uuid.UUID(connection_id))
+
+
+@shared_task
+def fire_job(name: str) -> None:
+    """A job of the schedule; whoever is second in the slot does nothing."""
+    slot_id = jobs.claim_slot(jobs.job_named(name))
+    if slot_id is not None:
+        work_job(str(slot_id))
+
+
+@shared_task
+def work_job(slot_id: str) -> None:
+    """The work of a claimed slot, then a task for each thing that it left."""
+    outcome = jobs.do_job(uuid.UUID(slot_id))
+    if outcome is None:
+        return
+    for run_id in outcome.run_ids:
+        sync_page.delay(run_id)
+    for connection_id in outcome.connection_ids:
+        check_connection.delay(connection_id)
+
+
+@shared_task
+def sweep() -> None:
+    """Go on with runs that nobody works on: their message was lost, their worker died, or their wait is over."""
+    for run_id in jobs.runs_to_resume():
+        sync_page.delay(str(run_id))
