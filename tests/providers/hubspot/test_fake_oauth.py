@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -152,3 +155,87 @@ def test_the_old_addresses_describe_tokens_too(account: Account) -> None:
     assert account.session.get(refresh).json()["token_type"] == "refresh"
     assert account.session.delete(refresh).status_code == 204
     assert account.session.get(refresh).status_code == 404
+
+
+VERIFIER = "v" * 43
+CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
+ASKED = {
+    "client_id": APP.client_id,
+    "redirect_uri": REDIRECT,
+    "scope": "oauth crm.objects.contacts.read",
+    "optional_scope": "crm.objects.owners.read",
+    "state": "st'ate",
+    "code_challenge": CHALLENGE,
+    "code_challenge_method": "S256",
+}
+AUTHORIZE = "https://api.hubapi.com/oauth/authorize"
+
+
+def decided(account: Account, decision: str, **changes: str) -> Any:
+    form = {**ASKED, **changes, "decision": decision}
+    return account.session.post(AUTHORIZE, data=form, allow_redirects=False)
+
+
+def brought_back(answer: Any) -> dict[str, str]:
+    assert answer.status_code == 302
+    address = urlsplit(answer.headers["Location"])
+    assert f"{address.scheme}://{address.netloc}{address.path}" == REDIRECT
+    return {name: values[0] for name, values in parse_qs(address.query).items()}
+
+
+def test_the_consent_page_shows_the_scopes_and_keeps_what_was_asked(account: Account) -> None:
+    """Required and optional ones; the state comes back unchanged, whatever it holds."""
+    page = account.session.get(AUTHORIZE, params=ASKED)
+    assert page.status_code == 200
+    for text in ("crm.objects.contacts.read", "crm.objects.owners.read", "Connect app", "Cancel", "st&#x27;ate"):
+        assert text in page.text
+    assert brought_back(decided(account, "approve"))["state"] == "st'ate"
+
+
+def test_approving_gives_a_code_with_both_kinds_of_scopes(account: Account) -> None:
+    """And the verifier that fits the challenge."""
+    code = brought_back(decided(account, "approve"))["code"]
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT, "code_verifier": VERIFIER}
+    scopes = token_call(account, **form).json()["scopes"]
+    assert scopes == ["crm.objects.contacts.read", "crm.objects.owners.read", "oauth"]
+
+
+@pytest.mark.parametrize("verifier", ["", "w" * 43])
+def test_a_challenge_that_was_sent_is_enforced(account: Account, verifier: str) -> None:
+    """A missing verifier is as wrong as another one, and costs the code."""
+    code = brought_back(decided(account, "approve"))["code"]
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT}
+    answer = token_call(account, **form, code_verifier=verifier)
+    assert (answer.status_code, answer.json()["status"]) == (400, "BAD_CODE_VERIFIER")
+    again = token_call(account, **form, code_verifier=VERIFIER)
+    assert again.json()["status"] == "BAD_AUTH_CODE"
+
+
+def test_denying_sends_the_person_back_without_a_code(account: Account) -> None:
+    """With the words of RFC 6749."""
+    back = brought_back(decided(account, "deny"))
+    assert (back["error"], back["state"], "code" in back) == ("access_denied", "st'ate", False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({"client_id": "x"}, "client_id"),
+        ({"redirect_uri": "https://evil.example.com/"}, "redirect_uri"),
+        ({"redirect_uri": "javascript:alert(1)"}, "redirect_uri"),
+        ({"scope": ""}, "(scope)"),
+        ({"code_challenge_method": "plain"}, "code_challenge_method"),
+    ],
+)
+def test_a_request_that_is_wrong_is_shown_and_never_sent_back(
+    account: Account, changes: dict[str, str], shown: str
+) -> None:
+    """Neither the page nor the decision goes to an address that is not the app's."""
+    account.fake.oauth.app.redirect_uris = [REDIRECT]
+    page = account.session.get(AUTHORIZE, params={**ASKED, **changes}, allow_redirects=False)
+    posted = decided(account, "approve", **changes)
+    for answer in (page, posted):
+        assert answer.status_code == 400
+        assert shown in answer.text
+        assert "Location" not in answer.headers
+    assert account.fake.oauth.codes == {}

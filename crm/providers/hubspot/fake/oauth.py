@@ -1,31 +1,42 @@
-"""Tokens: code and refresh grants, introspection, revocation.
+"""The consent page, code and refresh grants, introspection, revocation. PKCE is enforced once a challenge was sent.
 
 Page: https://developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/oauth/working-with-oauth
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import random
 from dataclasses import dataclass, field
+from html import escape
 from typing import Final
+from urllib.parse import urlencode, urlsplit
 
 from crm.providers.hubspot.fake.answers import AnswerError, Json
 from crm.providers.hubspot.fake.caller import Grant, grant_of
 from crm.providers.hubspot.fake.state import State
 from crm.providers.hubspot.fake.versions import prefixes
-from crm.testing.wsgi import Request, Response, Router, json_response, no_content
+from crm.testing.wsgi import Request, Response, Router, html_page, json_response, no_content
 
 CODE_LIFETIME_MS: Final = 60_000
 
 
 @dataclass(slots=True)
 class OAuthApp:
-    """The app that may ask for tokens; ``expires_in_seconds`` is the life of an access token."""
+    """The app that may ask for tokens; ``expires_in_seconds`` is the life of an access token.
+
+    No ``redirect_uris``: every http and https address is taken. ``required_scopes``, where set, must be asked for
+    exactly. ``is_installable=False``: nobody may install it.
+    """
 
     client_id: str = "11111111-2222-3333-4444-666666666666"
     client_secret: str = "11111111-2222-3333-4444-555555555555"  # noqa: S105 - opens nothing but a fake
     redirect_uris: list[str] = field(default_factory=list)
     expires_in_seconds: int = 1800
+    required_scopes: frozenset[str] = frozenset()
+    is_installable: bool = True
 
 
 @dataclass(slots=True)
@@ -33,6 +44,7 @@ class Code:
     redirect_uri: str
     scopes: frozenset[str]
     expires_ms: int
+    challenge: str = ""
 
 
 class OAuthApi:
@@ -48,6 +60,8 @@ class OAuthApi:
         self.refresh_tokens: dict[str, frozenset[str]] = {}
 
     def mount(self, router: Router) -> None:
+        router.add("GET", "/oauth/authorize", self.consent_page)
+        router.add("POST", "/oauth/authorize", self.decide)
         for prefix in prefixes("oauth"):
             router.add("POST", f"{prefix}/token", self.token)
             router.add("POST", f"{prefix}/token/introspect", self.introspect)
@@ -58,11 +72,68 @@ class OAuthApi:
         router.add("GET", "/oauth/v1/refresh-tokens/{token}", self.describe_refresh_token)
         router.add("DELETE", "/oauth/v1/refresh-tokens/{token}", self.delete_refresh_token)
 
-    def issue_code(self, redirect_uri: str, scopes: frozenset[str]) -> str:
+    def issue_code(self, redirect_uri: str, scopes: frozenset[str], challenge: str = "") -> str:
         """What the consent page hands to the redirect address; used once, within a minute."""
         code = f"na1-{self._hex(8)}-{self._hex(4)}"
-        self.codes[code] = Code(redirect_uri, scopes, self._state.clock.now_ms() + CODE_LIFETIME_MS)
+        expires_ms = self._state.clock.now_ms() + CODE_LIFETIME_MS
+        self.codes[code] = Code(redirect_uri, scopes, expires_ms, challenge)
         return code
+
+    # The person's browser ----------------------------------------------------------------------------------
+
+    def consent_page(self, request: Request) -> Response:
+        """Approve or deny. What is wrong with the request itself is shown here and never sent to the callback."""
+        asked = {name: values[-1] for name, values in request.query.items()}
+        if problem := self._problem(asked):
+            return _problem_page(problem)
+        names = ("client_id", "redirect_uri", "scope", "optional_scope", "state", "code_challenge")
+        hidden = "".join(
+            f"<input type=hidden name={name} value='{escape(asked[name], quote=True)}'>"
+            for name in (*names, "code_challenge_method")
+            if name in asked
+        )
+        scopes = "".join(f"<li>{escape(scope)}" for scope in sorted(_words(asked, "scope", "optional_scope")))
+        return html_page(
+            "Connect app to HubSpot account",
+            f"<p>An app is asking for access to account {self._state.portal_id}:<ul>{scopes}</ul>",
+            f"<form class=line method=post action='/oauth/authorize'>{hidden}"
+            "<button name=decision value=approve>Connect app</button>"
+            "<button name=decision value=deny>Cancel</button></form>",
+        )
+
+    def decide(self, request: Request) -> Response:
+        asked = request.form()
+        if problem := self._problem(asked):
+            return _problem_page(problem)
+        given = {"state": asked["state"]} if "state" in asked else {}
+        if asked.get("decision") == "approve":
+            scopes = frozenset(_words(asked, "scope", "optional_scope"))
+            query = {"code": self.issue_code(asked["redirect_uri"], scopes, asked.get("code_challenge", ""))}
+        else:
+            query = {"error": "access_denied", "error_description": "The user denied access to the app"}
+        joiner = "&" if urlsplit(asked["redirect_uri"]).query else "?"
+        return Response(302, b"", [("Location", f"{asked['redirect_uri']}{joiner}{urlencode(query | given)}")])
+
+    def _problem(self, asked: dict[str, str]) -> str:
+        app = self.app
+        redirect_uri, scopes = asked.get("redirect_uri", ""), _words(asked, "scope")
+        is_web = urlsplit(redirect_uri).scheme in ("http", "https")
+        is_registered = not app.redirect_uris or redirect_uri in app.redirect_uris
+        method = asked.get("code_challenge_method", "")
+        rules = (
+            (asked.get("client_id") == app.client_id, "The app you are trying to connect does not exist (client_id)."),
+            (is_web and is_registered, "The redirect URL does not match the app's settings (redirect_uri)."),
+            (app.is_installable, "You do not have permission to install this app."),
+            (
+                bool(scopes) and (not app.required_scopes or scopes == app.required_scopes),
+                "The scopes do not match those that the app requires (scope).",
+            ),
+            (
+                not asked.get("code_challenge") or method == "S256",
+                "The code challenge method is not supported (code_challenge_method).",
+            ),
+        )
+        return next((problem for holds, problem in rules if not holds), "")
 
     # Handlers --------------------------------------------------------------------------------------------
 
@@ -75,6 +146,8 @@ class OAuthApi:
                     raise refusal("BAD_AUTH_CODE", "invalid_grant", "missing or unknown auth code")
                 if form.get("redirect_uri") != code.redirect_uri:
                     raise refusal("BAD_REDIRECT_URI", "invalid_grant", "missing or invalid redirect uri")
+                if code.challenge and not _is_verified(code.challenge, form.get("code_verifier", "")):
+                    raise refusal("BAD_CODE_VERIFIER", "invalid_grant", "missing or invalid code verifier")
                 refresh_token = f"na1-{self._hex(4)}-{self._hex(6)}"
                 self.refresh_tokens[refresh_token] = code.scopes
                 return self._issue(refresh_token, code.scopes)
@@ -201,3 +274,19 @@ def refusal(status: str, error: str, message: str) -> AnswerError:
     refused = AnswerError(400, body)
     refused.body["status"] = status
     return refused
+
+
+def _words(asked: dict[str, str], *names: str) -> set[str]:
+    return {word for name in names for word in asked.get(name, "").split()}
+
+
+def _problem_page(problem: str) -> Response:
+    page = html_page("HubSpot fake: the app cannot be connected", f"<p role=alert>{escape(problem)}")
+    page.status = 400
+    return page
+
+
+def _is_verified(challenge: str, verifier: str) -> bool:
+    """RFC 7636, 4.6, S256."""
+    digest = hashlib.sha256(verifier.encode()).digest()
+    return hmac.compare_digest(base64.urlsafe_b64encode(digest).decode().rstrip("="), challenge)
