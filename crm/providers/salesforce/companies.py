@@ -16,6 +16,7 @@ from crm.errors import (
     OutcomeUnknownError,
     PermissionMissingError,
     RecordLockedError,
+    RejectedError,
     TransientError,
 )
 from crm.http.batches import send_in_batches
@@ -49,7 +50,7 @@ class Companies:
                 asked.append(name)
         try:
             self._look_up(asked)
-        except PermissionMissingError as error:
+        except (PermissionMissingError, RejectedError) as error:
             return {name: FieldRefusal("perm.object", error.provider_message) for name in wanted}
         missing = [name for name in asked if name not in self._known]
         made: Mapping[str, Found] = self._create(missing) if self._may_create else {}

@@ -108,10 +108,11 @@ class SalesforceConnector:
 
     @property
     def capabilities(self) -> Capabilities:
-        """``marker_lookup`` where every contact-like type that is known has the marker field."""
+        """``marker_lookup`` where every contact-like type has the marker field, by description where it is known."""
         known = [self._listed[each] for each in CAPABILITIES.record_types if each in self._listed]
-        has_marker = all(map(mapping.can_mark, known)) if known else self._has_marker_field
-        return CAPABILITIES if has_marker and self._has_marker_field else replace(CAPABILITIES, marker_lookup=False)
+        is_known = len(known) == len(CAPABILITIES.record_types)
+        has_marker = all(map(mapping.can_mark, known)) if is_known else self._has_marker_field
+        return CAPABILITIES if has_marker else replace(CAPABILITIES, marker_lookup=False)
 
     @property
     def calls(self) -> int:
@@ -146,8 +147,7 @@ class SalesforceConnector:
     def prepare(self, record_type: str) -> bool:
         """Whether an administrator has made the marker field: the API cannot."""
         self.describe(record_type)
-        self._has_marker_field = mapping.can_mark(self._listed[record_type])
-        return self._has_marker_field
+        return mapping.can_mark(self._listed[record_type])
 
     def _fields(self, record_type: str) -> dict[str, FieldDefinition]:
         if record_type not in self._listed:
@@ -239,14 +239,13 @@ class SalesforceConnector:
     # steps
 
     def _writer(self, record_type: str) -> Writer:
-        listed = self._fields(record_type)
         return Writer(
             Means(
                 client=self._client,
                 companies=self._companies,
                 record_type=record_type,
                 batch_size=self._write_batch,
-                listed=listed if self._has_marker_field else _without_marker(listed),
+                listed=self._fields(record_type),
                 read=lambda ids: self.fetch(record_type, ids, ()),
                 user_id=self._us,
                 sleep=self._sleep,
@@ -375,7 +374,3 @@ def _changed_after(position: str) -> soql.Condition:
         raise CursorExpiredError("The position holds no time", provider="salesforce")
     same_second = soql.all_of(soql.at(mapping.MODIFIED, at), soql.above(mapping.ID, last_id))
     return soql.any_of(soql.after(mapping.MODIFIED, at), same_second)
-
-
-def _without_marker(listed: Mapping[str, FieldDefinition]) -> dict[str, FieldDefinition]:
-    return {name: each for name, each in listed.items() if name != mapping.MARKER_FIELD}

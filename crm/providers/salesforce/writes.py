@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from crm.errors import (
+    ConnectionBlockedError,
     CrmError,
     DuplicateRecordError,
     FieldRefusal,
@@ -127,7 +128,11 @@ class Writer:
     ) -> dict[str, ItemResult]:
         results: dict[str, ItemResult] = {}
         waiting: dict[str, Draft] = {}
-        for key, each in self._under_accounts(drafts, results).items():
+        try:
+            placed = self._under_accounts(drafts, results)
+        except CrmError as error:
+            return {key: ItemResult(key, error=_unsent(error)) for key in drafts}
+        for key, each in placed.items():
             if each.asked and set(each.asked) == set(each.refused):
                 results[key] = ItemResult(key, error=_all_refused(each.refused))
             elif each.values or each.marker:
@@ -343,6 +348,13 @@ def _deleted(key: str, answer: WireRowResult) -> ItemResult | CrmError:
 
 def _all_refused(refused: Mapping[str, FieldRefusal]) -> RecordInvalidError:
     return RecordInvalidError(fields=refused, code=next(iter(refused.values())).code)
+
+
+def _unsent(error: CrmError) -> CrmError:
+    """What kept a batch from being sent: it waits, unless the whole connection does."""
+    if isinstance(error, TransientError | ConnectionBlockedError):
+        return error
+    return TransientError("The accounts could not be looked up", code=error.code)
 
 
 def _placed(error: CrmError) -> CrmError:

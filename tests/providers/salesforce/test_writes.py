@@ -403,6 +403,16 @@ def test_accounts_that_may_not_be_seen_cost_only_the_company(stand: SalesforceSt
     )
 
 
+def test_companies_that_cannot_be_looked_up_leave_the_batch_unsent(stand: SalesforceStand) -> None:
+    """A proxy's page instead of the accounts: every item waits, and nothing is written."""
+    (remote_id,) = stand.add(people(1))
+    stand.fake.faults.add(Fault("html_ok", method="GET", path="*/query", times=1))
+    items = [UpdateItem("with", remote_id, {"Account.Name": "Acme"}), UpdateItem("without", remote_id, {"Title": "x"})]
+    results, received = stand.counted(lambda: stand.connector().update("Contact", items))
+    assert all(isinstance(result.error, TransientError) for result in results.values())
+    assert (received, stand.stored(remote_id, "Title")) == ({QUERY: 1}, "")
+
+
 # countries
 
 
