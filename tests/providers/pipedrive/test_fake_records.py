@@ -309,3 +309,15 @@ def test_activities_reach_a_person_through_participants_only(company) -> None:
 def test_ids_of_different_types_count_separately(company) -> None:
     """Person 1 and organization 1 both exist."""
     assert company.add() == company.data("POST", "/organizations", {"name": "Acme"})["id"] == 1
+
+
+def test_lists_can_show_a_write_late_with_the_stamp_it_had(company) -> None:
+    """A watermark taken from the newest row seen would step over it."""
+    person = company.add()
+    company.person("POST", "settings", {"listLagSeconds": 3})
+    company.clock.advance(5)
+    company.data("PATCH", f"/persons/{person}", {"name": "Ada B"})
+    assert company.ids() == []
+    company.clock.advance(3)
+    rows = company.data("GET", "/persons", params={"updated_since": NOW})
+    assert [(row["id"], row["update_time"]) for row in rows] == [(person, "2026-09-21T14:13:25Z")]

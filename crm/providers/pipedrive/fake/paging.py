@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from crm.providers.pipedrive.fake.answers import Json, bad_request, validation
-from crm.providers.pipedrive.fake.state import Record, Table, sort_value
+from crm.providers.pipedrive.fake.state import Record, Row, key_of, sort_value
 from crm.testing.wsgi import Request
 
 MAX_LIMIT: Final = 500
@@ -47,22 +47,32 @@ def decode_cursor(text: str) -> Json:
     return value
 
 
-def record_page(
-    table: Table, request: Request, sorts: Sequence[str], *, limit: int, matches: Callable[[Record], bool]
-) -> tuple[list[Record], str | None]:
-    """The records of one page and the cursor of the next. The cursor is the place of the last record given."""
+def sort_of(request: Request, sorts: Sequence[str]) -> tuple[str, str]:
+    """``sort_by`` and ``sort_direction``. Raises 400."""
     name = request.first("sort_by") or "id"
     direction = request.first("sort_direction") or "asc"
     if name not in sorts:
         raise validation("sort_by", f"must be one of [{', '.join(sorts)}]")
     if direction not in ("asc", "desc"):
         raise validation("sort_direction", "must be one of [asc, desc]")
-    rows = table.sorted_by(name)
+    return name, direction
+
+
+def record_page(
+    rows: Sequence[Row], request: Request, sort: tuple[str, str], *, limit: int, matches: Callable[[Record], bool]
+) -> tuple[list[Record], str | None]:
+    """The records of one page and the cursor of the next. The cursor is the place of the last record given.
+
+    ``rows`` are in ascending order of the field that ``sort`` names.
+    """
+    name, direction = sort
     after = _place(request.first("cursor"), name, direction)
     if direction == "asc":
-        ordered = (rows[at][1] for at in range(0 if after is None else bisect_right(rows, after, key=_key), len(rows)))
+        ordered = (
+            rows[at][1] for at in range(0 if after is None else bisect_right(rows, after, key=key_of), len(rows))
+        )
     else:
-        last = len(rows) if after is None else bisect_left(rows, after, key=_key)
+        last = len(rows) if after is None else bisect_left(rows, after, key=key_of)
         ordered = (rows[at][1] for at in range(last - 1, -1, -1))
     page, more = _first(ordered, matches, limit)
     if not more:
@@ -70,10 +80,6 @@ def record_page(
     value = sort_value(page[-1], name)
     place = {"field": name, "fieldValue": value, "sortDirection": direction, "id": page[-1].record_id}
     return page, encode_cursor(place)
-
-
-def _key(row: tuple[tuple[Any, ...], Record]) -> tuple[Any, ...]:
-    return row[0]
 
 
 def _place(text: str, name: str, direction: str) -> tuple[Any, ...] | None:

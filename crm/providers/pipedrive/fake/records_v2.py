@@ -5,6 +5,7 @@ Page: https://developers.pipedrive.com/docs/api/v1 (version 2 of each)
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -14,10 +15,10 @@ from crm.providers.pipedrive.fake.answers import Json, body_object, ok, validati
 from crm.providers.pipedrive.fake.bodies import BodyRules
 from crm.providers.pipedrive.fake.caller import actor_of, grant_of, require
 from crm.providers.pipedrive.fake.entities import ACTIVITY, DEAL, ON_V2, PERSON, Entity
-from crm.providers.pipedrive.fake.paging import limit_of, record_page
+from crm.providers.pipedrive.fake.paging import limit_of, record_page, sort_of
 from crm.providers.pipedrive.fake.shapes import v2_record
 from crm.providers.pipedrive.fake.stamps import parse_v2
-from crm.providers.pipedrive.fake.state import Record, State
+from crm.providers.pipedrive.fake.state import Record, Row, State, in_order, key_of
 from crm.testing.wsgi import Request, Response, Router
 
 MAX_IDS: Final = 100
@@ -28,7 +29,8 @@ Matches = Callable[[Record], bool]
 
 class RecordsV2:
     """``is_limit_clamped``: a limit above 500 is 500 instead of 400. ``delta_shows_new``: ``updated_since`` also
-    finds what was never changed, by ``add_time`` (both unconfirmed).
+    finds what was never changed, by ``add_time`` (both unconfirmed). ``list_lag_seconds``: how late lists show a write;
+    what comes late carries its own, older stamp.
     """
 
     def __init__(self, state: State, rules: BodyRules) -> None:
@@ -36,6 +38,7 @@ class RecordsV2:
         self.rules = rules
         self.is_limit_clamped = False
         self.delta_shows_new = False
+        self.list_lag_seconds = 0.0
 
     def mount(self, router: Router) -> None:
         for entity in ON_V2:
@@ -49,9 +52,9 @@ class RecordsV2:
     def list_records(self, entity: Entity, request: Request) -> Response:
         require(request, f"{entity.scope}:read", f"{entity.scope}:full")
         limit = limit_of(request, clamp=self.is_limit_clamped)
-        table = self._state.table(entity)
+        sort = sort_of(request, entity.sorts)
         matches = self._filter(entity, request)
-        page, cursor = record_page(table, request, entity.sorts, limit=limit, matches=matches)
+        page, cursor = record_page(self._rows(entity, request, sort[0]), request, sort, limit=limit, matches=matches)
         show = self._view(entity, request)
         return ok([show(record) for record in page], additional_data={"next_cursor": cursor})
 
@@ -110,16 +113,25 @@ class RecordsV2:
             labels=_flag(request, "include_labels"),
         )
 
+    def _rows(self, entity: Entity, request: Request, name: str) -> list[Row]:
+        """The rows that can match, in order: those of ``ids``, those changed since, or all."""
+        table, ids = self._state.table(entity), request.listed("ids")
+        if len(ids) > MAX_IDS:
+            raise validation("ids", f"must contain at most {MAX_IDS} ids")
+        if ids:
+            wanted = {_integer("ids", item) for item in ids}
+            return in_order([table.records[number] for number in wanted if number in table.records], name)
+        rows = table.sorted_by(name)
+        since = parse_v2(request.first("updated_since"))
+        if name == "update_time" and since is not None and not self.delta_shows_new:
+            return rows[bisect_left(rows, (True, since, 0), key=key_of) :]
+        return rows
+
     def _filter(self, entity: Entity, request: Request) -> Matches:
         """All conditions of the list at once; parameters that do not exist are ignored silently."""
         user_id = grant_of(request).user_id
         tests: list[Matches] = [self._bin(entity, request)]
         tests.append(lambda record: self._state.is_visible(record, user_id))
-        if ids := request.listed("ids"):
-            if len(ids) > MAX_IDS:
-                raise validation("ids", f"must contain at most {MAX_IDS} ids")
-            wanted = {_integer("ids", item) for item in ids}
-            tests.append(lambda record: record.record_id in wanted)
         for name in entity.filters:
             if text := request.first(name):
                 value = text if name == "lead_id" else _integer(name, text)
@@ -131,6 +143,9 @@ class RecordsV2:
         if entity is ACTIVITY and request.first("done"):
             done = _flag(request, "done")
             tests.append(lambda record: record.values["done"] == done)
+        if self.list_lag_seconds:
+            seen_ms = self._state.clock.now_ms() - round(self.list_lag_seconds * 1000)
+            tests.append(lambda record: record.touched_ms <= seen_ms)
         tests += self._times(request)
         return lambda record: all(test(record) for test in tests)
 

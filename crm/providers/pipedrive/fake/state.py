@@ -10,7 +10,7 @@ import random
 import threading
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -61,6 +61,7 @@ class Record:
     edits: list[Edit] = field(default_factory=list)
     indexed: tuple[Json, Json] | None = None
     awaiting_index: int = 0
+    touched_ms: int = 0
 
     @property
     def is_deleted(self) -> bool:
@@ -80,6 +81,19 @@ class Record:
         )
 
 
+Row = tuple[tuple[Any, ...], Record]
+"""A record behind its sort key, whose last part is the id."""
+
+
+def in_order(records: Iterable[Record], name: str) -> list[Row]:
+    """Ascending by a field, null first."""
+    return sorted(((sort_key(record, name), record) for record in records), key=key_of)
+
+
+def key_of(row: Row) -> tuple[Any, ...]:
+    return row[0]
+
+
 class Table:
     """The records of one type by id; ``sorted_by`` keeps an order until the next write."""
 
@@ -87,7 +101,7 @@ class Table:
         self.records: dict[int, Record] = {}
         self.ids: list[int] = []
         self.next_id = 1
-        self._orders: dict[str, list[tuple[tuple[Any, ...], Record]]] = {}
+        self._orders: dict[str, list[Row]] = {}
 
     def add(self, record: Record) -> None:
         if self.ids and record.record_id < self.ids[-1]:
@@ -100,13 +114,11 @@ class Table:
     def changed(self) -> None:
         self._orders.clear()
 
-    def sorted_by(self, name: str) -> list[tuple[tuple[Any, ...], Record]]:
-        """(sort key with the id last, record), ascending, deleted ones included. Null comes first."""
+    def sorted_by(self, name: str) -> list[Row]:
+        """All rows, deleted ones included."""
         found = self._orders.get(name)
         if found is None:
-            found = [(sort_key(record, name), record) for record in self.records.values()]
-            found.sort(key=lambda pair: pair[0])
-            self._orders[name] = found
+            found = self._orders[name] = in_order(self.records.values(), name)
         return found
 
 
@@ -289,6 +301,7 @@ class State:
     def _touched(self, record: Record, before: Record | None) -> None:
         """Note a change for the disk and the lists; ``before`` is what the search index shows for a while."""
         self.table(record.entity).changed()
+        record.touched_ms = self.clock.now_ms()
         self.dirty_records[record.entity.key, record.record_id] = None
         if record.is_deleted or not self.search_lag_seconds:
             return

@@ -62,6 +62,9 @@ class SwitchesApi:
             found = [parse_fault(item) for item in (raw if isinstance(raw, list) else [raw])]
         except UnknownFaultError as error:
             raise bad_request(str(error)) from error
+        for fault in found:
+            if fault.kind in ("locked", "moving"):
+                raise bad_request(f"kind: Pipedrive has no answer of the kind {fault.kind!r}")
         self._fake.faults.script(found)
         return self.read_faults(request)
 
@@ -115,6 +118,7 @@ class SwitchesApi:
                 "unknownKeys": fake.rules.unknown_keys,
                 "limitOverMax": "clamp" if fake.records.is_limit_clamped else "refuse",
                 "deltaShowsNew": fake.records.delta_shows_new,
+                "listLagSeconds": fake.records.list_lag_seconds,
                 "v1Records": "on" if fake.records_v1.is_on else "off",
                 "queryToken": fake.query_credentials,
                 "companyOpen": fake.is_company_open,
@@ -136,6 +140,7 @@ class SwitchesApi:
             "unknownKeys": lambda value: setattr(fake.rules, "unknown_keys", value),
             "limitOverMax": lambda value: setattr(fake.records, "is_limit_clamped", value == "clamp"),
             "deltaShowsNew": lambda value: setattr(fake.records, "delta_shows_new", bool(value)),
+            "listLagSeconds": lambda value: setattr(fake.records, "list_lag_seconds", float(value)),
             "v1Records": lambda value: setattr(fake.records_v1, "is_on", value == "on"),
             "queryToken": lambda value: setattr(fake, "query_credentials", value),
             "companyOpen": lambda value: setattr(fake, "is_company_open", bool(value)),
