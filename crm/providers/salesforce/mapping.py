@@ -16,7 +16,7 @@ from crm.mapping.kinds import Kind, canonical
 from crm.model import Direction, FieldDefinition, RemoteRecord, RemoteState, Value
 from crm.normalize import parse_timestamp
 from crm.providers.base import DefaultMapping
-from crm.providers.salesforce.wire import WireField, WireRow
+from crm.providers.salesforce.wire import PERSON_ACCOUNT, WireField, WireRow
 
 CONTACT: Final = "Contact"
 LEAD: Final = "Lead"
@@ -232,7 +232,7 @@ def other_type_id(record_type: str, remote_id: str) -> str:
 
 def _skip_reason(row: WireRow) -> str:
     if row.get("IsPersonAccount") is True:
-        return "state.person_account"
+        return PERSON_ACCOUNT
     return "state.converted" if row.get("IsConverted") is True else ""
 
 

@@ -106,6 +106,8 @@ _FIELD_CODES: Final[Mapping[str, str]] = {
     "FIELD_CUSTOM_VALIDATION_EXCEPTION": "rule.validation",
     "FIELD_FILTER_VALIDATION_EXCEPTION": "rule.validation",
 }
+PERSON_ACCOUNT: Final = "config.unsupported"
+"""A person that is an account and a contact in one: read with this reason, never written."""
 _NO_COLUMN: Final = re.compile(r"No such column '([\w.]{1,160})'")
 _NO_RELATION: Final = re.compile(r"relationship '(\w{1,80})'", re.IGNORECASE)
 _HELD_BY: Final = re.compile(r"\bid:\s*([0-9A-Za-z]{15,18})\b")
@@ -298,7 +300,7 @@ def _no_access(entry: Entry) -> CrmError:
 
 
 def _person_account(entry: Entry) -> CrmError:
-    return RejectedError("A person account is not written", code="state.person_account", **told(entry))
+    return RejectedError("A person account is not written", code=PERSON_ACCOUNT, **told(entry))
 
 
 def _rule(entry: Entry) -> CrmError:

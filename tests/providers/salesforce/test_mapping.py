@@ -13,6 +13,7 @@ from crm.errors import FieldRefusal
 from crm.mapping.kinds import Kind
 from crm.model import RemoteState
 from crm.providers.salesforce import addresses, drafts, mapping
+from crm.providers.salesforce.wire import PERSON_ACCOUNT
 
 ID = "003dM00000A1b2CQAR"
 OTHER = "003dM00000A1b2DQAR"
@@ -140,7 +141,7 @@ def test_deleted_merged_and_converted_rows_are_told_apart() -> None:
 
 
 def test_person_accounts_are_skipped_with_a_reason() -> None:
-    assert read({}, IsPersonAccount=True).skip_reason == "state.person_account"
+    assert read({}, IsPersonAccount=True).skip_reason == PERSON_ACCOUNT
     assert read({}, IsPersonAccount=False).skip_reason == ""
 
 

@@ -15,6 +15,7 @@ from crm.model import RemoteState
 from crm.ports import CreateItem, UpdateItem
 from crm.providers.salesforce import PROVIDER
 from crm.providers.salesforce.mapping import MARKER_FIELD
+from crm.providers.salesforce.wire import PERSON_ACCOUNT
 from tests.providers.salesforce.stand import START_MS, SalesforceStand, salesforce_stand
 
 FIELDS = ("FirstName", "LastName", "Email", "Account.Name", "HasOptedOutOfEmail")
@@ -328,7 +329,7 @@ def test_person_accounts_carry_a_reason_to_be_skipped(stand: SalesforceStand) ->
     stand.add([{"LastName": "Plain"}])
     found = walked(lambda after: stand.connector().scan("Contact", ["LastName"], after))
     reasons = {record.values["LastName"]: record.skip_reason for record in found}
-    assert reasons == {"Person": "state.person_account", "Plain": ""}
+    assert reasons == {"Person": PERSON_ACCOUNT, "Plain": ""}
 
 
 @pytest.mark.parametrize(("by", "by_us"), [("api_user_id", True), ("ui_user_id", False)])

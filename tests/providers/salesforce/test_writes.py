@@ -20,6 +20,7 @@ from crm.errors import (
 )
 from crm.ports import CreateItem, UpdateItem
 from crm.providers.salesforce.mapping import MARKER_FIELD, PLACEHOLDER
+from crm.providers.salesforce.wire import PERSON_ACCOUNT
 from crm.testing.faults import Fault
 from tests.providers.salesforce.stand import START_MS, SalesforceStand, salesforce_stand
 
@@ -447,7 +448,7 @@ def test_a_person_accounts_contact_is_not_written(stand: SalesforceStand) -> Non
     (contact,) = stand.records()
     error = stand.connector().update("Contact", [UpdateItem("k", contact["Id"], {"Title": "x"})])["k"].error
     assert isinstance(error, RejectedError)
-    assert error.code == "state.person_account"
+    assert error.code == PERSON_ACCOUNT
 
 
 # without a marker field
