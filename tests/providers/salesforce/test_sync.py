@@ -10,7 +10,15 @@ import pytest
 import requests
 import responses
 
-from crm.errors import ConfigurationError, CursorExpiredError, MappingError, PermissionMissingError, RateLimitedError
+from crm.errors import (
+    ConfigurationError,
+    CursorExpiredError,
+    MappingError,
+    OutcomeUnknownError,
+    PermissionMissingError,
+    RateLimitedError,
+    UnexpectedAnswerError,
+)
 from crm.model import RemoteState
 from crm.ports import CreateItem, UpdateItem
 from crm.providers.salesforce import PROVIDER
@@ -472,3 +480,80 @@ def test_other_objects_go_through_the_same_calls(stand: SalesforceStand, record_
     assert dict(changed.values) == {**values, **change}
     assert connector.delete(record_type, [UpdateItem("k", made.remote_id, {})])["k"].error is None
     assert connector.fetch(record_type, [made.remote_id], names)[made.remote_id].state is RemoteState.ARCHIVED
+
+
+def test_an_expired_session_is_renewed_once_and_the_call_repeated(stand: SalesforceStand) -> None:
+    """A token has no stated lifetime: the refusal is how one learns of its end."""
+    ids = stand.add(people(2))
+    renewed: list[str] = []
+    stand.fail("unauthorized")
+    connector = stand.connector(reauthorize=lambda: renewed.append("once"))
+    assert [record.remote_id for record in connector.scan("Contact", FIELDS, None).records] == ids
+    assert (renewed, connector.calls) == (["once"], 2)
+
+
+def test_a_long_list_of_fields_travels_in_a_body(stand: SalesforceStand) -> None:
+    """Hundreds of mapped fields would not fit into an address; the page stays one request."""
+    names = [f"Rather_long_name_of_a_field_{number:03}__c" for number in range(350)]
+    for name in names:
+        stand.back_door("POST", "fields", {"object": "Contact", "name": name, "type": "string", "length": 20})
+    stand.learn()
+    (remote_id,) = stand.add([{"LastName": "Ada", names[349]: "x"}])
+    connector = stand.connector()
+    for step in (
+        lambda: connector.scan("Contact", names, None).records,
+        lambda: connector.changes("Contact", names, STARTED, None).records,
+        lambda: connector.fetch("Contact", [remote_id], names).values(),
+    ):
+        (record,), received = stand.counted(lambda step=step: list(step()))
+        assert (record.values[names[349]], received) == ("x", {COMPOSITE: 1})
+
+
+@responses.activate
+def test_calls_say_who_sends_them_and_writes_keep_automation_out(stand: SalesforceStand) -> None:
+    """The name shows in the customer's logs and change events; assignment rules are switched off."""
+    base = "https://acme.my.salesforce.com/services/data/v59.0"
+    responses.add("GET", f"{base}/query", json={"totalSize": 0, "done": True, "records": []})
+    responses.add("PATCH", f"{base}/composite/sobjects", json=[{"id": "003aj000002oTldAAE", "success": True}])
+    settings = {"instance_url": "https://acme.my.salesforce.com"}
+    connector = stand.connector(settings=settings, session=requests.Session())
+    connector.scan("Contact", FIELDS, None)
+    connector.update("Contact", [UpdateItem("k", "003aj000002oTldAAE", {"Title": "x"})])
+    read, written = (call.request.headers for call in responses.calls)
+    assert (read["Sforce-Call-Options"], written["Sforce-Call-Options"]) == ("client=ADSapp", "client=ADSapp")
+    assert written["Sforce-Auto-Assign"] == "FALSE"
+    assert written["Sforce-Duplicate-Rule-Header"] == "allowSave=false; includeRecordDetails=true"
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "error"),
+    [
+        ("GET", {"records": []}, UnexpectedAnswerError),
+        ("GET", {"done": True, "records": [{"LastName": "no id"}]}, UnexpectedAnswerError),
+        ("GET", {"done": False, "records": [], "nextRecordsUrl": "https://evil.example/x"}, UnexpectedAnswerError),
+        (
+            "GET",
+            {"done": False, "records": [], "nextRecordsUrl": "/services/data/v59.0/query/x"},
+            UnexpectedAnswerError,
+        ),
+        ("GET", [], UnexpectedAnswerError),
+        ("PATCH", [], OutcomeUnknownError),
+        ("PATCH", [{"id": "003aj000002oTldAAE"}], OutcomeUnknownError),
+        ("PATCH", [{"success": True}], OutcomeUnknownError),
+        ("PATCH", [{"id": "1", "success": True}, {"id": "2", "success": True}], OutcomeUnknownError),
+        ("PATCH", {"success": True}, OutcomeUnknownError),
+    ],
+)
+@responses.activate
+def test_an_answer_of_another_shape_is_neither_empty_nor_done(stand: SalesforceStand, method, body, error) -> None:
+    """A read raises; a write may have happened, so its outcome is not known."""
+    base = "https://acme.my.salesforce.com/services/data/v59.0"
+    responses.add(method, f"{base}/{'query' if method == 'GET' else 'composite/sobjects'}", json=body)
+    settings = {"instance_url": "https://acme.my.salesforce.com"}
+    connector = stand.connector(settings=settings, session=requests.Session())
+    if method == "GET":
+        with pytest.raises(error):
+            connector.scan("Contact", FIELDS, None)
+    else:
+        result = connector.update("Contact", [UpdateItem("k", "003aj000002oTldAAE", {"Title": "x"})])["k"]
+        assert type(result.error) is error
