@@ -112,7 +112,9 @@ def seed_default_mappings(
 def _fitting_default(default: Any, fields: Mapping[str, FieldDefinition], region: str) -> WantedMapping | None:
     names = [name for name in (default.remote_field, *default.fallback_fields) if name in fields]
     wanted = [
-        WantedMapping(default.record_type, default.app_field, name, default.direction, dict(default.transform_rule))
+        WantedMapping(
+            default.record_type, default.app_field, name, default.direction, dict(default.transform_rule) or None
+        )
         for name in names
     ]
     pulled = [
