@@ -201,25 +201,22 @@ class PipedriveClient:
         )
         return [mapping_of(entry) for entry in rows(answer)]
 
-    def create_webhook(
-        self, *, name: str, url: str, event_object: str, user_id: str, username: str, password: Secret
-    ) -> str:
+    def create_webhook(self, *, url: str, event_object: str, username: str, password: Secret) -> str:
         """Subscribe to every action on one kind of record; gives the subscription's id.
 
-        ``version`` is always sent: without it the default has changed once already. Events are those that the user
-        may see. Raises RejectedError (422) beyond 40 subscriptions a user.
+        ``version`` is always sent: without it the default has changed once already. Events are those that the token's
+        user may see. Raises RejectedError (422) beyond 40 subscriptions a user.
         """
         answer = self._http.request(
             "POST",
             endpoints.path(V1, "webhooks"),
             operation="create_webhook",
             json={
-                "name": name,
+                "name": f"ADSapp contact sync ({event_object})",
                 "subscription_url": url,
                 "event_action": "*",
                 "event_object": event_object,
                 "version": "2.0",
-                "user_id": int(user_id),
                 "http_auth_user": username,
                 "http_auth_password": password.reveal(),
             },

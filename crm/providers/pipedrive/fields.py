@@ -97,9 +97,11 @@ def definitions(
     for wire in wires:
         for each in _of_wire(kind, wire, owners):
             found[each.name] = each
-    if not kind.fields:
+    if not kind.has_custom_fields:
+        # The list of an activity's fields leaves some of its links out, and notes have no list in version 2.
         for name, its_kind in kind.standard.items():
-            found[name] = _standard(kind, name, its_kind, name.replace("_", " ").capitalize(), its_kind.value)
+            if name not in found:
+                found[name] = _standard(kind, name, its_kind, name.replace("_", " ").capitalize(), its_kind.value)
     return list(found.values())
 
 

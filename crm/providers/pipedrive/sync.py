@@ -24,12 +24,13 @@ from crm.errors import (
 )
 from crm.http.client import HttpClient
 from crm.http.hosts import HostPolicy
+from crm.http.redact import Secret
 from crm.http.transport import checked_session
 from crm.mapping.kinds import Kind
 from crm.model import FieldDefinition, RemoteRecord, RemoteState
 from crm.ports import Account, Capabilities, CreateItem, FieldChange, ItemResult, Page, UpdateItem
 from crm.providers.base import CallCounter, ConnectorContext
-from crm.providers.pipedrive import auth, endpoints, mapping
+from crm.providers.pipedrive import auth, endpoints, mapping, webhooks
 from crm.providers.pipedrive import fields as field_names
 from crm.providers.pipedrive.client import PipedriveClient, RecordPage, Records, RecordsV2
 from crm.providers.pipedrive.companies import Companies
@@ -262,6 +263,26 @@ class PipedriveConnector:
     def delete(self, record_type: str, items: Sequence[UpdateItem]) -> Mapping[str, ItemResult]:
         return self._writer(type_of(record_type)).delete(items)
 
+    # deliveries
+
+    def subscribe(self, url: str, password: Secret) -> str:
+        """Have events about persons delivered to ``url`` with these credentials; gives the subscription's id.
+
+        Not idempotent: compare with ``subscriptions`` first. Pipedrive calls the address at once and refuses one that
+        does not answer (RejectedError). A subscription ends by itself after three days without a delivery taken.
+        """
+        return self._client.create_webhook(
+            url=url, event_object=type_of(PERSONS).singular, username=webhooks.USERNAME, password=password
+        )
+
+    def subscriptions(self) -> Mapping[str, str]:
+        """Id -> address of those that are active."""
+        return {str(each["id"]): str(each.get("subscription_url")) for each in self._client.webhooks() if _is_on(each)}
+
+    def unsubscribe(self, subscription_id: str) -> None:
+        """Ending what is over already succeeds."""
+        self._client.delete_webhook(subscription_id)
+
     # steps
 
     def _of(self, kind: RecordType) -> Records:
@@ -378,6 +399,10 @@ LATEST_SECONDS: Final = 10.0
 def _nothing_sent(items: Sequence[CreateItem] | Sequence[UpdateItem], error: CrmError) -> dict[str, ItemResult]:
     """What had to be read before the writes could not be: the error is every item's."""
     return {item.key: ItemResult(item.key, error=error) for item in items}
+
+
+def _is_on(subscription: Mapping[str, object]) -> bool:
+    return "id" in subscription and subscription.get("is_active") in {1}
 
 
 def _included(names: Sequence[str]) -> tuple[str, ...]:

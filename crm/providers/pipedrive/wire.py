@@ -77,7 +77,7 @@ class AnswerLike(Protocol):
     def retry_after_seconds(self) -> float | None: ...
 
 
-_FIELD_ERROR: Final = re.compile(r"(?:Validation failed:\s*|^)([A-Za-z0-9_.\[\]]+):\s*([^;]*)")
+_FIELD_ERROR: Final = re.compile(r"(?:Validation failed:\s*|^|;\s*)([A-Za-z0-9_.\[\]]+):\s*([^;]*)")
 _NOT_FOUND: Final = re.compile(r"not found|(?:do|does)(?: not|n't) exist", re.IGNORECASE)
 _REASONS: Final = (
     (re.compile(r"not allowed|unknown|unrecognized", re.IGNORECASE), "field.missing"),
