@@ -192,3 +192,62 @@ def test_it_is_a_real_server_and_registered() -> None:
 def test_an_option_that_does_not_exist_is_refused(options) -> None:
     with pytest.raises(ValueError, match="is none of"):
         PipedriveFake(token=DEFAULT_TOKEN, **options)
+
+
+def test_fields_users_tokens_and_the_clock_have_doors(company) -> None:
+    made = company.person("POST", "fields", {"name": "Language", "type": "enum", "options": ["es", "en"]}).json()
+    assert [option["label"] for option in made["options"]] == ["es", "en"]
+    assert company.person("DELETE", f"fields/{made['code']}").status_code == 204
+    assert company.person("DELETE", f"fields/{made['code']}").status_code == 404
+    user = company.person("POST", "users", {"name": "Eve", "email": "eve@acme.test"}).json()
+    token = company.person("POST", "tokens", {"userId": user["id"], "expiresIn": 60}).json()["token"]
+    assert company.call("GET", "/v1/users/me", token=token).json()["data"]["email"] == "eve@acme.test"
+    assert company.person("POST", "clock", {"advanceSeconds": 60}).json()["now"] == "2026-09-21T14:14:20.000Z"
+    assert company.call("GET", "/v1/users/me", token=token).status_code == 401
+    assert company.person("DELETE", f"tokens/{company.fake.token}").status_code == 204
+    assert company.call("GET", "/v1/users/me").status_code == 401
+    assert company.person("POST", "clock", {"run": True}).json()["frozen"] is False
+    frozen = company.person("POST", "clock", {"freeze": "2030-01-01T00:00:00Z"}).json()
+    assert (frozen["frozen"], frozen["now"]) == (True, "2030-01-01T00:00:00.000Z")
+
+
+def test_every_setting_can_be_changed_and_read_back(company) -> None:
+    wanted = {
+        "searchLagSeconds": 1.5,
+        "limits": "count",
+        "dailyTokens": 100,
+        "burst": 5,
+        "automation": {"name": "upper"},
+        "contactSync": True,
+        "unknownKeys": "ignore",
+        "limitOverMax": "clamp",
+        "deltaShowsNew": True,
+        "listLagSeconds": 0.5,
+        "v1Records": "off",
+        "queryToken": "nowhere",
+        "companyOpen": False,
+        "tokenSeconds": 60,
+        "rotateRefreshTokens": True,
+    }
+    assert set(company.person("GET", "settings").json()) == set(wanted)
+    assert company.person("POST", "settings", wanted).json() == wanted
+
+
+def test_unconfirmed_strictness_can_be_loosened(company) -> None:
+    """Unknown keys are dropped instead of refused; a limit that is too high is cut."""
+    company.person("POST", "settings", {"unknownKeys": "ignore", "limitOverMax": "clamp"})
+    found = company.data("POST", "/persons", {"name": "Ada", "favourite": 1})
+    assert "favourite" not in found
+    assert company.ids(limit=9999) == [1]
+
+
+def test_faults_are_listed_counted_and_cleared(company) -> None:
+    company.person("POST", "faults", [{"kind": "unauthorized", "times": 2}, {"kind": "slow", "seconds": 0}])
+    assert company.call("GET", "/persons").status_code == 401
+    found = company.person("GET", "faults").json()
+    assert ([fault["kind"] for fault in found["faults"]], found["given"]) == (
+        ["unauthorized", "slow"],
+        {"unauthorized": 1},
+    )
+    assert company.person("DELETE", "faults").status_code == 204
+    assert company.call("GET", "/persons").status_code == 200

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from crm.providers.pipedrive.fake.custom_values import typed
+from crm.providers.pipedrive.fake.fields import FieldDefinition
 from tests.providers.pipedrive.fake_company import ALAN, Company, refused
 
 
@@ -104,6 +106,7 @@ VALUES = [
     ("double", 5.5, {"": 5.5}),
     ("date", "2026-01-31", {"": "2026-01-31"}),
     ("monetary", {"value": 5, "currency": "EUR"}, {"": 5, "_currency": "EUR"}),
+    ("time", {"value": "09:00:00", "timezone_id": 1, "timezone_name": None}, {"": "09:00:00", "_timezone_id": 1}),
     ("daterange", {"value": "2026-01-01", "until": "2026-01-31"}, {"": "2026-01-01", "_until": "2026-01-31"}),
 ]
 
@@ -175,3 +178,50 @@ def test_version_1_replaces_the_whole_list_of_options(company) -> None:
     changed = company.data("PUT", f"/v1/personFields/{number}", {"options": options})
     assert changed["options"] == [{"id": spanish, "label": "es"}, {"id": english + 1, "label": "en"}]
     assert company.data("GET", f"/persons/{person}")["custom_fields"] == {code: None}
+
+
+def test_an_address_field_is_flat_in_version_1_and_typed_in_webhooks(company) -> None:
+    """One value in its three shapes."""
+    code = company.field("address")
+    person = company.add(custom_fields={code: {"value": "Calle 1, Madrid", "locality": "Madrid"}})
+    stored = company.data("GET", f"/persons/{person}")["custom_fields"][code]
+    assert (stored["value"], stored["locality"], stored["route"]) == ("Calle 1, Madrid", "Madrid", None)
+    shown = company.data("GET", f"/v1/persons/{person}")
+    assert (shown[code], shown[f"{code}_locality"]) == ("Calle 1, Madrid", "Madrid")
+    record = company.fake.state.tables["person"].records[person]
+    definition = company.fake.state.fields.sets["person"].definitions[code]
+    assert typed(definition, record.custom[code]) == {"type": "address", **stored}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "shape"),
+    [
+        ("varchar", "txt", {"type": "varchar", "value": "txt"}),
+        ("double", 5.5, {"type": "double", "value": 5.5}),
+        ("monetary", {"value": 5, "currency": "EUR"}, {"type": "monetary", "value": 5, "currency": "EUR"}),
+        ("enum", 17, {"type": "enum", "id": 17}),
+        ("set", [17, 18], {"type": "set", "values": [{"id": 17}, {"id": 18}]}),
+        (
+            "daterange",
+            {"value": "2026-01-01", "until": "2026-01-31"},
+            {"type": "daterange", "from": "2026-01-01", "until": "2026-01-31"},
+        ),
+        ("user", 1, {"type": "user", "id": 1}),
+        ("varchar", None, None),
+    ],
+)
+def test_webhooks_give_values_with_their_type(kind, value, shape) -> None:
+    assert typed(FieldDefinition("0" * 40, "F", kind, 1, is_custom=True), value) == shape
+
+
+@pytest.mark.parametrize(("kind", "path"), [("org", "/organizations"), ("people", "/persons")])
+def test_a_field_that_points_at_a_record_wants_one_that_exists(company, kind, path) -> None:
+    code = company.field(kind)
+    other = company.data("POST", path, {"name": "Other"})["id"]
+    person = company.add(custom_fields={code: other})
+    assert company.data("GET", f"/persons/{person}")["custom_fields"] == {code: other}
+    answer = company.call("PATCH", f"/persons/{person}", {"custom_fields": {code: 99}})
+    assert (answer.status_code, answer.json()) == (
+        400,
+        refused(f"custom_fields.{code}", "not found or not accessible."),
+    )

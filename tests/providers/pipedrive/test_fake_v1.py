@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.providers.pipedrive.fake_company import BOT, GRACE, NOW_V1, Company
+from tests.providers.pipedrive.fake_company import BASE, BOT, GRACE, NOW_V1, Company
 
 INFO = "Please check developers.pipedrive.com"
 
@@ -219,3 +219,110 @@ def test_the_changelog_names_who_changed_what_and_with_which_client(company) -> 
         ("name", "Ada Lovelace", "Ada B", BOT, "api"),
     ]
     assert rows[-1]["change_source_user_agent"] == "sync/1.0"
+
+
+PASSES = [
+    ("organizations", {"name": "Acme", "address": "Main St 1", "address_locality": "Bonn"}, {"name": "Acme Ltd"}),
+    ("deals", {"title": "Big", "value": "100.5", "person_id": "1", "label": ""}, {"title": "Bigger"}),
+    ("activities", {"subject": "Call", "type": "call", "person_id": "1", "done": "1"}, {"subject": "Call back"}),
+]
+
+
+@pytest.mark.parametrize(("plural", "body", "change"), PASSES, ids=[plural for plural, _, _ in PASSES])
+def test_each_type_of_version_1_is_made_read_changed_and_deleted(company, plural, body, change) -> None:
+    company.add()
+    made = company.data("POST", f"/v1/{plural}", body)
+    assert company.data("GET", f"/v1/{plural}/{made['id']}") == made
+    assert company.ids(f"/v1/{plural}") == [made["id"]]
+    company.clock.advance(60)
+    changed = company.data("PUT", f"/v1/{plural}/{made['id']}", change)
+    assert {name: changed[name] for name in change} == change
+    assert changed["update_time"] == "2026-09-21 14:14:20"
+    assert company.data("DELETE", f"/v1/{plural}/{made['id']}") == {"id": made["id"]}
+    assert company.ids(f"/{plural}") == []
+
+
+def test_the_types_of_version_1_show_what_they_point_at(company) -> None:
+    """Numbers sent as text arrive as numbers; addresses are flat."""
+    company.add(phones=[{"value": "1"}])
+    for plural, body, _ in PASSES:
+        company.data("POST", f"/v1/{plural}", body)
+    organization = company.data("GET", "/v1/organizations/1")
+    assert (organization["address"], organization["address_locality"]) == ("Main St 1", "Bonn")
+    deal = company.data("GET", "/v1/deals/1")
+    assert (deal["value"], deal["person_id"]["value"], deal["person_name"]) == (100.5, 1, "Ada Lovelace")
+    activity = company.data("GET", "/v1/activities/1")
+    assert (activity["done"], activity["person_id"]) == (True, 1)
+    assert activity["participants"] == [{"person_id": 1, "primary_flag": True}]
+
+
+def test_a_form_is_a_body_too(company) -> None:
+    """Version 1 only; everything in it is text."""
+    answer = company.session.post(
+        f"{BASE}/v1/persons",
+        data={"name": "Ana", "phone": "+34 600", "visible_to": "1"},
+        headers={"x-api-token": company.fake.token},
+    )
+    assert answer.status_code == 201
+    found = company.data("GET", "/persons/1")
+    assert (found["phones"][0]["value"], found["visible_to"]) == ("+34 600", 1)
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("a@x.y", [("a@x.y", True, "work")]),
+        (["a@x.y", "b@x.y", ""], [("a@x.y", True, "work"), ("b@x.y", False, "work")]),
+        (
+            [{"value": "a@x.y", "label": "home"}, {"value": "b@x.y", "primary": "1"}],
+            [("a@x.y", False, "home"), ("b@x.y", True, "work")],
+        ),
+        (None, []),
+    ],
+)
+def test_version_1_takes_addresses_in_every_form(company, sent, stored) -> None:
+    company.data("POST", "/v1/persons", {"name": "Ana", "email": sent})
+    found = company.data("GET", "/persons/1")["emails"]
+    assert [(each["value"], each["primary"], each["label"]) for each in found] == stored
+
+
+def test_one_part_of_a_name_changes_alone_in_version_1(company) -> None:
+    """Where version 2 wants both; a whole name sent along wins over the parts."""
+    person = company.add()
+    found = company.data("PUT", f"/v1/persons/{person}", {"last_name": "King"})
+    assert (found["name"], found["first_name"], found["last_name"]) == ("Ada King", "Ada", "King")
+    found = company.data("PUT", f"/v1/persons/{person}", {"name": "Grace Hopper", "first_name": "Ada"})
+    assert (found["name"], found["first_name"]) == ("Grace Hopper", "Grace")
+
+
+def test_fields_of_version_1_are_made_read_and_deleted_by_number(company) -> None:
+    made = company.data("POST", "/v1/dealFields", {"name": "Source", "field_type": "varchar"})
+    assert (made["edit_flag"], len(made["key"])) == (True, 40)
+    assert company.data("GET", f"/v1/dealFields/{made['id']}")["name"] == "Source"
+    body = company.call("GET", "/v1/dealFields", params={"limit": 5}).json()
+    assert body["additional_data"] == {"start": 0, "limit": 5, "more_items_in_collection": True, "next_start": 5}
+    assert company.data("DELETE", f"/v1/dealFields/{made['id']}") == {"id": made["id"]}
+    assert company.call("GET", f"/v1/dealFields/{made['id']}").status_code == 404
+    built_in = company.data("GET", "/v1/dealFields")[0]["id"]
+    assert company.call("DELETE", f"/v1/dealFields/{built_in}").status_code == 403
+
+
+def test_users_and_activity_types_are_read(company) -> None:
+    assert company.data("GET", f"/v1/users/{GRACE}")["email"] == "grace@acme.test"
+    assert company.call("GET", "/v1/users/7").status_code == 404
+    kinds = [kind["key_string"] for kind in company.data("GET", "/v1/activityTypes")]
+    assert kinds == ["call", "meeting", "task", "deadline", "email", "lunch"]
+
+
+def test_notes_are_found_by_time_and_take_a_writer_and_a_date(company) -> None:
+    person = company.add()
+    old = {"content": "old", "person_id": person, "user_id": GRACE, "add_time": "2020-01-01 10:00:00"}
+    company.data("POST", "/v1/notes", old)
+    company.data("POST", "/v1/notes", {"content": "new", "person_id": person})
+    assert company.data("GET", "/v1/notes/1")["user"]["name"] == "Grace Hopper"
+    assert company.ids("/v1/notes", updated_since="2026-01-01T00:00:00Z") == [2]
+    assert company.ids("/v1/notes", sort="update_time DESC") == [2, 1]
+    for change, error in (({"person_id": 9}, "Person not found"), ({"user_id": 9}, "User not found")):
+        answer = company.call("POST", "/v1/notes", {**old, **change})
+        assert (answer.status_code, answer.json()["error"]) == (400, error)
+    assert company.ids("/v1/notes") == [1, 2]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import queue
 from typing import Any
 
 import pytest
 
+from crm.testing.wsgi import LoopbackServer, Request, Response, WsgiApp
 from tests.providers.pipedrive.fake_company import ALAN, BOT, GRACE, NOW, Company
 
 URL = "https://app.example/hooks/pipedrive"
@@ -251,3 +253,23 @@ def test_events_can_come_twice_late_mixed_or_not_at_all(company, target) -> None
     company.person("POST", "webhooks", {"paused": True, "drop": 1.0})
     company.add()
     assert (deliver(company), company.person("GET", "webhooks").json()["dropped"]) == (0, 1)
+
+
+def test_events_travel_over_a_socket_by_themselves() -> None:
+    """The sender's own thread posts them, with the credentials of the subscription."""
+    arrived: queue.Queue[Request] = queue.Queue()
+
+    class Receiver(WsgiApp):
+        def respond(self, request: Request) -> Response:
+            arrived.put(request)
+            return Response(200)
+
+    company = Company()
+    with LoopbackServer(Receiver()) as server:
+        subscribe(company, subscription_url=f"{server.url}/hook", http_auth_user="pd", http_auth_password="secret")
+        company.add()
+        request = arrived.get(timeout=20)
+        company.fake.close()
+    assert (request.path, request.headers["authorization"]) == ("/hook", "Basic cGQ6c2VjcmV0")
+    assert request.json()["meta"]["action"] == "create"
+    assert company.fake.webhooks.counts.delivered == 1

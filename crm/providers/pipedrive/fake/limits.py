@@ -98,14 +98,6 @@ class RateLimits:
         headers = self._headers(self.sizes.api_burst, self.sizes.api_burst - 1)
         return [*headers[:-1], ("x-daily-ratelimit-token-remaining", "0")]
 
-    def reset(self) -> None:
-        """A new day, no bans."""
-        with self._lock:
-            self.spent_today = self.spent = 0
-            self._banned_until_ms.clear()
-            self._refused.clear()
-            self._sent.clear()
-
     def _new_day(self, now_ms: int) -> None:
         if now_ms // DAY_MS != self._day:
             self._day, self.spent_today = now_ms // DAY_MS, 0
