@@ -198,7 +198,7 @@ class SalesforceFake(WsgiApp):
             return self._carry_out(request, route)
 
         response = self._caught(request, act)
-        if response.status in (200, 201) and "{version}" in route.template and self.limits.mode != "none":
+        if response.status in (200, 201) and "{version}" in route.template:
             response.headers.append(self.limits.header())
         return response
 

@@ -55,13 +55,12 @@ class Lifecycle:
             raise answers.bad_admin_input(f"{kind.name} cannot be merged")
         if not losers or len(losers) > MAX_LOSERS:
             raise answers.bad_admin_input("ids: one or two records to merge into the master")
-        for each in [master, *losers]:
-            if (
-                each.is_deleted
-                or each.kind != master.kind
-                or (each is not master and each.record_id == master.record_id)
-            ):
-                raise answers.bad_admin_input(f"ids: {each.record_id} is no live {kind.name} beside the master")
+        everyone = [master, *losers]
+        if len({each.record_id for each in everyone}) < len(everyone):
+            raise answers.bad_admin_input("ids: a record cannot be merged with itself")
+        for each in everyone:
+            if each.is_deleted or each.kind != master.kind:
+                raise answers.bad_admin_input(f"ids: {each.record_id} is no live {kind.name}")
         with self._state.transaction():
             for loser in losers:
                 self._writer.store(loser, {"IsDeleted": True, "MasterRecordId": master.record_id}, options)

@@ -27,7 +27,10 @@ class LimitSizes:
 
 
 class RateLimits:
-    """``real`` refuses, ``count`` only counts what would have been refused, ``none`` does neither."""
+    """``real`` refuses, ``count`` only counts what would have been refused, ``none`` does neither.
+
+    What was used is known in every mode, for the header of each answer.
+    """
 
     def __init__(self, clock: FakeClock, mode: LimitMode, sizes: LimitSizes) -> None:
         self._clock = clock
@@ -42,12 +45,10 @@ class RateLimits:
 
     def admit(self) -> None:
         """Count one call. Raises 403 REQUEST_LIMIT_EXCEEDED."""
-        if self.mode == "none":
-            return
         with self._lock:
             now_ms = self._clock.now_ms()
             self._forget(now_ms)
-            if self.used >= self.sizes.daily:
+            if self.used >= self.sizes.daily and self.mode != "none":
                 self.violations["DailyApiRequests"] += 1
                 if self.mode == "real":
                     raise exceeded()
@@ -60,7 +61,7 @@ class RateLimits:
             while self._second[0] <= now_ms - 1000:
                 self._second.popleft()
             self.peak_per_second = max(self.peak_per_second, len(self._second))
-            if len(self._second) > self.sizes.polite_per_second:
+            if len(self._second) > self.sizes.polite_per_second and self.mode != "none":
                 self.violations["PolitePerSecond"] += 1
 
     def header(self) -> tuple[str, str]:

@@ -39,7 +39,7 @@ class OAuthApi:
         self.org_id = org_id
         self._user_id = user_id
         self.instance_url = instance_url
-        self._refreshing: set[str] = set()
+        self.refreshing: set[str] = set()
         self._refreshing_lock = threading.Lock()
 
     def mount(self, router: Router) -> None:
@@ -144,9 +144,9 @@ class OAuthApi:
     def _by_refresh_token(self, request: Request, token: str) -> Response:
         """Two at once with one token: the second is told so, and nothing happens to the grant."""
         with self._refreshing_lock:
-            if token in self._refreshing:
+            if token in self.refreshing:
                 raise refusal("invalid_grant", "token request is already being processed")
-            self._refreshing.add(token)
+            self.refreshing.add(token)
         try:
             if self.grants.app.refresh_seconds:
                 self._state.clock.sleep(self.grants.app.refresh_seconds)
@@ -161,7 +161,7 @@ class OAuthApi:
                 return self._issued(request, grant, grant.refresh_token)
         finally:
             with self._refreshing_lock:
-                self._refreshing.discard(token)
+                self.refreshing.discard(token)
 
     def _issued(self, request: Request, grant: Grant, refresh_token: str | None) -> Response:
         session = self.grants.new_session(grant)

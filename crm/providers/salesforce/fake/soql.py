@@ -179,7 +179,7 @@ class QueryRunner:
         for part in parts:
             if not isinstance(part, Compare) or part.operator not in ("=", "IN") or part.subquery is not None:
                 continue
-            if any(value.kind != "string" for value in part.values):
+            if any(value.kind != "string" or not value.text for value in part.values):
                 continue
             field = self._schema.field(kind, part.path)
             if field is None:

@@ -19,7 +19,13 @@ from crm.providers.salesforce.fake.schema import ADDRESSES, Schema
 from crm.providers.salesforce.fake.stamps import whole_second
 from crm.providers.salesforce.fake.state import Actor, Record, Shadow, State, Values
 
-CHILDREN: Final = {"Account": (("Contact", "AccountId"), ("Opportunity", "AccountId"))}
+CHILDREN: Final = {
+    "Account": (("Contact", "AccountId"), ("Opportunity", "AccountId"), ("Note", "ParentId")),
+    "Contact": (("Note", "ParentId"), ("Task", "WhoId"), ("ContentDocumentLink", "LinkedEntityId")),
+    "Lead": (("Note", "ParentId"), ("Task", "WhoId"), ("ContentDocumentLink", "LinkedEntityId")),
+    "Opportunity": (("OpportunityContactRole", "OpportunityId"), ("Note", "ParentId")),
+    "ContentNote": (("ContentDocumentLink", "ContentDocumentId"),),
+}
 """Deleting the one puts the others into the recycle bin too."""
 
 
