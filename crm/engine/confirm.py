@@ -271,7 +271,7 @@ def _link(outcome: Outcome, effects: tuple[Effect, ...], versions: dict[str, int
             flips[effect.mapping_id] = flip
         unread = effect.rule is Rule.UNREADABLE
         base[effect.mapping_id] = BasePair(effect.app_value, effect.crm_value, field_map.definition, unread)
-    troubles = dict(action.troubles)
+    troubles = dict(link.troubles if action.explicit else action.troubles)
     if sent is not None:
         troubles.update(_refusals(action, sent.refused, by_id))
     stale = outcome.status is LineStatus.STALE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=0, help="for ids, shuffles and faults (default 0)")
         parser.add_argument("--limits", choices=("real", "count", "none"), default="real", help="rate limits")
         parser.add_argument("--search-lag", type=float, default=2.0, metavar="SECONDS", help="how late search is")
+        parser.add_argument("--pidfile", type=Path, default=None, metavar="FILE", help="write the process id here")
         parser.add_argument("--token", default=None, help="the access token it accepts")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -48,6 +50,8 @@ class Command(BaseCommand):
             fake.close()
             raise CommandError(f"--port: {error}. Choose another one; 0 takes a free one") from error
         server.start()
+        if options["pidfile"]:
+            options["pidfile"].write_text(str(os.getpid()))
         self.stdout.write(f"{options['provider']} fake at {server.url} (records and switches: {server.url}/_fake/)")
         self.stdout.flush()
         try:

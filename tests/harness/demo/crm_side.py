@@ -7,6 +7,13 @@ from typing import Any
 
 import requests
 
+SEGMENTS = ("prospect", "customer", "retired")
+RETIRED = "retired"
+
+
+def _options(names: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"label": name.title(), "value": name, "displayOrder": place} for place, name in enumerate(names)]
+
 
 class HubSpotAccount:
     """The HubSpot fake's records, edited by hand, and what it counted."""
@@ -42,7 +49,19 @@ class HubSpotAccount:
     def counters(self) -> dict[str, Any]:
         return dict(self._do("GET", "/_fake/stats"))
 
-    def make_property(self, name: str, label: str, **definition: Any) -> None:
+    def make_segment(self) -> None:
+        """A picklist of the account's own."""
+        self._make_property("segment", "Segment", type="enumeration", fieldType="select", options=_options(SEGMENTS))
+
+    def retire_segment(self) -> None:
+        """From now on HubSpot refuses a value that it still listed when its fields were described."""
+        left = [name for name in SEGMENTS if name != RETIRED]
+        self._do("PATCH", "/crm/v3/properties/contacts/segment", {"options": _options(left)})
+
+    def make_tier(self) -> None:
+        self._make_property("tier", "Tier")
+
+    def _make_property(self, name: str, label: str, **definition: Any) -> None:
         """As an administrator of the account does it, by HubSpot's own API."""
         body = {
             "name": name,
@@ -53,9 +72,6 @@ class HubSpotAccount:
             **definition,
         }
         self._do("POST", "/crm/v3/properties/contacts", body)
-
-    def change_property(self, name: str, **definition: Any) -> None:
-        self._do("PATCH", f"/crm/v3/properties/contacts/{name}", definition)
 
     def _do(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         headers = {} if path.startswith("/_fake") else {"Authorization": f"Bearer {self._token}"}

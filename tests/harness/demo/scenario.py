@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.harness.demo.app_side import App, Pair
-from tests.harness.demo.crm_side import HubSpotAccount
+from tests.harness.demo.crm_side import RETIRED, HubSpotAccount
 from tests.harness.demo.people import People
 from tests.harness.demo.report import Step
 
@@ -86,7 +86,12 @@ class Scenario:
     def _edit_both_sides(self) -> str:
         """People and programs edit, delete and merge on both sides; one delta brings it all together."""
         edits = self.edits
-        linked = iter(self.app.resting_links(edits.people))
+        resting = self.app.resting_links(4 * edits.people)
+        kept = [next(pair for pair in resting if pair.complete) for _ in range(edits.merged)]
+        resting = [pair for pair in resting if pair not in kept]
+        for pair in kept:  # the older link's record stays the primary one, and lacks nothing
+            self.crm.merge(pair.remote_id, resting.pop().remote_id)
+        linked = iter(resting)
         early = [next(linked) for _ in range(edits.minutes_apart)]
         for pair in early:
             self.crm.edit(pair.remote_id, jobtitle="Edited in HubSpot first")
@@ -134,11 +139,9 @@ class Scenario:
             self.app.delete(next(linked))
         for _ in range(edits.deleted_in_crm):
             self.crm.delete(next(linked).remote_id)
-        for _ in range(edits.merged):
-            kept, lost = sorted((next(linked), next(linked)), key=lambda pair: pair.link_id)
-            self.crm.merge(kept.remote_id, lost.remote_id)
+        self.crm.retire_segment()
         for _ in range(edits.refused):
-            self.app.edit(next(linked), **{"custom.segment": "retired", "city": "Goes through"})
+            self.app.edit(next(linked), **{"custom.segment": RETIRED, "city": "Goes through"})
 
     def _undo(self, delta_run: str) -> None:
         edits = self.edits

@@ -1,0 +1,208 @@
+"""ADSapp as the demo uses it: its API over HTTP for syncs, its services for what people do to contacts.
+
+Syncs go the whole way: a request to the web server, a message to the worker, and the run's row as
+the place where both meet.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from tests.harness.stack import Stack
+
+PROVIDER = "hubspot"
+RUN_SECONDS = 600
+SEARCH_LAG_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A linked contact and record that the scenario may edit."""
+
+    link_id: str
+    contact_id: str
+    remote_id: str
+    complete: bool
+    """Nothing is blank that a merge in HubSpot would fill from the other record."""
+
+
+class App:
+    """One organization of the running stack. Needs Django set up with the stack's environment."""
+
+    def __init__(self, stack: Stack, organization_id: uuid.UUID, email: str, password: str) -> None:
+        self.stack = stack
+        self.organization_id = organization_id
+        self._session = requests.Session()
+        self._log_in(email, password)
+
+    # syncs, over HTTP and the worker
+
+    def sync(self, sync_type: str) -> dict[str, Any]:
+        """Start a sync as the front end does and follow it to its end; returns the run in the guide's words."""
+        answer = self._call("POST", "/api/crm/sync", {"crmType": PROVIDER, "syncType": sync_type})
+        return self._follow(answer)
+
+    def approve(self, held: Mapping[str, Any]) -> dict[str, Any]:
+        """Approve a held plan and follow the run that applies it."""
+        from adsapp_crm.services.syncing import approve_plan
+        from adsapp_crm.tasks import sync_page
+        from adsapp_crm.tenancy import organization_context
+
+        with organization_context(self.organization_id, actor="demo"):
+            run = approve_plan(held["planId"], actor="demo")
+        sync_page.delay(str(run.pk))
+        return self._follow(self._run(str(run.pk)))
+
+    def undo(self, run_id: str) -> dict[str, Any]:
+        """The command an operator types, which shows counts first and then does it."""
+        printed = self.stack.manage("crm_undo", run_id, "--yes", "--json")
+        told = json.loads(printed.strip().splitlines()[-1])
+        return {"run": told["result"], "notUndoable": told["notUndoable"]}
+
+    def _follow(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        end, shown = time.monotonic() + RUN_SECONDS, ""
+        while run["status"] in ("running", "parked"):
+            progress = _progress(run)
+            if progress != shown:
+                print(f"   {progress}", file=sys.stderr, flush=True)
+                shown = progress
+            if time.monotonic() > end:
+                message = f"the run did not end within {RUN_SECONDS} s: {progress}"
+                raise RuntimeError(message)
+            time.sleep(0.5)
+            run = self._run(run["runId"])
+        if run["status"] not in ("completed", "held"):
+            message = f"the run ended as {run['status']}: {run['errors']}"
+            raise RuntimeError(message)
+        return {**run, "id": run["runId"]}
+
+    def _run(self, run_id: str) -> dict[str, Any]:
+        return dict(self._call("GET", f"/api/crm/sync?crm_type={PROVIDER}&run={run_id}")["run"])
+
+    def map_fields(self, more: Sequence[Mapping[str, Any]]) -> None:
+        """Add mappings as the front end does: read all, put all."""
+        held = self._call("GET", f"/api/crm/mapping?crm_type={PROVIDER}")["mappings"]
+        names = ("adsappField", "crmField", "direction", "transformRule")
+        rows = [{name: row[name] for name in names} for row in held]
+        self._call("PUT", "/api/crm/mapping", {"crmType": PROVIDER, "mappings": [*rows, *more]})
+
+    # what people do to contacts
+
+    def import_people(self, rows: Sequence[Mapping[str, str]]) -> None:
+        import csv
+        import io
+
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        self._do(lambda: self._import(text.getvalue().splitlines(keepends=True)), origin="import")
+
+    def edit(self, pair: Pair, **values: Any) -> None:
+        from adsapp_crm.services.contacts import update_contact
+
+        self._do(lambda: update_contact(uuid.UUID(pair.contact_id), values, version=None))
+
+    def delete(self, pair: Pair) -> None:
+        from adsapp_crm.services.contacts import delete_contact
+
+        self._do(lambda: delete_contact(uuid.UUID(pair.contact_id)))
+
+    # looking
+
+    def resting_links(self, count: int) -> list[Pair]:
+        """Links without an open question or a refused field, with an e-mail address on both sides."""
+        from adsapp_crm.models import CrmSyncState
+
+        def find() -> list[Pair]:
+            found = CrmSyncState.objects.filter(
+                state="live", error_code="", conflict_detected=False, contact__email__contains="@people.example"
+            ).order_by("id")
+            return [
+                Pair(
+                    str(link.pk),
+                    str(link.contact_id),
+                    link.crm_record_id,
+                    bool(link.contact.company and link.contact.job_title and link.contact.custom_fields.get("tier")),
+                )
+                for link in found.select_related("contact")[:count]
+            ]
+
+        pairs: list[Pair] = self._do(find)
+        if len(pairs) < count:
+            message = f"only {len(pairs)} links are at rest, {count} are needed"
+            raise RuntimeError(message)
+        return pairs
+
+    def failing(self) -> Counter[str]:
+        """Failing records by code."""
+        from adsapp_crm.models import CrmSyncState
+
+        return self._do(
+            lambda: Counter(
+                CrmSyncState.objects.exclude(error_code="")
+                .exclude(error_code__startswith="match.")
+                .values_list("error_code", flat=True)
+            )
+        )
+
+    @staticmethod
+    def wait_for_search() -> None:
+        """HubSpot's search shows a change after some seconds; a delta would find it at its next turn."""
+        time.sleep(SEARCH_LAG_SECONDS + 0.5)
+
+    # inside
+
+    def _import(self, lines: list[str]) -> None:
+        from adsapp_crm.services.contact_import import import_contacts
+
+        report = import_contacts(lines)
+        if report.refused:
+            message = f"{len(report.refused)} rows were refused, the first: {report.refused[0]}"
+            raise RuntimeError(message)
+
+    def _do(self, work: Callable[[], Any], *, origin: str = "user") -> Any:
+        from adsapp_crm.tenancy import organization_context
+
+        with organization_context(self.organization_id, actor="demo", origin=origin):
+            return work()
+
+    def _log_in(self, email: str, password: str) -> None:
+        address = f"{self.stack.url}/admin/login/"
+        self._session.get(address, timeout=30)
+        form = {
+            "username": email,
+            "password": password,
+            "csrfmiddlewaretoken": self._session.cookies["csrftoken"],
+            "next": "/admin/",
+        }
+        answer = self._session.post(address, form, headers={"Referer": address}, allow_redirects=False, timeout=30)
+        if answer.status_code != 302:
+            message = f"the log-in answered {answer.status_code}"
+            raise RuntimeError(message)
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        headers = {"X-CSRFToken": self._session.cookies["csrftoken"], "Referer": self.stack.url}
+        answer = self._session.request(method, self.stack.url + path, json=body, headers=headers, timeout=60)
+        if not answer.ok:
+            message = f"{method} {path} answered {answer.status_code}: {answer.text[:500]}"
+            raise RuntimeError(message)
+        return dict(answer.json())
+
+
+def _progress(run: Mapping[str, Any]) -> str:
+    counts = run["counts"]
+    told = run.get("progress") or {}
+    return (
+        f"{told.get('phase', run['status'])}: {counts.get('observed', 0)} seen, {counts.get('planned', 0)} planned, "
+        f"{counts.get('applied', 0)} applied"
+    )
