@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,7 +17,6 @@ from typing import Final
 from crm.errors import (
     CrmError,
     CursorExpiredError,
-    FieldRefusal,
     PermissionMissingError,
     RejectedError,
     UnexpectedAnswerError,
@@ -26,7 +25,6 @@ from crm.http.client import HttpClient
 from crm.http.hosts import HostPolicy
 from crm.http.redact import Secret
 from crm.http.transport import checked_session
-from crm.mapping.kinds import Kind
 from crm.model import FieldDefinition, RemoteRecord, RemoteState
 from crm.ports import Account, Capabilities, CreateItem, FieldChange, ItemResult, Page, UpdateItem
 from crm.providers.base import CallCounter, ConnectorContext
@@ -38,6 +36,7 @@ from crm.providers.pipedrive.crew import Crew
 from crm.providers.pipedrive.legacy import RecordsV1
 from crm.providers.pipedrive.objects import PERSONS, RecordType
 from crm.providers.pipedrive.objects import record_type as type_of
+from crm.providers.pipedrive.schema import Schema
 from crm.providers.pipedrive.wire import WireRecord, classify
 from crm.providers.pipedrive.writes import Names, Observed, RecordWriter
 
@@ -58,8 +57,8 @@ _CHANGED: Final = "changed"
 _CREATED: Final = "created"
 _SHOWN: Final = "shown"
 """As ``changed``, on an account whose list of changes was seen to hold new records too."""
-_CONTACT_SYNC: Final = frozenset({"postal_address", "notes", "birthday", "job_title"})
-"""Fields a person has only where the company set up Contact Sync: elsewhere sending one refuses the whole record."""
+LATEST_SECONDS: Final = 10.0
+"""How long the newest records serve several look-ups."""
 YES: Final = "yes"
 NO: Final = "no"
 
@@ -106,10 +105,8 @@ class PipedriveConnector:
         self._companies = Companies(
             self._records, may_create=(context.settings.get("create_organizations") or YES) != NO
         )
-        self._definitions: dict[str, tuple[FieldDefinition, ...]] = {
-            key: tuple(found) for key, found in context.definitions.items()
-        }
-        self._described: set[str] = set()
+        self._given = context.definitions
+        self._schemas: dict[str, Schema] = {}
         self._observed: dict[str, Observed] = {}
         self._writers: dict[str, RecordWriter] = {}
         self._asked: dict[str, set[str]] = {}
@@ -150,21 +147,22 @@ class PipedriveConnector:
             with contextlib.suppress(PermissionMissingError):
                 owners = [each for each in self._client.users() if each.get("active_flag") is not False]
         found = field_names.definitions(kind, wires, owners)
-        self._learn(kind, found)
+        self._schema(kind).learn(found)
         return found
 
     def prepare(self, record_type: str) -> bool:
         kind = type_of(record_type)
+        schema = self._schema(kind)
         self._has_marker_field = False
         if kind.has_custom_fields:
             try:
-                self._learn(kind, field_names.definitions(kind, self._of(kind).fields(kind), ()))
-                if not field_names.marker_code(self._definitions[kind.key]):
+                schema.read()
+                if not schema.known_marker():
                     made = self._of(kind).create_field(kind, field_names.MARKER_NAME, field_names.MARKER_TYPE)
-                    self._learn(kind, [*self._definitions[kind.key], *field_names.definitions(kind, [made], ())])
+                    schema.add(field_names.definitions(kind, [made], ()))
             except (PermissionMissingError, RejectedError):
                 return False
-            self._has_marker_field = bool(field_names.marker_code(self._definitions[kind.key]))
+            self._has_marker_field = bool(schema.known_marker())
         return self._has_marker_field
 
     # reads
@@ -230,11 +228,15 @@ class PipedriveConnector:
         code = self._marker(kind)
         if not code or not marker:
             return None
-        for wire in self._latest(kind):
-            custom = wire.get("custom_fields")
-            if isinstance(custom, dict) and custom.get(code) == marker:
-                return self._read(kind, [wire], fields)[0]
-        return None
+        marked = [
+            wire
+            for wire in self._latest(kind)
+            if isinstance(custom := wire.get("custom_fields"), dict) and custom.get(code) == marker
+        ]
+        if not marked:
+            return None
+        # A field can be copied along with a record: the one that we made is the older.
+        return self._read(kind, [min(marked, key=lambda wire: int(wire["id"]))], fields)[0]
 
     def field_history(
         self, record_type: str, remote_ids: Sequence[str], fields: Sequence[str]
@@ -299,15 +301,15 @@ class PipedriveConnector:
         self._observed.setdefault(kind.key, Observed()).add(wires)
         if field_names.COMPANY in names and kind.key == PERSONS:
             self._companies.learn(org_id for wire in wires if isinstance(org_id := wire.get("org_id"), int))
-        reader = mapping.Reader(kind, self._kinds_of(kind, names), self._marker(kind), self._companies.names)
+        reader = mapping.Reader(kind, self._schema(kind).kinds(names), self._marker(kind), self._companies.names)
         return tuple(reader.record(wire) for wire in wires)
 
-    def _latest(self, kind: RecordType) -> Iterator[WireRecord]:
+    def _latest(self, kind: RecordType) -> Sequence[WireRecord]:
         """Pages are kept for the look-ups that follow each other; a create or a few seconds make them worthless."""
         held = self._newest
         if held is None or held[1] != kind.key or time.monotonic() - held[0] > LATEST_SECONDS:
             held = self._newest = (time.monotonic(), kind.key, self._walk_latest(kind))
-        yield from held[2]
+        return held[2]
 
     def _walk_latest(self, kind: RecordType) -> list[WireRecord]:
         found: list[WireRecord] = []
@@ -326,74 +328,34 @@ class PipedriveConnector:
 
     def _writer(self, kind: RecordType) -> RecordWriter:
         if kind.key not in self._writers:
-            codes = {each.name for each in self._definitions.get(kind.key, ())}
             self._writers[kind.key] = RecordWriter(
                 kind,
                 self._of(kind),
                 self._crew,
                 self._companies,
                 self._observed.setdefault(kind.key, Observed()),
-                whole_name=bool(codes) and "first_name" not in codes,
+                whole_name=self._schema(kind).has_whole_names_only,
             )
         return self._writers[kind.key]
 
     def _names(self, kind: RecordType, items: Sequence[CreateItem] | Sequence[UpdateItem]) -> Names:
+        schema = self._schema(kind)
         names = list(dict.fromkeys(name for item in items for name in item.values))
         is_create = any(isinstance(item, CreateItem) for item in items)
         return Names(
-            kinds=self._kinds_of(kind, names),
-            refusals={name: refusal for name in names if (refusal := self._refusal(kind, name)) is not None},
+            kinds=schema.kinds(names),
+            refusals={name: refusal for name in names if (refusal := schema.refusal(name)) is not None},
             mapped=frozenset(self._asked.get(kind.key, ())),
             marker=self._marker(kind) if is_create else "",
         )
 
-    def _refusal(self, kind: RecordType, name: str) -> FieldRefusal | None:
-        """Why a name is not sent at all: Pipedrive would refuse the whole record, or write something else."""
-        known = {each.name: each for each in self._definitions.get(kind.key, ())}
-        found = known.get(name)
-        if found is not None:
-            return None if found.writable else FieldRefusal("field.readonly", "Pipedrive does not let it be written")
-        base = name.partition(".")[0]
-        if base in _CONTACT_SYNC and kind.key == PERSONS and known:
-            return FieldRefusal("field.missing", "The company has not set up Contact Sync")
-        if field_names.is_hash(base) or name in kind.writable or field_names.part_kind(name) is not None:
-            return None
-        return FieldRefusal("field.readonly" if name in kind.standard else "field.missing", "")
-
-    def _kinds_of(self, kind: RecordType, names: Iterable[str]) -> dict[str, Kind]:
-        """Asks for the definitions, once, when a custom field is not among those given."""
-        wanted = list(names)
-        is_optional = kind.key == PERSONS and any(name.partition(".")[0] in _CONTACT_SYNC for name in wanted)
-        known = {each.name: Kind.of(each.kind) for each in self._definitions.get(kind.key, ())}
-        lacking = [name for name in wanted if name not in known and field_names.is_hash(name.partition(".")[0])]
-        if lacking or (is_optional and not known):
-            self._look_up(kind)
-            known = {each.name: Kind.of(each.kind) for each in self._definitions.get(kind.key, ())}
-        return {
-            name: known.get(name) or kind.standard.get(name) or field_names.part_kind(name) or Kind.TEXT
-            for name in wanted
-        }
+    def _schema(self, kind: RecordType) -> Schema:
+        if kind.key not in self._schemas:
+            self._schemas[kind.key] = Schema(kind, self._of(kind), self._given.get(kind.key, ()))
+        return self._schemas[kind.key]
 
     def _marker(self, kind: RecordType) -> str:
-        if not self._has_marker_field or not kind.has_custom_fields:
-            return ""
-        code = field_names.marker_code(self._definitions.get(kind.key, ()))
-        if not code:
-            self._look_up(kind)
-            code = field_names.marker_code(self._definitions.get(kind.key, ()))
-        return code
-
-    def _look_up(self, kind: RecordType) -> None:
-        if kind.key not in self._described and kind.fields:
-            self._learn(kind, field_names.definitions(kind, self._of(kind).fields(kind), ()))
-
-    def _learn(self, kind: RecordType, definitions: Iterable[FieldDefinition]) -> None:
-        self._described.add(kind.key)
-        self._definitions[kind.key] = tuple(definitions)
-
-
-LATEST_SECONDS: Final = 10.0
-"""How long the newest records serve several look-ups."""
+        return self._schema(kind).marker() if self._has_marker_field else ""
 
 
 def _nothing_sent(items: Sequence[CreateItem] | Sequence[UpdateItem], error: CrmError) -> dict[str, ItemResult]:
@@ -402,7 +364,7 @@ def _nothing_sent(items: Sequence[CreateItem] | Sequence[UpdateItem], error: Crm
 
 
 def _is_on(subscription: Mapping[str, object]) -> bool:
-    return "id" in subscription and subscription.get("is_active") in {1}
+    return "id" in subscription and subscription.get("is_active") == 1
 
 
 def _included(names: Sequence[str]) -> tuple[str, ...]:
