@@ -37,6 +37,11 @@ def single_organization() -> str:
     return str(_read("CRM_SINGLE_ORGANIZATION", ""))
 
 
+def callback_per_provider() -> bool:
+    """Whether each CRM's log-in comes back to an address of its own; otherwise all share the guide's."""
+    return bool(_read("CRM_CALLBACK_PER_PROVIDER", False))
+
+
 def provider_settings(provider: str) -> Mapping[str, str]:
     """What this installation says about a provider: client id and secret, addresses; only what is set."""
     return cast("Mapping[str, Mapping[str, str]]", _read("CRM_PROVIDERS", {})).get(provider, {})

@@ -16,12 +16,11 @@ from adsapp_crm import conf
 from adsapp_crm.limiter import RedisLimits
 from adsapp_crm.models import CrmConnection, Organization
 from adsapp_crm.storage import DjangoStore, Lease, codec
+from adsapp_crm.storage.tokens import ConnectionTokens
 from adsapp_crm.tenancy import organization_context
 from crm.engine.context import Ports
 from crm.engine.plan import Rulebook
-from crm.errors import AuthorizationExpiredError
 from crm.http.limits import BoundBudgets, Priority, Scope
-from crm.http.redact import Secret
 from crm.mapping.build import BrokenMapping, MappingRow, build_field_map
 from crm.mapping.field_map import FieldMap
 from crm.model import DeletionPolicy, DriftRule, FieldDefinition, Mode, Policy, Strategy
@@ -79,22 +78,19 @@ def assemble(
 def connector_of(
     connection: CrmConnection, *, priority: Priority = Priority.INTERACTIVE, session: requests.Session | None = None
 ) -> Connector:
-    """The connection's CRM; asks the database nothing, so that it also works for a row not stored yet."""
+    """The connection's CRM, also for a row not stored yet. Its token is read and renewed when a call needs it."""
     found = provider(connection.crm_type)
-    credentials = connection.open_credentials()
-    token = Secret(str(credentials.get("token", "")))
-    if not token:
-        raise AuthorizationExpiredError(provider=connection.crm_type, operation="connect")
-    said = conf.provider_settings(found.key)
+    tokens = ConnectionTokens(connection, session=session)
     context = ConnectorContext(
-        token=lambda: token,
-        limiter=_limiter(connection, found, token, priority),
-        settings={each.name: said[each.name] for each in found.settings if said.get(each.name)},
+        token=tokens.token,
+        reauthorize=tokens.reauthorize if tokens.renewable else None,
+        limiter=_limiter(connection, found, tokens.budget_key, priority),
+        settings=tokens.settings,
         extra_hosts=conf.extra_hosts(),
         definitions={kind: tuple(definitions_of(connection, kind).values()) for kind in connection.schema},
         batch_size=connection.settings.get(BATCH_SETTING),
         has_marker_field=connection.settings.get(MARKER_SETTING, True),
-        remote_app_id=str(credentials.get("app_id", "")),
+        remote_app_id=tokens.remote_app_id,
         session=session,
     )
     return found.connect(context)
@@ -167,15 +163,14 @@ def _digest(policy: Policy, maps: Sequence[FieldMap]) -> str:
     return hashlib.sha256(repr((policy, *maps)).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
-def _limiter(connection: CrmConnection, found: Provider, token: Secret, priority: Priority) -> Limiter:
+def _limiter(connection: CrmConnection, found: Provider, budget_key: str, priority: Priority) -> Limiter:
     """Who shares which budget: everybody on an account its day, everybody on a token its bursts."""
     account = f"{found.key}:{connection.remote_account_id or connection.pk}"
-    digest = hashlib.sha256(token.reveal().encode()).hexdigest()[:16]
     bound = BoundBudgets(
         found.budgets,
         {
             Scope.ACCOUNT: account,
-            Scope.APP: f"{account}:{digest}",
+            Scope.APP: f"{account}:{budget_key}",
             Scope.CONNECTION: f"{account}:{connection.pk}",
         },
         priority=priority,

@@ -9,10 +9,11 @@ from __future__ import annotations
 from adsapp_crm.catalogue.connections import CONNECTIONS
 from adsapp_crm.catalogue.doors import DOORS
 from adsapp_crm.catalogue.entry import Entry, Retry
+from adsapp_crm.catalogue.logins import LOGINS
 from adsapp_crm.catalogue.records import RECORDS
 from adsapp_crm.catalogue.service import SERVICE
 
-ENTRIES: dict[str, Entry] = {**CONNECTIONS, **RECORDS, **SERVICE, **DOORS}
+ENTRIES: dict[str, Entry] = {**CONNECTIONS, **LOGINS, **RECORDS, **SERVICE, **DOORS}
 
 __all__ = ["ENTRIES", "Entry", "Retry", "explain"]
 

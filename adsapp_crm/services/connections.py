@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
 
+import requests
 from django.db import IntegrityError
 from django.db.models import F
 from django.db.models.functions import Now
@@ -19,6 +21,7 @@ from adsapp_crm.models import CrmConnection, CrmLease, CrmPlan, CrmSyncLog, uuid
 from adsapp_crm.models.choices import ConnectionStatus, Health, PlanStatus, RunState
 from adsapp_crm.services.mappings import described, seed_default_mappings
 from adsapp_crm.services.refusals import RefusedError, refuse
+from adsapp_crm.services.tokens import grant_to_end, revoke_grant
 from adsapp_crm.tenancy import organization_context
 from crm.errors import ConfigurationError, ConnectionBlockedError, CrmError, TransientError, WrongAccountError
 from crm.model import FieldDefinition
@@ -27,6 +30,19 @@ from crm.registry import PROVIDERS, provider
 
 MAX_TOKEN_CHARACTERS: Final = 4096
 NEEDS_RECONNECT: Final = frozenset({Health.NEEDS_RECONNECT})
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What opens an account, as it is sealed with the connection."""
+
+    payload: dict[str, Any] = field(repr=False)
+    environment: str = ""
+    lifetime_seconds: float | None = None
+    """None: the token does not end by itself."""
+    scopes: tuple[str, ...] = ()
+    registration_id: uuid.UUID | None = None
+    """The organization's own app; None: this installation's, or none at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +73,7 @@ def check_provider(key: str) -> str:
 def find_connection(crm_type: str) -> CrmConnection:
     """The connection to this CRM that is not disconnected, in the current organization's context."""
     check_provider(crm_type)
-    found = _open(crm_type)
+    found = open_connection(crm_type)
     if found is None:
         raise refuse(
             "connection.unknown", "This CRM is not connected.", field="crmType", fix="Connect it first, then try again."
@@ -65,7 +81,8 @@ def find_connection(crm_type: str) -> CrmConnection:
     return found
 
 
-def _open(crm_type: str) -> CrmConnection | None:
+def open_connection(crm_type: str) -> CrmConnection | None:
+    """The connection to this CRM that is not disconnected, if there is one."""
     return CrmConnection.objects.exclude(status=ConnectionStatus.DISCONNECTED).filter(crm_type=crm_type).first()
 
 
@@ -80,14 +97,38 @@ def connect_with_token(
     outside ``organization_context``.
     """
     check_provider(crm_type)
-    token = _checked_token(token)
-    with organization_context(organization_id, actor=actor):
-        lost = _open(crm_type)
-    if lost is not None and lost.health not in NEEDS_RECONNECT:
+    access = Access({"token": _checked_token(token)}, environment)
+    return connect_account(organization_id, crm_type, access, actor=actor)
+
+
+def check_reconnect(existing: CrmConnection | None, *, wanted: bool = False) -> None:
+    """A connection that works is not replaced, unless its owner asks to log in again."""
+    if existing is not None and existing.health not in NEEDS_RECONNECT and not wanted:
         raise _exists()
-    draft = CrmConnection(id=uuid7(), organization_id=organization_id, crm_type=crm_type, environment=environment)
-    draft.seal_credentials({"token": token})
-    connector = wiring.connector_of(draft)
+
+
+def connect_account(
+    organization_id: uuid.UUID,
+    crm_type: str,
+    access: Access,
+    *,
+    actor: str,
+    reconnect: bool = False,
+    session: requests.Session | None = None,
+) -> Connected:
+    """Connect the account that ``access`` opens; the same rules and promises as ``connect_with_token``.
+
+    ``reconnect`` also renews the access of a connection that works, for the same account.
+    """
+    with organization_context(organization_id, actor=actor):
+        lost = open_connection(crm_type)
+    check_reconnect(lost, wanted=reconnect)
+    draft = CrmConnection(
+        id=uuid7(), organization_id=organization_id, crm_type=crm_type, environment=access.environment
+    )
+    draft.app_registration_id = access.registration_id
+    draft.seal_credentials(access.payload)
+    connector = wiring.connector_of(draft, session=session)
     account = connector.account()
     if lost is not None and lost.remote_account_id and lost.remote_account_id != account.remote_account_id:
         raise WrongAccountError(provider=crm_type, operation="connect")
@@ -97,7 +138,7 @@ def connect_with_token(
     marker = all(prepared.values())
     try:
         with organization_context(organization_id, actor=actor):
-            connection, reconnected = _store(draft, token, account, definitions, marker=marker, actor=actor)
+            connection, reconnected = _store(draft, access, account, definitions, marker=marker, actor=actor)
             by_name = {kind: {each.name: each for each in fields} for kind, fields in definitions.items()}
             seeded = seed_default_mappings(connection, provider(crm_type).default_mappings, by_name)
     except IntegrityError as error:
@@ -136,7 +177,7 @@ def _checked_token(token: str) -> str:
 
 def _store(
     draft: CrmConnection,
-    token: str,
+    access: Access,
     account: Account,
     definitions: Mapping[str, Sequence[FieldDefinition]],
     *,
@@ -149,7 +190,12 @@ def _store(
     )
     known = earlier.order_by("-connected_at", "-id").first()
     row = known or draft
-    row.seal_credentials({"token": token})
+    row.seal_credentials(access.payload)
+    row.app_registration_id = access.registration_id
+    row.granted_scopes = list(access.scopes)
+    seconds = access.lifetime_seconds
+    row.token_expires_at = None if seconds is None else Now() + timedelta(seconds=seconds)
+    row.refresh_claim_token = row.refresh_claimed_until = None
     row.status, row.health = ConnectionStatus.ACTIVE, Health.SETTING_UP
     if known is not None and known.first_sync_approved_at is not None:
         row.health = Health.HEALTHY
@@ -168,15 +214,19 @@ def _store(
     return CrmConnection.objects.get(pk=row.pk), known is not None
 
 
-def disconnect(organization_id: uuid.UUID, crm_type: str, *, actor: str) -> uuid.UUID:
-    """End the connection: the token is forgotten and whoever works on it commits nothing more.
+def disconnect(
+    organization_id: uuid.UUID, crm_type: str, *, actor: str, session: requests.Session | None = None
+) -> uuid.UUID:
+    """End the connection: the token is forgotten, whoever works on it commits nothing more, the CRM ends the grant.
 
-    Links, mappings and history stay, for the day the same account is connected again.
+    Links, mappings and history stay, for the day the same account is connected again. A CRM that cannot be told is
+    told later (``revoke_left_behind``). Must be called outside ``organization_context``.
     """
     with organization_context(organization_id, actor=actor):
         connection = find_connection(crm_type)
-        row = CrmConnection.objects.select_for_update().get(pk=connection.pk)
-        row.seal_credentials(None)
+        row = CrmConnection.objects.select_for_update().defer(None).get(pk=connection.pk)
+        row.seal_credentials(grant_to_end(row))
+        row.refresh_claim_token = row.refresh_claimed_until = None
         row.status, row.health = ConnectionStatus.DISCONNECTED, Health.DISCONNECTED
         row.disconnected_at, row.disconnected_by = Now(), actor
         row.token_version += 1
@@ -187,6 +237,7 @@ def disconnect(organization_id: uuid.UUID, crm_type: str, *, actor: str) -> uuid
         unfinished.update(status=RunState.CANCELLED, cancel_requested=True, phase="done", completed_at=Now())
         waiting = CrmPlan.objects.filter(connection=row, status__in=[PlanStatus.PLANNED, PlanStatus.HELD])
         waiting.update(status=PlanStatus.DROPPED, closed_at=Now())
+    revoke_grant(organization_id, connection.pk, session=session)
     return connection.pk
 
 

@@ -76,6 +76,10 @@ def missing_scopes(required: Sequence[str], granted: Sequence[str]) -> tuple[str
     return tuple(scope for scope in required if scope not in granted)
 
 
+def no_environment(_: Mapping[str, str]) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class OAuthFlow:
     """How one provider does it."""
@@ -101,6 +105,8 @@ class OAuthFlow:
     """Parts of an ``invalid_grant``'s description, in lower case, that say: somebody else is at it, try again."""
     missing_scopes: Callable[[Sequence[str], Sequence[str]], tuple[str, ...]] = missing_scopes
     """(required, granted) -> what is lacking."""
+    environment_of: Callable[[Mapping[str, str]], str] = no_environment
+    """From ``Token.settings``: the environment that the account is in, ``""`` where that cannot be told."""
 
 
 def new_state() -> str:
@@ -158,6 +164,28 @@ def is_issuer(issuer: str, flow: OAuthFlow, settings: Mapping[str, str], hosts: 
     except (ConfigurationError, ValueError):
         return False
     return True
+
+
+_CALLBACK_CODES: Final[Mapping[str, str]] = {
+    "access_denied": "oauth.denied",
+    "user_denied": "oauth.denied",
+    "oauth_app_blocked": "oauth.not_installed",
+    "oauth_approval_error_generic": "oauth.not_installed",
+    "invalid_client": "oauth.client",
+    "invalid_client_id": "oauth.client",
+    "unauthorized_client": "oauth.client",
+    "redirect_uri_mismatch": "oauth.request",
+    "invalid_request": "oauth.request",
+    "invalid_scope": "oauth.request",
+    "unsupported_response_type": "oauth.request",
+}
+
+
+def callback_code(error: str, description: str) -> str:
+    """The catalogue's code for ``error`` of a callback: what a person can do about it."""
+    if "must be installed" in description.lower():
+        return "oauth.not_installed"
+    return _CALLBACK_CODES.get(error.lower(), "oauth.failed")
 
 
 class AnswerLike(Protocol):

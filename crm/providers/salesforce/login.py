@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from crm.http import grants
 from crm.http.hosts import HostPolicy
@@ -53,6 +54,14 @@ def missing_scopes(required: Sequence[str], granted: Sequence[str]) -> tuple[str
     return grants.missing_scopes(required, tuple(held))
 
 
+def environment_of(settings: Mapping[str, str]) -> str:
+    """A sandbox's own domain is ``<domain>--<sandbox>.sandbox.my.salesforce.com``; other names tell nothing."""
+    host = urlsplit(settings.get("instance_url", "")).hostname or ""
+    if host.endswith(".sandbox.my.salesforce.com"):
+        return endpoints.SANDBOX
+    return endpoints.PRODUCTION if host.endswith(".my.salesforce.com") else ""
+
+
 OAUTH: Final = grants.OAuthFlow(
     authorize_url=authorize_url,
     token_url=token_url,
@@ -62,4 +71,5 @@ OAUTH: Final = grants.OAuthFlow(
     idle_days=30,
     passing_messages=("already being processed",),
     missing_scopes=missing_scopes,
+    environment_of=environment_of,
 )
