@@ -177,6 +177,9 @@ def _drf_problem(error: exceptions.APIException) -> Response:
     if isinstance(error, exceptions.ParseError):
         return problem("request.invalid", 400, detail="The body is not JSON.")
     code = next((code for kind, code in _DRF_CODES if isinstance(error, kind)), "internal.error")
+    if code == "request.unauthenticated":
+        # DRF would say 403, since a session log-in has no challenge of its own.
+        return problem(code, 401, headers={"WWW-Authenticate": "Session"})
     return problem(code, error.status_code, headers=headers)
 
 
