@@ -142,7 +142,7 @@ def _outcome(
         remote_id=record.remote_id,
         state=LinkState.LIVE if live else link.state,
         base=base,
-        remote_modified_at=record.modified_at if intent.kind is IntentKind.CREATE else link.remote_modified_at,
+        remote_modified_at=record.modified_at or link.remote_modified_at,  # an index may still show an older row
         observed=dict(record.values),
         error_code="",
         attempts=0,

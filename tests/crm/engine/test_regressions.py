@@ -251,3 +251,19 @@ def test_a_record_merged_into_one_that_was_then_deleted_counts_as_deleted():
     assert states[pair.remote_id] is LinkState.DELETED_IN_CRM
     assert survivor not in states
     assert pair.run(RunKind.FULL).counts.planned == 0
+
+
+def test_a_write_found_by_looking_is_not_undone_by_an_index_that_still_shows_the_older_row():
+    """The lost write took effect; the search index does not know it yet, and is no evidence of an edit."""
+    pair = Pair(HUBSPOT_LIKE)
+    pair.edit(company="Looms")
+    pair.edit_record(firstname="Augusta")
+    pair.wait(60)
+    pair.connector.faults.lost_after = 1.0
+    pair.run()
+    pair.connector.faults.stop()
+    pair.wait(0.001)
+    pair.run()
+    pair.run()
+    assert pair.record["company"] == "Looms"
+    assert pair.contact["company"] == "Looms"
