@@ -106,7 +106,7 @@ def _summary(results: list[Result], seconds: float) -> dict[str, object]:
         "edits": sum(result.edits for result in results),
         "contested_edits": sum(result.contested for result in results),
         "blind_window": sum(result.blind for result in results),
-        "unknowable_deletions": sum(result.unknowable for result in results),
+        "unknowable_creations": sum(result.unknowable for result in results),
         "deeds_meanwhile": sum(result.figures.deeds_meanwhile for result in results),
         "overtaken": sum(result.figures.overtaken for result in results),
         "faults": dict(sorted(faults.items())),

@@ -35,7 +35,8 @@ class Result:
     blind: int
     """Edits in the blind window between our check read and our write."""
     unknowable: int
-    """Records whose creation had no answer, deleted by a user before anybody could look, and made again."""
+    """Records made again because the first one's creation had no answer and nobody could look: the account
+    allows no marker and the keys did not tell, or a user had deleted the record."""
     figures: Figures
     violations: list[tuple[str, str]]
     trace: list[str]
