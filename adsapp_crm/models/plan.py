@@ -85,6 +85,7 @@ class CrmPlanLine(OrganizationModel):
             indexed("plan", "contact_id", name="crm_plan_lines_contact"),
             indexed("plan", "record_type", "remote_id", name="crm_plan_lines_record"),
             indexed("plan", name="crm_plan_lines_review", condition=models.Q(kind=PlanLineKind.REVIEW)),
+            indexed("plan", name="crm_plan_lines_claimed", condition=models.Q(claimed_until__isnull=False)),
         ]
 
     def __str__(self) -> str:

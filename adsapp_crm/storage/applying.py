@@ -25,6 +25,7 @@ CLAIM_SECONDS: Final = 120
 # Two workers that look for free records at the same moment would both find one free.
 _SERIALIZE: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%(connection)s, 0))"
 
+# OFFSET 0 keeps a look-up a look-up: flattened into joins, a page would read the whole plan.
 _RIVAL: Final = """
 SELECT FROM active JOIN crm_plan_lines o ON o.organization_id = %(organization)s AND o.plan_id = active.id
 WHERE o.claimed_until > clock_timestamp() AND o.id <> l.id AND o.record_type = l.record_type
@@ -41,19 +42,21 @@ free AS MATERIALIZED (
   FROM crm_plan_lines l
   WHERE l.organization_id = %(organization)s AND l.plan_id = %(plan)s AND l.stage = %(stage)s AND l.status = 'planned'
     AND (l.claimed_until IS NULL OR l.claimed_until <= clock_timestamp() OR l.claim_token = %(claimant)s)
-    AND NOT EXISTS ({_RIVAL} AND o.contact_id = l.contact_id)
-    AND NOT EXISTS ({_RIVAL} AND o.remote_id = l.remote_id AND l.remote_id <> '')
+    AND NOT EXISTS ({_RIVAL} AND o.contact_id = l.contact_id OFFSET 0)
+    AND NOT EXISTS ({_RIVAL} AND o.remote_id = l.remote_id AND l.remote_id <> '' OFFSET 0)
     AND NOT EXISTS (SELECT FROM crm_intents i WHERE {OPEN_INTENT} AND i.contact_id = l.contact_id
-                    AND i.record_type = l.record_type AND i.line_id IS DISTINCT FROM l.id)
+                    AND i.record_type = l.record_type AND i.line_id IS DISTINCT FROM l.id OFFSET 0)
     AND NOT EXISTS (SELECT FROM crm_intents i WHERE {OPEN_INTENT} AND i.remote_id = l.remote_id
-                    AND i.record_type = l.record_type AND l.remote_id <> '' AND i.line_id IS DISTINCT FROM l.id)
-    AND NOT EXISTS (
-      SELECT FROM crm_sync_state s
-      WHERE s.organization_id = %(organization)s AND s.connection_id = %(connection)s
-        AND s.id IN (SELECT l.link_id UNION ALL
-                     SELECT jsonb_array_elements_text(l.action -> 'superseded')::uuid)
-        AND (s.claimed_until > clock_timestamp() AND s.claim_token <> l.id
-             OR s.id IS DISTINCT FROM l.link_id AND EXISTS ({_RIVAL} AND o.contact_id = s.contact_id)))
+                    AND i.record_type = l.record_type AND l.remote_id <> '' AND i.line_id IS DISTINCT FROM l.id
+                    AND i.remote_id <> '' OFFSET 0)
+    AND NOT EXISTS (SELECT FROM crm_sync_state s
+                    WHERE s.organization_id = %(organization)s AND s.id = l.link_id
+                      AND s.claimed_until > clock_timestamp() AND s.claim_token <> l.id OFFSET 0)
+    AND (l.kind <> 'relink' OR NOT EXISTS (
+      SELECT FROM jsonb_array_elements_text(l.action -> 'superseded') AS other(id)
+      JOIN crm_sync_state s ON s.organization_id = %(organization)s AND s.id = other.id::uuid
+      WHERE s.claimed_until > clock_timestamp() AND s.claim_token <> l.id
+         OR EXISTS ({_RIVAL} AND o.contact_id = s.contact_id OFFSET 0)))
   ORDER BY l.seq LIMIT %(limit)s
 ),
 numbered AS (

@@ -54,10 +54,10 @@ WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s 
   AND o.remote_id > %(after)s AND o.seen_run = %(run)s AND o.state = 'live' AND o.excluded_at IS NULL
   AND NOT EXISTS (SELECT FROM crm_sync_state l
     WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s
-      AND l.crm_record_type = o.record_type AND l.crm_record_id = o.remote_id)
+      AND l.crm_record_type = o.record_type AND l.crm_record_id = o.remote_id OFFSET 0)
   AND NOT EXISTS (SELECT FROM waiting JOIN crm_plan_lines h ON h.plan_id = waiting.id
     WHERE h.organization_id = %(organization)s AND h.status = 'held' AND h.record_type = o.record_type
-      AND h.remote_id = o.remote_id)
+      AND h.remote_id = o.remote_id OFFSET 0)
 ORDER BY o.remote_id LIMIT %(limit)s
 """
 

@@ -23,17 +23,17 @@ WHERE c.organization_id = %(organization)s AND (%(after)s::uuid IS NULL OR c.id 
   AND {_LIVE_CONTACT}
   AND CASE WHEN l.id IS NULL
     THEN NOT EXISTS (SELECT FROM crm_sync_state o WHERE o.organization_id = c.organization_id
-                     AND o.connection_id = %(connection)s AND o.contact_id = c.id)
+                     AND o.connection_id = %(connection)s AND o.contact_id = c.id OFFSET 0)
     ELSE l.due OR c.version > l.synced_version OR l.next_attempt_at <= clock_timestamp()
       OR (%(recheck)s AND l.error_code LIKE 'match.%%')
     END
   AND NOT EXISTS (SELECT FROM crm_sync_state e WHERE e.organization_id = c.organization_id
-    AND e.connection_id = %(connection)s AND e.contact_id = c.id AND e.excluded_at IS NOT NULL)
+    AND e.connection_id = %(connection)s AND e.contact_id = c.id AND e.excluded_at IS NOT NULL OFFSET 0)
   AND NOT EXISTS (SELECT FROM crm_intents i WHERE {OPEN_INTENT}
-    AND i.contact_id = c.id AND i.record_type = %(record_type)s)
+    AND i.contact_id = c.id AND i.record_type = %(record_type)s OFFSET 0)
   AND NOT EXISTS (SELECT FROM waiting JOIN crm_plan_lines h ON h.plan_id = waiting.id
     WHERE h.organization_id = %(organization)s AND h.status = 'held' AND h.contact_id = c.id
-      AND h.record_type = %(record_type)s)
+      AND h.record_type = %(record_type)s OFFSET 0)
 ORDER BY c.id LIMIT %(limit)s
 """
 
@@ -89,7 +89,7 @@ WHERE l.organization_id = %(organization)s AND l.plan_id = %(plan)s AND l.contac
 UNION
 SELECT substr(candidate #>> '{}', 9) FROM crm_plan_lines l
 CROSS JOIN LATERAL jsonb_path_query(l.action, '$.conflicts[*].candidates[*]') AS candidate
-WHERE l.organization_id = %(organization)s AND l.plan_id = %(plan)s AND l.kind = 'review'
+WHERE l.organization_id = %(organization)s AND l.plan_id = %(plan)s AND l.kind = 'review' AND l.remote_id <> ''
   AND candidate #>> '{}' = ANY(%(candidates)s)
 """
 
