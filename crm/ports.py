@@ -262,7 +262,8 @@ class Unit(Protocol):
         ...
 
     def planned_contacts(self, plan_id: str, contact_ids: Sequence[str]) -> set[str]:
-        """Those of these contacts that any line of the plan already names."""
+        """Those of these contacts that a line of the plan is about, or that a question about a record
+        names as candidates."""
         ...
 
     # due work

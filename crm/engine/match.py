@@ -29,7 +29,7 @@ class Match:
     hold: bool = False
     """A create in flight could be this record: look again when it is settled."""
     asked: bool = False
-    """The same question is asked from the record's side."""
+    """The same question is asked by another record or contact."""
 
 
 NOBODY = Match()
@@ -61,14 +61,14 @@ def resolve_record(remote_id: str, email: KeyHit | None, phone: KeyHit | None, *
     if email is not None and email.creating:
         return HOLD
     if email is not None and len(email.records) > 1 and _others(email.records, remote_id):
-        return _duplicates(email)
+        return _duplicates(email, remote_id)
     if not has_email and phone is not None:
         if phone.creating:
             return HOLD
         if phone.contacts:
             return _unique(remote_id, phone, Rule.MATCHED_PHONE)
         if _others(phone.records, remote_id):
-            return _duplicates(phone)
+            return _duplicates(phone, remote_id)
     return NOBODY
 
 
@@ -83,9 +83,14 @@ def resolve_contact(contact_id: str, email: KeyHit | None, phone: KeyHit | None,
         return NOBODY
     if key.records:
         code = AMBIGUOUS if len(key.records) > 1 or key.free_records else TAKEN
-        return Match(review_code=code, candidates=_candidates(key), asked=bool(key.free_records))
+        return Match(
+            review_code=code,
+            candidates=_candidates(key),
+            asked=bool(key.free_records) or _is_asked(key.free_contacts, contact_id),
+        )
     if _others(key.contacts, contact_id):
-        return Match(review_code=AMBIGUOUS, candidates=_candidates(key))
+        asked = _is_asked(key.free_contacts, contact_id)
+        return Match(review_code=AMBIGUOUS, candidates=_candidates(key), asked=asked)
     return NOBODY
 
 
@@ -96,12 +101,18 @@ def _unique(remote_id: str, key: KeyHit, rule: Rule) -> Match:
         if key.contacts[0] in key.creating:
             return HOLD
         return Match(review_code=DUPLICATE, candidates=_candidates(key))
-    return Match(review_code=AMBIGUOUS, candidates=_candidates(key))
+    return Match(review_code=AMBIGUOUS, candidates=_candidates(key), asked=_is_asked(key.free_records, remote_id))
 
 
-def _duplicates(key: KeyHit) -> Match:
+def _duplicates(key: KeyHit, remote_id: str) -> Match:
     """Several records with one key and no contact of ours."""
-    return Match(review_code=DUPLICATE, candidates=_candidates(key))
+    asked = _is_asked(key.free_records, remote_id)
+    return Match(review_code=DUPLICATE, candidates=_candidates(key), asked=asked)
+
+
+def _is_asked(free: tuple[str, ...], own: str) -> bool:
+    """Several share one key: the first of them asks for all."""
+    return bool(free) and own != free[0]
 
 
 def _others(ids: tuple[str, ...], own: str) -> bool:

@@ -221,7 +221,7 @@ class MemoryUnit:
                 named.add(action.contact_id)
                 named.update(
                     candidate.removeprefix("contact:")
-                    for draft in action.conflicts
+                    for draft in (action.conflicts if action.remote_id else ())
                     for candidate in draft.candidates
                     if candidate.startswith("contact:")
                 )

@@ -78,7 +78,7 @@ class Scenario:
             "linked": sizes.same,
             "updated_in_app": sizes.app_lacks_phone,
             "updated_in_crm": filled_in_crm,
-            "conflicts": sizes.other_last_name + reviews,
+            "conflicts": sizes.other_last_name + sizes.mailboxes + sizes.crm_doubles // 2,
         }
         with self._step("approval: the first full sync", expected, writes=sizes.app_only + filled_in_crm) as step:
             _take(step, self.app.approve(held))
