@@ -8,9 +8,14 @@ from typing import Final
 from crm.errors import ConfigurationError
 from crm.providers.base import Provider
 from crm.providers.hubspot import PROVIDER as HUBSPOT
+from crm.providers.pipedrive import PROVIDER as PIPEDRIVE
 from crm.providers.salesforce import PROVIDER as SALESFORCE
 
-PROVIDERS: Final[Mapping[str, Provider]] = {HUBSPOT.key: HUBSPOT, SALESFORCE.key: SALESFORCE}
+PROVIDERS: Final[Mapping[str, Provider]] = {
+    HUBSPOT.key: HUBSPOT,
+    PIPEDRIVE.key: PIPEDRIVE,
+    SALESFORCE.key: SALESFORCE,
+}
 
 
 def provider(key: str) -> Provider:

@@ -10,10 +10,12 @@ import pytest
 from crm.registry import PROVIDERS
 from crm.testing.contract import CHECKS, Check, Stand
 from tests.providers.hubspot.stand import hubspot_stand
+from tests.providers.pipedrive.stand import connected_stand as pipedrive_stand
 from tests.providers.salesforce.stand import salesforce_stand
 
 STANDS: dict[str, Callable[[], AbstractContextManager[Stand]]] = {
     "hubspot": hubspot_stand,
+    "pipedrive": pipedrive_stand,
     "salesforce": salesforce_stand,
 }
 
