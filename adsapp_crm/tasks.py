@@ -10,6 +10,8 @@ import logging
 import uuid
 
 from celery import shared_task
+from celery.app.task import Task
+from django.db import transaction
 
 from adsapp_crm.selectors import organization_of_connection, place_of_run
 from adsapp_crm.services import jobs
@@ -17,6 +19,14 @@ from adsapp_crm.services.connections import check_connection as ask_connection
 from adsapp_crm.services.stepping import Left, step_run
 
 log = logging.getLogger(__name__)
+
+
+def send_after_commit(task: Task[[str], None], row_id: str) -> None:
+    """Send a task about a row once the transaction around us has committed.
+
+    A broker that is away is logged and breaks nothing: the row is there, and the sweep finds it.
+    """
+    transaction.on_commit(lambda: task.delay(row_id), robust=True)
 
 
 @shared_task

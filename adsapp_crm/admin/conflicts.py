@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from adsapp_crm.admin.base import OrganizationAdmin, actor_of, explained, shown_json
 from adsapp_crm.models import CrmConflict
 from adsapp_crm.services.conflicts import answer_conflict, candidates_of, ignore_match, link_pair
-from adsapp_crm.tasks import drain
+from adsapp_crm.tasks import drain, send_after_commit
 from crm.model import Side
 
 
@@ -114,7 +114,7 @@ class ConflictAdmin(OrganizationAdmin):
         )
         if answered is None:
             for connection_id in connections:
-                drain.delay_on_commit(connection_id)
+                send_after_commit(drain, connection_id)
         return answered
 
 

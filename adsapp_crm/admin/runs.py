@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from adsapp_crm.admin.base import OrganizationAdmin, actor_of, explained, shown_json
 from adsapp_crm.models import CrmPlan, CrmPlanLine, CrmSyncLog
 from adsapp_crm.services.syncing import approve_plan, cancel_run, drop_plan
-from adsapp_crm.tasks import sync_page
+from adsapp_crm.tasks import send_after_commit, sync_page
 
 
 @admin.register(CrmSyncLog)
@@ -88,7 +88,7 @@ class PlanAdmin(OrganizationAdmin):
     def approve(self, request: HttpRequest, queryset: QuerySet[CrmPlan]) -> HttpResponse | None:
         def act(plan: CrmPlan) -> None:
             run = approve_plan(plan.pk, actor=actor_of(request))
-            sync_page.delay_on_commit(str(run.pk))
+            send_after_commit(sync_page, str(run.pk))
 
         return self.confirmed(
             request,

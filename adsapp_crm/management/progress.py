@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Final, TextIO
+from dataclasses import dataclass
+from typing import Final
+
+from django.core.management.base import OutputWrapper
 
 BAR_CHARACTERS: Final = 24
 LINE_EVERY_SECONDS: Final = 5.0
@@ -14,7 +15,7 @@ LINE_EVERY_SECONDS: Final = 5.0
 
 @dataclass(slots=True)
 class Progress:
-    stream: TextIO = field(default_factory=lambda: sys.stderr)
+    stream: OutputWrapper
     now: Callable[[], float] = time.monotonic
     _phase: str = ""
     _began: float = 0.0
@@ -32,14 +33,13 @@ class Progress:
         if self.on_terminal:
             self._draw(self._text(phase, done, total, bar=True))
         elif self.now() - self._told_at >= LINE_EVERY_SECONDS:
-            self.stream.write(self._text(phase, done, total, bar=False) + "\n")
-            self.stream.flush()
+            self._write(self._text(phase, done, total, bar=False) + "\n")
             self._told_at = self.now()
 
     def end(self) -> None:
         """Leave the terminal's line."""
         if self._width:
-            self.stream.write("\n")
+            self._write("\n")
             self._width = 0
 
     def _text(self, phase: str, done: int, total: int | None, *, bar: bool) -> str:
@@ -61,9 +61,13 @@ class Progress:
         return "  ".join(parts)
 
     def _draw(self, text: str) -> None:
-        self.stream.write("\r" + text.ljust(self._width))
-        self.stream.flush()
+        self._write("\r" + text.ljust(self._width))
         self._width = max(self._width, len(text))
+
+    def _write(self, text: str) -> None:
+        """As it is: progress is no error, so it is not written in an error's colour."""
+        self.stream.write(text, style_func=str, ending="")
+        self.stream.flush()
 
 
 def _clock(seconds: float) -> str:

@@ -108,7 +108,8 @@ def claim_slot(job: Job) -> uuid.UUID | None:
                            AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
                    clock_timestamp(), '{}'::jsonb
             ON CONFLICT (kind, connection_id, slot) DO UPDATE SET claimed_at = clock_timestamp()
-            WHERE taken.finished_at IS NULL AND taken.claimed_at < clock_timestamp() - make_interval(secs => %(abandoned)s)
+            WHERE taken.finished_at IS NULL
+              AND taken.claimed_at < clock_timestamp() - make_interval(secs => %(abandoned)s)
             RETURNING id
             """,
             {"kind": job.value, "seconds": seconds, "abandoned": ABANDONED_AFTER.total_seconds()},

@@ -53,7 +53,7 @@ _COUNTS: Final[Mapping[str, str]] = {
 class Command(CrmCommand):
     help = (
         "Sync a connection in this process, under the same leases as the workers and without a broker. An interrupted"
-        " run goes on where it stopped; Ctrl-C ends it at its next page. A first sync stops as held: look, then approve."
+        " run goes on where it stopped; Ctrl-C ends it at its next page. A first sync is held: look, then approve."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -73,7 +73,7 @@ class Command(CrmCommand):
             connection = find_connection(options["provider"])
             links = CrmSyncState.objects.filter(connection=connection, state=LinkStatus.LIVE).count()
         run_id = self._begin(organization_id, connection.pk, options)
-        progress = Progress(self.stderr._out)  # noqa: SLF001  the stream behind Django's wrapper, for isatty
+        progress = Progress(self.stderr)
         with _interruptible() as interrupted:
             try:
                 run = self._go(organization_id, run_id, progress, interrupted, links)
