@@ -176,7 +176,9 @@ def test_the_org_survives_on_disk(tmp_path):
     org.call("DELETE", f"/sobjects/Contact/{gone}")
     org.person("POST", "fields", {"object": "Lead", "name": "Code__c", "length": 20, "unique": True})
     org.person("POST", "fields/access", {"object": "Contact", "name": "Fax", "access": "hidden"})
-    org.settings(stateCountryPicklists=True, automation={"Contact.Phone": "digits"})
+    org.settings(
+        stateCountryPicklists=True, automation={"Contact.Phone": "digits"}, redirectUris=["https://a.example/"]
+    )
     token = org.person("POST", "tokens", {})["token"]
     records = org.person("GET", "records")
     org.fake.close()
@@ -191,7 +193,8 @@ def test_the_org_survives_on_disk(tmp_path):
     described = again.call("GET", "/sobjects/Contact/describe").json()["fields"]
     assert {"MailingCountryCode", EXTERNAL_ID} <= {field["name"] for field in described}
     assert again.ask("SELECT Fax FROM Contact").status_code == 400
-    assert again.person("GET", "settings")["automation"] == {"Contact.Phone": "digits"}
+    found = again.person("GET", "settings")
+    assert (found["automation"], found["redirectUris"]) == ({"Contact.Phone": "digits"}, ["https://a.example/"])
     assert again.create(LastName="New") > gone
     assert [each["op"] for each in again.person("GET", "journal")["results"]] == [
         "create",

@@ -126,6 +126,8 @@ def test_a_query_job_gives_pages_of_csv():
     assert (first.headers["Sforce-NumberOfRecords"], first.headers["Sforce-Locator"]) == ("4", "4")
     second = org.call("GET", f"{path}/results?maxRecords=4&locator=4")
     assert (second.headers["Sforce-NumberOfRecords"], second.headers["Sforce-Locator"]) == ("2", "null")
+    for bad in ("maxRecords=many", "maxRecords=0", "locator=x", "locator=7"):
+        assert org.call("GET", f"{path}/results?{bad}").status_code == 400
     rows = table(first) + table(second)
     assert [row["LastName"] for row in rows] == ["Gone", "P0", "P1", "P2", "P3", "P4"]
     assert (rows[1]["Account.Name"], rows[2]["Account.Name"], rows[1]["DoNotCall"]) == ("Acme", "", "false")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import defusedxml.ElementTree
 import pytest
 
+from crm.providers.salesforce.fake import SalesforceFake
 from crm.providers.salesforce.fake.outbound import acknowledged
+from crm.testing.wsgi import LoopbackServer, Response, WsgiApp
 from tests.providers.salesforce.fake_org import Org
 
 OUT = "{http://soap.sforce.com/2005/09/outbound}"
@@ -156,3 +160,33 @@ def test_an_entity_bomb_is_no_acknowledgement():
         False,
         False,
     ]
+
+
+class Listener(WsgiApp):
+    """A target on a real socket that acknowledges everything."""
+
+    def __init__(self):
+        self.body = b""
+        self.came = threading.Event()
+
+    def respond(self, request):
+        self.body = request.body
+        self.came.set()
+        return Response(200, ack(), [("Content-Type", "text/xml")])
+
+
+def test_a_message_goes_out_by_itself_over_a_socket():
+    """With a target and no pause a thread sends; closing the fake ends it."""
+    org, listener = Org(), Listener()
+    with LoopbackServer(listener) as server:
+        org.person("POST", "outbound", {"targetUrl": server.url, "fields": {"Contact": ["LastName"]}})
+        org.create(LastName="<Ada> & Co")
+        assert listener.came.wait(10)
+        org.fake.close()
+    assert b"<sf:LastName>&lt;Ada&gt; &amp; Co</sf:LastName>" in listener.body
+    assert org.fake.outbound.delivered == 1
+
+
+def test_the_fake_closes_without_having_sent():
+    """Nothing is started that was not asked for."""
+    SalesforceFake().close()

@@ -117,8 +117,8 @@ def test_counts_and_aggregates(org):
             "INVALID_FIELD",
             (
                 "\nSELECT Foo FROM Lead\n       ^\nERROR at Row:1:Column:8\nNo such column 'Foo' on entity 'Lead'. "
-                "If you are attempting to use a custom field, be sure to append the '__c' after the custom field name. Please "
-                "reference your WSDL or the describe call for the appropriate names."
+                "If you are attempting to use a custom field, be sure to append the '__c' after the custom field name. "
+                "Please reference your WSDL or the describe call for the appropriate names."
             ),
         ),
         (

@@ -108,8 +108,8 @@ def test_an_update_answers_nothing_and_moves_the_stamps():
             {"LastName": "x", "Name": "y"},
             "INVALID_FIELD_FOR_INSERT_UPDATE",
             (
-                "Unable to create/update fields: Name. Please check the security settings of this field and verify that "
-                "it is read/write for your profile or permission set."
+                "Unable to create/update fields: Name. Please check the security settings of this field and verify "
+                "that it is read/write for your profile or permission set."
             ),
             ["Name"],
         ),

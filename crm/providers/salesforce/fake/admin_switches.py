@@ -161,7 +161,7 @@ class SwitchesApi:
         checked = [(setters[name], value) for name, value in body.items()]
         for setter, value in checked:
             setter(value)
-        self._state.dirty_tables.update(("settings", "schema"))
+        self._state.dirty_tables.update(("settings", "schema", "tokens"))
         return self.read_settings(request)
 
     def _setters(self) -> dict[str, Callable[[Any], None]]:

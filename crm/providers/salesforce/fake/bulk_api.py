@@ -149,9 +149,12 @@ class BulkApi:
         self._progress(job)
         if job.state != "JobComplete":
             raise answers.plain(400, "INVALIDJOBSTATE", f"InvalidJobState : results of a job that is {job.state}")
-        most = min(MAX_RECORDS, int(request.first("maxRecords") or MAX_RECORDS))
+        asked = request.first("maxRecords") or str(MAX_RECORDS)
+        if not asked.isdecimal() or int(asked) < 1:
+            raise answers.plain(400, "INVALID_INPUT", "maxRecords: a whole number from 1")
+        most = min(MAX_RECORDS, int(asked))
         locator = request.first("locator") or "0"
-        if not locator.isdigit() or int(locator) > len(job.rows) or most < 1:
+        if not locator.isdecimal() or int(locator) > len(job.rows):
             raise answers.plain(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
         start = int(locator)
         rows = job.rows[start : start + most]

@@ -144,9 +144,11 @@ class Grants:
         return {
             "grants": [asdict(each) for each in self.by_id.values()],
             "sessions": [asdict(each) for each in self.sessions.values()],
+            "redirect_uris": self.app.redirect_uris,
         }
 
     def load(self, saved: Json) -> None:
+        self.app.redirect_uris = self.app.redirect_uris or saved["redirect_uris"]
         self.by_id = {each["grant_id"]: Grant(**each) for each in saved["grants"]}
         self.sessions = {each["token"]: Session(**each) for each in saved["sessions"]} | self.sessions
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Final
 from xml.sax.saxutils import escape
 
-import defusedxml.ElementTree  # type: ignore[import-untyped,unused-ignore]
 import requests
-from defusedxml import DefusedXmlException  # type: ignore[import-untyped,unused-ignore]
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import ParseError, fromstring
 
 from crm.providers.salesforce.fake import answers, ids
 from crm.providers.salesforce.fake.answers import Json
@@ -216,8 +216,8 @@ class OutboundSender:
 def acknowledged(answer: bytes) -> bool:
     """True only for a SOAP answer with ``<Ack>true</Ack>``."""
     try:
-        root = defusedxml.ElementTree.fromstring(answer)
-    except (defusedxml.ElementTree.ParseError, DefusedXmlException, ValueError):
+        root = fromstring(answer)
+    except (ParseError, DefusedXmlException, ValueError):
         return False
     found = root.find(f"{{{SOAP}}}Body/{{{OUTBOUND}}}notificationsResponse/{{{OUTBOUND}}}Ack")
     return found is not None and (found.text or "").strip().lower() in ("true", "1")

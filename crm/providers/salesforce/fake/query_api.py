@@ -73,7 +73,7 @@ class QueryApi:
     def next_page(self, request: Request) -> Response:
         name, dash, offset = request.params["locator"].rpartition("-")
         locator = self._locators.get(name)
-        if locator is None or not dash or not offset.isdigit() or locator.expires_ms <= self._state.clock.now_ms():
+        if locator is None or not dash or not offset.isdecimal() or locator.expires_ms <= self._state.clock.now_ms():
             raise answers.plain(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
         if int(offset) >= locator.result.total:
             raise answers.plain(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
