@@ -72,6 +72,8 @@ class PipedriveStand:
             refused=("owner_id", "999"),
             read_only="add_time",
             is_email_unique=False,
+            tells_merges=False,
+            idle_requests=2,
         )
     )
 
