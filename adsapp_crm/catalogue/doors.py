@@ -65,8 +65,8 @@ DOORS = table(
     ),
     (
         "config.oauth_unavailable",
-        _("Connecting through the CRM's own log-in is not available yet"),
-        _("The request brought no API token, and this version connects with tokens only."),
+        _("This CRM is connected by a token"),
+        _("The request brought no API token, and this CRM offers no log-in."),
         _("Make a private-app or API token in the CRM and send it as config.apiToken."),
         Retry.NO,
         "POST /api/crm/connect without config.apiToken.",

@@ -43,6 +43,8 @@ class Access:
     scopes: tuple[str, ...] = ()
     registration_id: uuid.UUID | None = None
     """The organization's own app; None: this installation's, or none at all."""
+    connection_id: uuid.UUID | None = None
+    """For a connection that is not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,10 @@ def connect_account(
         lost = open_connection(crm_type)
     check_reconnect(lost, wanted=reconnect)
     draft = CrmConnection(
-        id=uuid7(), organization_id=organization_id, crm_type=crm_type, environment=access.environment
+        id=access.connection_id or uuid7(),
+        organization_id=organization_id,
+        crm_type=crm_type,
+        environment=access.environment,
     )
     draft.app_registration_id = access.registration_id
     draft.seal_credentials(access.payload)

@@ -90,6 +90,21 @@ class Person:
         return f"user:{self.user_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    auth_url: str
+    connection_id: uuid.UUID
+    """The connection's id once it is confirmed, unless the account was connected before: that one's goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A log-in that came back and waits for the person's word."""
+
+    organization_id: uuid.UUID
+    attempt_id: uuid.UUID
+
+
 # Begin ------------------------------------------------------------------------------------------------------
 
 
@@ -103,7 +118,7 @@ def begin_log_in(
     client_secret: str = "",
     return_route: str = "",
     reconnect: bool = False,
-) -> str:
+) -> Begun:
     """The address of the CRM's consent page, made for this person's browser alone.
 
     Raises RefusedError (``config.provider_unknown``, ``config.oauth_unavailable``, ``oauth.session``,
@@ -133,6 +148,7 @@ def begin_log_in(
     environment = environment or (existing.environment if existing is not None else "")
     settings = settings_of(crm_type, environment=environment)
     client = client_of(organization_id, crm_type, registration_id)
+    connection_id = existing.pk if existing is not None else uuid7()
     state, verifier, redirect_uri = new_state(), new_verifier(), _redirect_uri(crm_type)
     address = authorize_address(
         found.oauth,
@@ -160,9 +176,14 @@ def begin_log_in(
             expires_at=Now() + timedelta(seconds=STATE_SECONDS),
         )
         row.organization_id = organization_id
-        row.verifier = sealed_for(row, verifier=verifier.reveal(), registration=str(registration_id or ""))
+        row.verifier = sealed_for(
+            row,
+            verifier=verifier.reveal(),
+            registration=str(registration_id or ""),
+            connection=str(connection_id),
+        )
         row.save(force_insert=True)
-    return address
+    return Begun(address, connection_id)
 
 
 def _redirect_uri(crm_type: str) -> str:
@@ -207,12 +228,12 @@ def finish_log_in(
     *,
     path_provider: str = "",
     session: requests.Session | None = None,
-) -> uuid.UUID:
+) -> Arrived:
     """Take what the CRM sent back, ask which account it opens, and wait for the person's word.
 
     ``query`` holds every value of each parameter; ``path_provider`` is the CRM that the callback's own address names.
-    Returns the id that ``waiting_log_in``, ``confirm_log_in`` and ``decline_log_in`` take. Raises LogInFailedError;
-    the state is used up by then if it was this person's.
+    What arrived is for ``waiting_log_in``, ``confirm_log_in`` and ``decline_log_in``. Raises LogInFailedError; the
+    state is used up by then if it was this person's.
     """
     state, error = _single(query, "state"), _single(query, "error")
     if person is None:
@@ -242,7 +263,7 @@ def finish_log_in(
         CrmOAuthState.objects.filter(pk=row.pk).update(
             verifier=sealed_for(row, **found_account), expires_at=Now() + timedelta(seconds=CONFIRM_SECONDS)
         )
-    return row.pk
+    return Arrived(owner_of(row), row.pk)
 
 
 def _open_account(
@@ -268,6 +289,7 @@ def _open_account(
         "account": [account.remote_account_id, account.name, account.url],
         "scopes": list(scopes),
         "registration": sealed["registration"],
+        "connection": sealed["connection"],
     }
 
 

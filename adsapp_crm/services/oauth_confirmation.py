@@ -77,6 +77,7 @@ def confirm_log_in(
         lifetime_seconds=float(pending["payload"].get("lifetime_seconds") or flow.session_seconds),
         scopes=waiting.scopes,
         registration_id=registration_of(pending["registration"]),
+        connection_id=uuid.UUID(pending["connection"]),
     )
     try:
         made = connect_account(

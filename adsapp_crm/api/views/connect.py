@@ -2,87 +2,61 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from django.conf import settings
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
-from django.shortcuts import render
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from adsapp_crm.api.access import OrganizationView, actor_of, organization_of
-from adsapp_crm.api.errors import problem
 from adsapp_crm.api.serializers import ConnectSerializer, CrmTypeSerializer
-from adsapp_crm.catalogue import explain
+from adsapp_crm.api.views.log_in import connected_body, person_of
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.connections import check_provider, connect_with_token, disconnect
+from adsapp_crm.services.oauth import begin_log_in
 from adsapp_crm.services.refusals import refuse
-
-OAUTH_UNAVAILABLE = "config.oauth_unavailable"
 
 
 class ConnectView(OrganizationView):
     roles: ClassVar[Mapping[str, str]] = {"POST": Role.ADMIN, "DELETE": Role.ADMIN}
 
     def post(self, request: Request) -> Response:
-        """Connect by ``config.apiToken``: the CRM is asked who that is before anything is stored."""
+        """Connect by ``config.apiToken``, or begin a log-in at the CRM: ``authUrl`` is for this browser alone.
+
+        With a token the CRM is asked who that is before anything is stored.
+        """
         asked = _valid(ConnectSerializer(data=request.data))
         config = asked.get("config", {})
         crm_type = check_provider(asked["crmType"])
-        token = config.get("apiToken", "")
+        organization_id, token = organization_of(request), config.get("apiToken", "")
+        environment = config.get("environment", "")
         if not token:
-            raise refuse(OAUTH_UNAVAILABLE, str(explain(OAUTH_UNAVAILABLE).cause), field="/config/apiToken")
-        made = connect_with_token(
-            organization_of(request),
+            return self._log_in(request, organization_id, crm_type, config)
+        made = connect_with_token(organization_id, crm_type, token, actor=actor_of(request), environment=environment)
+        return Response(connected_body(made), status=200 if made.reconnected else 201)
+
+    def _log_in(
+        self, request: Request, organization_id: uuid.UUID, crm_type: str, config: Mapping[str, str]
+    ) -> Response:
+        person = person_of(request)
+        if person is None:
+            raise refuse("oauth.session", "There is no browser session.", fix="Log in to ADSapp in the browser first.")
+        begun = begin_log_in(
+            organization_id,
             crm_type,
-            token,
-            actor=actor_of(request),
+            person,
             environment=config.get("environment", ""),
+            client_id=config.get("clientId", ""),
+            client_secret=config.get("clientSecret", ""),
         )
-        return Response(
-            {
-                "authUrl": None,
-                "connectionId": str(made.connection_id),
-                "account": {"id": made.account.remote_account_id, "name": made.account.name, "url": made.account.url},
-                "mappings": made.mappings,
-                "reconnected": made.reconnected,
-            },
-            status=200 if made.reconnected else 201,
-        )
+        return Response({"authUrl": begun.auth_url, "connectionId": str(begun.connection_id)})
 
     def delete(self, request: Request) -> Response:
         """Forget the token; links, mappings and history stay for a later connection to the same account."""
         asked = _valid(CrmTypeSerializer(data=request.query_params))
         connection_id = disconnect(organization_of(request), asked["crm_type"], actor=actor_of(request))
         return Response({"success": True, "connectionId": str(connection_id)})
-
-
-class CallbackView(APIView):
-    """Where a CRM's consent page sends people back to; no log-in can be begun yet, so none can end here."""
-
-    authentication_classes = ()
-    permission_classes = (AllowAny,)
-    opens_own_transactions: ClassVar[bool] = True
-
-    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:  # noqa: ARG002
-        """A browser asks for HTML, which no renderer here makes: never a 406."""
-        return super().perform_content_negotiation(request, force=True)
-
-    def get(self, request: Request) -> HttpResponseBase:
-        if "text/html" in request.headers.get("Accept", ""):
-            return _page(request._request)  # noqa: SLF001  the template needs Django's own
-        return problem(OAUTH_UNAVAILABLE, 501)
-
-
-def _page(request: HttpRequest) -> HttpResponseBase:
-    entry = explain(OAUTH_UNAVAILABLE)
-    answer = render(request, "adsapp_crm/problem.html", {"entry": entry, "home": settings.CRM_PUBLIC_URL}, status=501)
-    answer["Referrer-Policy"] = "no-referrer"
-    return answer
 
 
 def _valid(serializer: Any) -> dict[str, Any]:
