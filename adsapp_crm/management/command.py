@@ -1,7 +1,8 @@
 """What the commands share: data on standard output, progress on standard error, errors that say what to do.
 
 Exit codes: 0 it worked; 1 the command ran and something is wrong (a refused row, a failed run, a late
-connection); 2 the input was refused and nothing was changed.
+connection); 2 the input was refused and nothing was changed;
+130 it was interrupted.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from crm.errors import ConfigurationError, ConnectionBlockedError, CrmError, Map
 OK: Final = 0
 WRONG: Final = 1
 REFUSED: Final = 2
+INTERRUPTED: Final = 130
 
 
 class CrmCommand(BaseCommand):
@@ -47,6 +49,9 @@ class CrmCommand(BaseCommand):
             self._fail([_refusal_of(error)], REFUSED if refused else WRONG)
         except (DecryptionError, CredentialsMismatchError) as error:
             self._fail([Refusal(error.code, str(error), "FERNET_KEYS")], REFUSED)
+        except KeyboardInterrupt:
+            self.progress("interrupted; what was committed stays, and a run goes on when the command is repeated")
+            sys.exit(INTERRUPTED)
         except BrokenPipeError:
             sys.stderr.close()  # whoever read us has seen enough; the interpreter need not complain
             sys.exit(WRONG)

@@ -146,6 +146,34 @@ def test_text_says_how_to_approve(connected):
     assert sync("--approve", last.rpartition(" ")[2])[1]["status"] == "completed"
 
 
+def test_a_plan_that_still_waits_is_named_by_the_next_run(tenant, connected):
+    """A second full run plans nothing twice, and says what waits."""
+    held = sync("--full")[1]
+
+    _code, again = sync("--full")
+
+    assert again["waitingPlans"] == [held["planId"]]
+    assert len(connected.records()) == 1
+
+
+def test_ctrl_c_before_the_run_starts_nothing(tenant, connected, monkeypatch):
+    """Exit 130, and no run."""
+    found = crm_sync.find_connection
+
+    def interrupt(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        return found(*arguments)
+
+    monkeypatch.setattr(crm_sync, "find_connection", interrupt)
+
+    with pytest.raises(SystemExit) as ended:
+        call_command("crm_sync", "First", "hubspot", stdout=StringIO(), stderr=StringIO())
+
+    assert ended.value.code == 130
+    with tenant.context():
+        assert CrmSyncLog.objects.count() == 0
+
+
 def test_a_dry_run_writes_nothing(tenant, connected):
     """It shows what would be done, by kind."""
     first_sync()

@@ -11,13 +11,14 @@ from types import FrameType
 from typing import Any, Final
 
 from django.core.management.base import CommandParser
+from django.db import models
 from django.db.models import Count
 
 from adsapp_crm.catalogue import explain
 from adsapp_crm.management.command import OK, WRONG, CrmCommand, organization_argument, organization_named, uuid_of
 from adsapp_crm.management.progress import Progress
 from adsapp_crm.models import CrmPlan, CrmPlanLine, CrmSyncLog, CrmSyncState
-from adsapp_crm.models.choices import LinkStatus, RunState, RunTrigger
+from adsapp_crm.models.choices import LinkStatus, PlanStatus, RunState, RunTrigger
 from adsapp_crm.services.connections import find_connection
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.run_shapes import has_ended, shape_result
@@ -68,13 +69,15 @@ class Command(CrmCommand):
         parser.add_argument("--dry-run", action="store_true", help="plan and show, write nothing")
 
     def work(self, options: Mapping[str, Any]) -> int:
-        organization_id = organization_named(options["organization"])
-        with organization_context(organization_id):
-            connection = find_connection(options["provider"])
-            links = CrmSyncState.objects.filter(connection=connection, state=LinkStatus.LIVE).count()
-        run_id = self._begin(organization_id, connection.pk, options)
-        progress = Progress(self.stderr)
         with _interruptible() as interrupted:
+            organization_id = organization_named(options["organization"])
+            with organization_context(organization_id):
+                connection = find_connection(options["provider"])
+                links = CrmSyncState.objects.filter(connection=connection, state=LinkStatus.LIVE).count()
+            if interrupted:
+                raise KeyboardInterrupt
+            run_id = self._begin(organization_id, connection.pk, options)
+            progress = Progress(self.stderr)
             try:
                 run = self._go(organization_id, run_id, progress, interrupted, links)
             finally:
@@ -172,9 +175,11 @@ class Command(CrmCommand):
     def _tell(self, organization_id: uuid.UUID, run: CrmSyncLog, options: Mapping[str, Any]) -> int:
         code = OK if run.status in (RunState.COMPLETED, RunState.HELD) else WRONG
         result = {"ok": code == OK, **shape_result(run), "apiCalls": run.api_calls}
-        if run.dry_run or run.status == RunState.HELD:
-            with organization_context(organization_id):
+        with organization_context(organization_id):
+            if run.dry_run or run.status == RunState.HELD:
                 result["plan"] = _planned(run)
+            waiting = _waiting(run)
+        result["waitingPlans"] = [str(each) for each in waiting]
         self.give(result)
         self.say(f"run        {run.pk} ({run.sync_type}{', dry run' if run.dry_run else ''}): {run.status}")
         told = [f"{run.counts[key]:,} {text}" for key, text in _COUNTS.items() if run.counts.get(key)]
@@ -187,8 +192,8 @@ class Command(CrmCommand):
             self.say(f"{each['code']}{records}: {each['title']}. {each['fix']}")
         if run.status == RunState.PARKED:
             self.say(f"waits      until {run.resume_at:%Y-%m-%d %H:%M:%S} UTC; the workers go on with it")
-        if (run.status == RunState.HELD or run.dry_run) and run.plan_id and result.get("plan"):
-            self.say("approve    " + self._approval(options, run.plan_id))
+        for plan_id in waiting:
+            self.say("approve    " + self._approval(options, plan_id))
         return code
 
     @staticmethod
@@ -200,6 +205,14 @@ def _planned(run: CrmSyncLog) -> dict[str, int]:
     """Lines that wait for somebody, by kind of action; in the run's organization."""
     lines = CrmPlanLine.objects.filter(plan_id=run.plan_id, status__in=["planned", "held"])
     return dict(lines.values_list("kind").annotate(records=Count("pk")).order_by("kind"))
+
+
+def _waiting(run: CrmSyncLog) -> list[uuid.UUID]:
+    """Plans of the connection that wait for a yes: held ones, and what this run showed; in its organization."""
+    held = models.Q(status=PlanStatus.HELD) | models.Q(pk=run.plan_id, status=PlanStatus.PLANNED)
+    lines = CrmPlanLine.objects.filter(plan=models.OuterRef("pk"), status__in=["planned", "held"])
+    plans = CrmPlan.objects.filter(held, models.Exists(lines), connection_id=run.connection_id)
+    return list(plans.order_by("created_at", "id").values_list("pk", flat=True))
 
 
 def _show(progress: Progress, run: CrmSyncLog, links: int) -> None:
