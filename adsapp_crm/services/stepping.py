@@ -36,6 +36,7 @@ from adsapp_crm.services.connections import block_connection
 from adsapp_crm.services.mappings import described
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.storage import Lease, acquire_lease, release_lease
+from adsapp_crm.storage.statistics import refresh_statistics
 from adsapp_crm.tenancy import organization_context
 from crm.engine.context import Ports
 from crm.engine.run import advance
@@ -142,9 +143,7 @@ def _work(
         _note_broken(connection, assembled.broken)
         if run.purpose == RunPurpose.UNDO and not run.approved and run.plan_id is not None:
             _plan_undo(run, run.plan_id, ports)
-        state = advance(str(run.pk), ports)
-        while state.phase is not Phase.DONE and time.monotonic() < deadline:
-            state = advance(str(run.pk), ports)
+        state = _advance(run, ports, deadline)
     except LeaseLostError:
         return Step(Left.BUSY, run.status)
     except TransientError as error:
@@ -164,8 +163,21 @@ def _work(
     return Step(Left.ENDED, state.status)
 
 
+def _advance(run: CrmSyncLog, ports: Ports, deadline: float) -> RunState:
+    """Page by page until the run ends or time is up; a new phase asks new questions of tables that have grown."""
+    phase = None
+    while True:
+        state = advance(str(run.pk), ports)
+        if state.phase is Phase.DONE or time.monotonic() >= deadline:
+            return state
+        if state.phase is not phase:
+            phase = state.phase
+            refresh_statistics()
+
+
 def _prepare(connection: CrmConnection, run: CrmSyncLog) -> None:
     """A parked run goes on, and contacts written past our services get their match keys."""
+    refresh_statistics()
     with organization_context(str(connection.organization_id)):
         CrmSyncLog.objects.filter(pk=run.pk, status=RunWord.PARKED).update(status=RunWord.RUNNING, resume_at=None)
         region = Organization.objects.get().region

@@ -3,6 +3,7 @@
 # ruff: noqa: S608  statements are put together from the literals of this package
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -37,50 +38,53 @@ WHERE c.organization_id = %(organization)s AND (%(after)s::uuid IS NULL OR c.id 
 ORDER BY c.id LIMIT %(limit)s
 """
 
-# Equality on the stored keys only: under row-level security nothing else would use their indexes.
-_HITS: Final = " UNION ALL ".join(
+_LISTED: Final = 3
+
+# Equality with the keys themselves, never a join: under row-level security nothing else uses their
+# indexes, and only of values that it sees can the planner tell that they are rare.
+_FOUND: Final = " UNION ALL ".join(
     f"""
-SELECT '{column}', wanted.key,
-  ARRAY(SELECT c.id::text FROM contacts c
-        WHERE c.organization_id = %(organization)s AND c.{column}_normalized = wanted.key AND {_LIVE_CONTACT}
-        ORDER BY c.id LIMIT 3),
-  ARRAY(SELECT r.remote_id FROM (
-          (SELECT l.crm_record_id AS remote_id FROM crm_sync_state l
-           WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s
-             AND l.crm_record_type = %(record_type)s AND l.{column}_key = wanted.key
-             AND l.state IN ('live', 'unlinked') AND l.crm_record_id IS NOT NULL
-           ORDER BY l.crm_record_id LIMIT 3)
-          UNION ALL
-          (SELECT o.remote_id FROM crm_observations o
-           WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s
-             AND o.record_type = %(record_type)s AND o.{column}_key = wanted.key AND o.state = 'live'
-           ORDER BY o.remote_id LIMIT 3)
-        ) AS r ORDER BY r.remote_id LIMIT 3),
-  ARRAY(SELECT i.contact_id::text FROM crm_intents i
-        JOIN contacts c ON c.organization_id = i.organization_id AND c.id = i.contact_id
-        WHERE {OPEN_INTENT} AND i.kind = 'create' AND i.record_type = %(record_type)s
-          AND c.{column}_normalized = wanted.key AND {_LIVE_CONTACT}
-        ORDER BY i.contact_id LIMIT 3)
-FROM unnest(%({column}_keys)s::text[]) AS wanted(key)
+SELECT '{column}', c.{column}_normalized, 'contact', c.id::text,
+       row_number() OVER (PARTITION BY c.{column}_normalized ORDER BY c.id)
+FROM contacts c
+WHERE c.organization_id = %(organization)s AND c.{column}_normalized = ANY(%({column}_keys)s) AND {_LIVE_CONTACT}
+UNION ALL
+SELECT '{column}', r.key, 'record', r.remote_id, row_number() OVER (PARTITION BY r.key ORDER BY r.remote_id)
+FROM (
+  SELECT l.{column}_key AS key, l.crm_record_id AS remote_id FROM crm_sync_state l
+  WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s
+    AND l.crm_record_type = %(record_type)s AND l.{column}_key = ANY(%({column}_keys)s)
+    AND l.state IN ('live', 'unlinked') AND l.crm_record_id IS NOT NULL
+  UNION ALL
+  SELECT o.{column}_key, o.remote_id FROM crm_observations o
+  WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s
+    AND o.record_type = %(record_type)s AND o.{column}_key = ANY(%({column}_keys)s) AND o.state = 'live'
+) AS r
+UNION ALL
+SELECT '{column}', c.{column}_normalized, 'creating', c.id::text, 1
+FROM crm_intents i JOIN contacts c ON c.organization_id = i.organization_id AND c.id = i.contact_id
+WHERE {OPEN_INTENT} AND i.kind = 'create' AND i.record_type = %(record_type)s
+  AND c.{column}_normalized = ANY(%({column}_keys)s) AND {_LIVE_CONTACT}
 """
     for column in ("email", "phone")
 )
 
 _KEY_HITS: Final = f"""
-WITH hits(column_name, key, contacts, records, creating) AS MATERIALIZED ({_HITS})
-SELECT h.column_name, h.key, h.contacts,
-  ARRAY(SELECT each FROM unnest(h.contacts) WITH ORDINALITY AS listed(each, place) WHERE NOT EXISTS (
-    SELECT FROM crm_sync_state l WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s
-      AND l.contact_id = listed.each::uuid AND l.crm_record_type = %(record_type)s AND l.state <> 'pending')
-    ORDER BY place),
-  h.records,
-  ARRAY(SELECT each FROM unnest(h.records) WITH ORDINALITY AS listed(each, place) WHERE NOT EXISTS (
-    SELECT FROM crm_sync_state l WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s
-      AND l.crm_record_type = %(record_type)s AND l.crm_record_id = listed.each)
-    ORDER BY place),
-  h.creating
-FROM hits h WHERE cardinality(h.contacts) + cardinality(h.records) > 0
-ORDER BY h.key
+WITH found(column_name, key, side, id, place) AS MATERIALIZED ({_FOUND})
+SELECT f.column_name, f.key, f.side, f.id,
+  CASE f.side
+    WHEN 'contact' THEN NOT EXISTS (
+      SELECT FROM crm_sync_state l
+      WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s AND l.contact_id = f.id::uuid
+        AND l.crm_record_type = %(record_type)s AND l.state <> 'pending' OFFSET 0)
+    WHEN 'record' THEN NOT EXISTS (
+      SELECT FROM crm_sync_state l
+      WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s
+        AND l.crm_record_type = %(record_type)s AND l.crm_record_id = f.id OFFSET 0)
+    ELSE false
+  END
+FROM found f WHERE f.place <= {_LISTED}
+ORDER BY f.column_name, f.key, f.side, f.place, f.id
 """
 
 _PLANNED: Final = """
@@ -91,6 +95,12 @@ SELECT substr(candidate #>> '{}', 9) FROM crm_plan_lines l
 CROSS JOIN LATERAL jsonb_path_query(l.action, '$.conflicts[*].candidates[*]') AS candidate
 WHERE l.organization_id = %(organization)s AND l.plan_id = %(plan)s AND l.kind = 'review' AND l.remote_id <> ''
   AND candidate #>> '{}' = ANY(%(candidates)s)
+"""
+
+_PLANNED_RECORDS: Final = """
+SELECT DISTINCT l.remote_id FROM crm_plan_lines l
+WHERE l.organization_id = %(organization)s AND l.plan_id = %(plan)s AND l.record_type = %(record_type)s
+  AND l.kind <> 'review' AND l.remote_id = ANY(%(records)s)
 """
 
 
@@ -113,14 +123,24 @@ class Pairing:
     def key_hits(
         self, record_type: str, email_keys: Iterable[str], phone_keys: Iterable[str]
     ) -> tuple[dict[str, KeyHit], dict[str, KeyHit]]:
-        hits: dict[str, dict[str, KeyHit]] = {"email": {}, "phone": {}}
-        for column, key, *found in self._scope.rows(
+        rows = self._scope.rows(
             _KEY_HITS,
             record_type=record_type,
             email_keys=sorted({key for key in email_keys if key}),
             phone_keys=sorted({key for key in phone_keys if key}),
-        ):
-            hits[column][key] = KeyHit(*(tuple(ids) for ids in found))
+        )
+        hits: dict[str, dict[str, KeyHit]] = {"email": {}, "phone": {}}
+        for (column, key), group in itertools.groupby(rows, key=lambda row: row[:2]):
+            found: dict[str, list[tuple[str, bool]]] = {"contact": [], "record": [], "creating": []}
+            for _, _, side, each, free in group:
+                found[side].append((each, free))
+            hits[column][key] = KeyHit(
+                contacts=tuple(each for each, _ in found["contact"]),
+                free_contacts=tuple(each for each, free in found["contact"] if free),
+                records=tuple(each for each, _ in found["record"]),
+                free_records=tuple(each for each, free in found["record"] if free),
+                creating=tuple(each for each, _ in found["creating"]),
+            )
         return hits["email"], hits["phone"]
 
     def planned_contacts(self, plan_id: str, contact_ids: Sequence[str]) -> set[str]:
@@ -132,4 +152,10 @@ class Pairing:
             contacts=list(contact_ids),
             candidates=[f"contact:{contact_id}" for contact_id in contact_ids],
         )
+        return {found for (found,) in rows}
+
+    def planned_records(self, plan_id: str, record_type: str, remote_ids: Sequence[str]) -> set[str]:
+        if not remote_ids:
+            return set()
+        rows = self._scope.rows(_PLANNED_RECORDS, plan=plan_id, record_type=record_type, records=list(remote_ids))
         return {found for (found,) in rows}

@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from adsapp_crm.models import Contact, CrmConnection, CrmPlan, CrmSyncLog
 from adsapp_crm.storage import DjangoStore, acquire_lease
+from adsapp_crm.storage.statistics import refresh_statistics
 from crm.model import (
     Action,
     ActionKind,
@@ -201,3 +202,15 @@ def test_everything_of_an_applied_page_is_stored(tenant):
         assert unit.take_open_intents(200) == []
         run = unit.load_run(page.run_id)
         assert (run.counts.observed, run.counts.applied) == (10, 10)
+
+
+def test_statistics_are_refreshed_where_a_table_has_changed_much(tenant, owner_sql):
+    """Filled tables are analyzed by the application's role, once; then there is nothing to do."""
+    Page(tenant, 600)
+    owner_sql("SELECT pg_stat_force_next_flush()")
+    with database.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+    assert {"contacts", "crm_sync_state"} <= set(refresh_statistics())
+    assert refresh_statistics() == ()
+    rows = owner_sql("SELECT reltuples FROM pg_class WHERE relname IN ('contacts', 'crm_sync_state')")
+    assert rows == [(600,), (600,)]
