@@ -81,8 +81,8 @@ def test_a_token_connects(browser, tenant, hubspot):
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ({"crmType": "hubspot"}, (501, "config.oauth_unavailable")),
-        ({"crmType": "hubspot", "config": {"clientId": "x", "clientSecret": "y"}}, (501, "config.oauth_unavailable")),
+        ({"crmType": "hubspot"}, (400, "oauth.not_configured")),
+        ({"crmType": "hubspot", "config": {"clientId": "x"}}, (400, "oauth.not_configured")),
         ({"crmType": "zoho", "config": {"apiToken": TOKEN}}, (400, "config.provider_unknown")),
         ({"crmType": "hubspot", "config": {"apiToken": "pat-wrong"}}, (409, "auth.expired")),
         ({"crmType": "hubspot", "config": {"apiToken": "with a blank"}}, (400, "config.token_missing")),
@@ -127,15 +127,15 @@ def test_disconnecting_forgets_the_token_and_reconnecting_finds_the_links(browse
     assert problem(browser.delete("/api/crm/connect?crm_type=pipedrive"))[0] in (400, 404)
 
 
-def test_the_callback_says_that_log_ins_come_later(client):
+def test_a_callback_without_a_log_in_here_ends_there(client):
     """A page for people, a problem for programs; nothing of the query comes back."""
     page = client.get("/api/crm/connect/callback?code=canary&error_description=<b>", headers={"Accept": "text/html"})
     program = client.get("/api/crm/connect/callback?code=canary")
 
-    assert page.status_code == 501
+    assert page.status_code == 403
     assert page["Content-Type"].startswith("text/html")
     assert "canary" not in page.content.decode()
-    assert problem(program) == (501, "config.oauth_unavailable")
+    assert problem(program) == (403, "oauth.session")
 
 
 # Sync.
