@@ -22,7 +22,7 @@ from crm.errors import (
     RecordInvalidError,
     TransientError,
 )
-from crm.mapping.field_map import FieldMap
+from crm.mapping.field_map import FieldMap, is_blank
 from crm.model import (
     UNKNOWN,
     Action,
@@ -189,7 +189,7 @@ def trust_record(
         read = record.values[name]
         field_map = maps.get(name)
         same = field_map is not None and field_map.canonical_crm(read) == field_map.canonical_crm(value)
-        if same or record.by_us:
+        if same or (record.by_us and not is_blank(read)):  # a field left out altogether is no normalisation
             returned[name] = read
 
 

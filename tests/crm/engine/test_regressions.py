@@ -267,3 +267,21 @@ def test_a_write_found_by_looking_is_not_undone_by_an_index_that_still_shows_the
     pair.run()
     assert pair.record["company"] == "Looms"
     assert pair.contact["company"] == "Looms"
+
+
+def test_a_field_that_a_lost_create_left_out_is_no_agreed_blank():
+    """The CRM dropped the field and the answer was lost: it is written later, not taken for the CRM's own form."""
+    pair = Pair(replace(SALESFORCE_LIKE, drops_refused_fields=True))
+    contact_id = pair.store.app.create_contact({"lastName": "Hopper", "company": "Navy", "email": "grace@x.example"})
+    pair.crm.hidden.add("company")
+    pair.connector.faults.lost_after = 1.0
+    pair.run()
+    pair.connector.faults.stop()
+    pair.crm.hidden.clear()
+    for _ in range(3):
+        pair.wait(4000)
+        pair.run(RunKind.FULL)
+    assert [record.values.get("company") for record in pair.crm.live() if record.values["lastname"] == "Hopper"] == [
+        "Navy"
+    ]
+    assert pair.store.app.get(contact_id).values["company"] == "Navy"
