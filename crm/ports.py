@@ -266,6 +266,10 @@ class Unit(Protocol):
         names as candidates."""
         ...
 
+    def planned_records(self, plan_id: str, record_type: str, remote_ids: Sequence[str]) -> set[str]:
+        """Those of these records that a line of the plan links, follows or creates from."""
+        ...
+
     # due work
     def due_links(self, record_type: str, after: str, limit: int) -> list[LinkView]:
         """Live links whose contact version is above the synced version, that are ``due``, have an

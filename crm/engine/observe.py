@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from crm.engine.context import PAGE, Ports, gather_evidence, observation, remembered_record
+from crm.engine.digest import digest_base
 from crm.engine.plan import NOTHING, Planned, Rulebook, plan_heir, plan_link, plan_relink, plan_undelete
+from crm.mapping.field_map import is_blank
 from crm.model import (
     Action,
     AppContact,
+    BasePair,
     ContactState,
     Evidence,
     LinkState,
@@ -36,6 +39,10 @@ class _Subject:
     record: RemoteRecord
     own: LinkView | None
     former: tuple[LinkView, ...] = ()
+    book: Rulebook | None = None
+    """Where the record is of another type than the page: a lead that became a contact."""
+    origin: LinkView | None = None
+    """The link as it is stored, where ``former`` shows it under another type's mappings."""
 
     @property
     def keeper(self) -> LinkView | None:
@@ -64,6 +71,7 @@ def observe_page(run: RunState, ports: Ports) -> bool:
     with ports.store.unit() as unit:
         subjects = _subjects(unit, book, page.records)
         heirs = _load_heirs(unit, book, subjects)
+    subjects = _follow_merges(subjects, book, ports)
     actions = _plan_all(subjects, heirs, book, ports)
     run.position = {**run.position, "after": page.next}
     seen: dict[str, int] = {}
@@ -75,7 +83,7 @@ def observe_page(run: RunState, ports: Ports) -> bool:
             seen[view.link.link_id] = view.link.synced_version
         if action is not None:
             seen.pop(action.link_id, None)
-            observed.append(observation(subject.record, book, action.link_id))
+            observed.append(observation(subject.record, subject.book or book, action.link_id))
         elif own is not None:
             seen[own.link.link_id] = own.link.synced_version if own.held else own.contact.version
             run.counts.unchanged += own.link.state is LinkState.LIVE
@@ -107,8 +115,19 @@ def plan_changed(run: RunState, ports: Ports) -> bool:
         return True
     fresh = [view for view in views if view.contact.contact_id not in planned]
     records = {view.link.remote_id: remembered_record(view, book) for view in fresh}
+    unseen = [view.link.remote_id for view in fresh if _needs_reading(view, records[view.link.remote_id], book)]
+    if unseen:
+        records.update(ports.connector.fetch(book.record_type, unseen, book.remote_fields))
     _plan_views(run, ports, book, fresh, records, views[-1].link.link_id)
     return False
+
+
+def _needs_reading(view: LinkView, remembered: RemoteRecord, book: Rulebook) -> bool:
+    """We hold a value for a field of which nothing is known there: it was blank on both sides, or is newly mapped."""
+    return any(
+        field_map.remote_field not in remembered.values and not is_blank(view.contact.values.get(field_map.app_field))
+        for field_map in book.maps
+    )
 
 
 def plan_chosen_links(run: RunState, ports: Ports) -> None:
@@ -163,27 +182,66 @@ def _plan_views(
 
 def _follow_merges(subjects: list[_Subject], book: Rulebook, ports: Ports) -> list[_Subject]:
     """A merged-away id leads to its survivor, which the links of the id then concern."""
-    merged = {
-        subject.record.merged_into: subject
+    merged = [
+        subject
         for subject in subjects
-        if subject.record.state is RemoteState.MERGED and subject.record.merged_into
-    }
+        if subject.record.state is RemoteState.MERGED and subject.record.merged_into and subject.own is not None
+    ]
     if not merged:
         return subjects
-    survivors = ports.connector.fetch(book.record_type, list(merged), book.remote_fields)
-    with ports.store.unit() as unit:
-        own = {view.link.remote_id: view for view in unit.links_for_records(book.record_type, list(merged))}
+    wanted: dict[str, list[str]] = {}
+    for subject in merged:
+        record_type, remote_id = _where(subject.record.merged_into, book)
+        wanted.setdefault(record_type, []).append(remote_id)
+    survivors: dict[tuple[str, str], RemoteRecord] = {}
+    owners: dict[tuple[str, str], LinkView] = {}
+    for record_type, ids in wanted.items():
+        there = ports.books.get(record_type)
+        if there is None:
+            continue
+        for remote_id, record in ports.connector.fetch(record_type, ids, there.remote_fields).items():
+            survivors[record_type, remote_id] = record
+        with ports.store.unit() as unit:
+            owners.update(
+                {(record_type, view.link.remote_id): view for view in unit.links_for_records(record_type, ids)}
+            )
     followed: list[_Subject] = []
     for subject in subjects:
-        survivor = survivors.get(subject.record.merged_into)
-        if subject.record.state is not RemoteState.MERGED or survivor is None or subject.own is None:
+        place = _where(subject.record.merged_into, book)
+        survivor = survivors.get(place)
+        if subject not in merged or survivor is None or subject.own is None:
             followed.append(subject)
         elif survivor.state is not RemoteState.LIVE:  # merged, and the survivor is gone as well
             gone = replace(subject.record, state=survivor.state, merged_into="")
             followed.append(_Subject(gone, subject.own))
+        elif place[0] == book.record_type:
+            followed.append(_Subject(survivor, owners.get(place), (subject.own,)))
         else:
-            followed.append(_Subject(survivor, own.get(survivor.remote_id), (subject.own,)))
+            there = ports.books[place[0]]
+            former = (_rebased(subject.own, book, there),)
+            followed.append(_Subject(survivor, owners.get(place), former, there, origin=subject.own))
     return followed
+
+
+def _where(merged_into: str, book: Rulebook) -> tuple[str, str]:
+    """(record type, id) of a survivor: ``Contact:003...`` names another type than the record's own."""
+    record_type, colon, remote_id = merged_into.partition(":")
+    return (record_type, remote_id) if colon else (book.record_type, merged_into)
+
+
+def _rebased(view: LinkView, book: Rulebook, there: Rulebook) -> LinkView:
+    """The link under the mappings of another record type: what the app held in each of its fields stays agreed."""
+    held = {
+        field_map.app_field: view.link.base[field_map.mapping_id]
+        for field_map in book.maps
+        if field_map.mapping_id in view.link.base
+    }
+    base = {
+        field_map.mapping_id: BasePair(held[field_map.app_field].app, None, field_map.definition)
+        for field_map in there.maps
+        if field_map.app_field in held
+    }
+    return replace(view, link=replace(view.link, base=base))
 
 
 def _subjects(unit: Unit, book: Rulebook, records: Sequence[RemoteRecord]) -> list[_Subject]:
@@ -233,15 +291,19 @@ def _load_heirs(unit: Unit, book: Rulebook, subjects: Iterable[_Subject]) -> _He
 
 def _plan_all(subjects: Sequence[_Subject], heirs: _Heirs, book: Rulebook, ports: Ports) -> list[Action | None]:
     """Plan each; those that must know when something changed are planned again with evidence."""
-    planned = [_plan(subject, heirs, book, None) for subject in subjects]
-    contested = [
-        (subject.keeper.contact.contact_id, subject.record, subject.keeper, plan.contested)
-        for subject, plan in zip(subjects, planned, strict=True)
-        if plan.contested and subject.keeper is not None
-    ]
-    evidence = gather_evidence(ports, book, contested)
+    planned = [_plan(subject, heirs, subject.book or book, None) for subject in subjects]
+    evidence: dict[str, Evidence] = {}
+    for each in {id(subject.book): subject.book or book for subject in subjects}.values():
+        contested = [
+            (subject.keeper.contact.contact_id, subject.record, subject.keeper, plan.contested)
+            for subject, plan in zip(subjects, planned, strict=True)
+            if plan.contested and subject.keeper is not None and (subject.book or book) is each
+        ]
+        evidence.update(gather_evidence(ports, each, contested))
     return [
-        _plan(subject, heirs, book, evidence[subject.record.remote_id]).action if plan.contested else plan.action
+        _plan(subject, heirs, subject.book or book, evidence[subject.record.remote_id]).action
+        if plan.contested
+        else plan.action
         for subject, plan in zip(subjects, planned, strict=True)
     ]
 
@@ -249,7 +311,7 @@ def _plan_all(subjects: Sequence[_Subject], heirs: _Heirs, book: Rulebook, ports
 def _plan(subject: _Subject, heirs: _Heirs, book: Rulebook, evidence: Evidence | None) -> Planned:
     own = subject.own
     if any(view.link.state is LinkState.LIVE for view in subject.former):
-        return plan_relink(subject.record, list(subject.former), own, book, evidence)
+        return _on_stored_base(subject, plan_relink(subject.record, list(subject.former), own, book, evidence))
     if own is None:
         return NOTHING  # paired later, when every record has been seen
     heir = heirs.contacts.get(own.contact.merged_into) if own.contact.state is ContactState.MERGED else None
@@ -259,6 +321,16 @@ def _plan(subject: _Subject, heirs: _Heirs, book: Rulebook, evidence: Evidence |
     if own.link.state is LinkState.DELETED_IN_CRM and subject.record.state is RemoteState.LIVE:
         return plan_undelete(own, subject.record, book, evidence)
     return plan_link(own, subject.record, book, evidence)
+
+
+def _on_stored_base(subject: _Subject, planned: Planned) -> Planned:
+    """A line's ground is the base as it is stored, not as it was read for the plan."""
+    action, origin = planned.action, subject.origin
+    if action is None or origin is None or action.link_id != origin.link.link_id:
+        return planned
+    return replace(
+        planned, action=replace(action, before=replace(action.before, base_digest=digest_base(origin.link.base)))
+    )
 
 
 def _read_page(run: RunState, ports: Ports, book: Rulebook) -> Page:

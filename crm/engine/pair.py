@@ -38,12 +38,15 @@ def plan_records(run: RunState, ports: Ports) -> bool:
     """One page of records without a link; True when there are no more."""
     book = ports.book(run)
     with ports.store.unit() as unit:
-        alone = unit.unpaired_records(run.run_id, book.record_type, run.position.get("after") or "", PAGE)
+        page = unit.unpaired_records(run.run_id, book.record_type, run.position.get("after") or "", PAGE)
+        # A record that a link is about to follow (a lead became this contact) looks for nobody.
+        followed = unit.planned_records(run.plan_id, book.record_type, [item.record.remote_id for item in page])
+        alone = [item for item in page if item.record.remote_id not in followed]
         matches, contacts = _match_records(unit, run, ports, book, alone)
-    if not alone:
+    if not page:
         return True
     actions = _act_on_matches(alone, matches, contacts, book, ports)
-    run.position = {**run.position, "after": alone[-1].record.remote_id}
+    run.position = {**run.position, "after": page[-1].record.remote_id}
     _store(run, ports, actions)
     return False
 

@@ -227,6 +227,16 @@ class MemoryUnit:
                 )
         return named & set(contact_ids)
 
+    def planned_records(self, plan_id: str, record_type: str, remote_ids: Sequence[str]) -> set[str]:
+        about = {
+            row.line.action.remote_id
+            for row in self._state.lines.values()
+            if row.plan_id == plan_id
+            and row.line.action.record_type == record_type
+            and row.line.action.kind is not ActionKind.REVIEW
+        }
+        return about & set(remote_ids)
+
     # due work
 
     def due_links(self, record_type: str, after: str, limit: int) -> list[LinkView]:

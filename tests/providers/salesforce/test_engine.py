@@ -146,17 +146,22 @@ def test_a_creation_whose_answer_was_lost_is_found_by_its_marker(sync: Sync) -> 
     assert [(link.contact_id, link.remote_id) for link in live(sync)] == [(contact_id, remote_id)]
 
 
-def test_a_converted_lead_is_neither_lost_nor_written(sync: Sync) -> None:
-    """Until links can change their type the link stays, and nothing is blanked, deleted or made twice."""
+def test_a_link_follows_a_converted_lead_to_its_contact(sync: Sync) -> None:
+    """The pair goes on under the contact: nothing is blanked, deleted or made twice, and edits flow."""
     (lead,) = sync.stand.add([{"LastName": "Lead", "Company": "Acme", "Email": "l@example.com"}], "Lead")
     sync.run(RunKind.FULL)
+    (contact_id,) = [contact.contact_id for contact in sync.app.live()]
     sync.stand.back_door("POST", "convert", {"leadId": lead})
     before = sync.contacts()
     for kind in (RunKind.DELTA, RunKind.FULL, RunKind.DELTA):
         sync.run(kind)
     assert sync.contacts() == before
-    assert len(sync.stand.records("Contact")) == 1
-    assert [link.remote_id for link in live(sync) if link.record_type == "Lead"] == [lead]
+    (record,) = sync.stand.records("Contact")
+    assert [(link.record_type, link.remote_id) for link in live(sync)] == [("Contact", record["Id"])]
+    sync.app.edit_contact(contact_id, {"jobTitle": "Buyer"})
+    sync.run()
+    assert sync.stand.record(record["Id"])["Title"] == "Buyer"
+    assert sync.run().counts.planned == 0
 
 
 def test_automation_that_rewrites_what_we_write_starts_no_loop(sync: Sync) -> None:
