@@ -11,6 +11,8 @@ from django.core.management.base import OutputWrapper
 
 BAR_CHARACTERS: Final = 24
 LINE_EVERY_SECONDS: Final = 5.0
+SHORTEST_SECONDS: Final = 0.5
+"""Before that a rate says nothing."""
 
 
 @dataclass(slots=True)
@@ -19,6 +21,7 @@ class Progress:
     now: Callable[[], float] = time.monotonic
     _phase: str = ""
     _began: float = 0.0
+    _first: int = 0
     _told_at: float = float("-inf")
     _width: int = 0
 
@@ -29,7 +32,7 @@ class Progress:
     def show(self, phase: str, done: int, total: int | None) -> None:
         """``done`` of ``total`` records in this phase; None where nobody knows how many there are."""
         if phase != self._phase:
-            self._phase, self._began, self._told_at = phase, self.now(), float("-inf")
+            self._phase, self._began, self._first, self._told_at = phase, self.now(), done, float("-inf")
         if self.on_terminal:
             self._draw(self._text(phase, done, total, bar=True))
         elif self.now() - self._told_at >= LINE_EVERY_SECONDS:
@@ -44,7 +47,7 @@ class Progress:
 
     def _text(self, phase: str, done: int, total: int | None, *, bar: bool) -> str:
         seconds = self.now() - self._began
-        rate = done / seconds if seconds > 0 else 0.0
+        rate = (done - self._first) / seconds if seconds >= SHORTEST_SECONDS else 0.0
         parts = [phase]
         if total:
             share = min(1.0, done / total)

@@ -134,6 +134,9 @@ class Command(CrmCommand):
         """Step until the run has ended, or waits longer than anybody would sit here."""
         cancelled = False
         busy = 0
+        with organization_context(organization_id):
+            plan_id = CrmSyncLog.objects.values_list("plan_id", flat=True).get(pk=run_id)
+            approved = CrmPlanLine.objects.filter(plan_id=plan_id, approved=True, status="planned").count()
         while True:
             if interrupted and not cancelled:
                 with organization_context(organization_id, actor=ACTOR):
@@ -142,7 +145,7 @@ class Command(CrmCommand):
             step = step_run(organization_id, run_id, seconds=STEP_SECONDS)
             with organization_context(organization_id):
                 run = CrmSyncLog.objects.select_related("plan").get(pk=run_id)
-            _show(progress, run, links)
+            _show(progress, run, links, approved)
             if has_ended(run):
                 return run
             if step.left is Left.PARKED:
@@ -215,10 +218,10 @@ def _waiting(run: CrmSyncLog) -> list[uuid.UUID]:
     return list(plans.order_by("created_at", "id").values_list("pk", flat=True))
 
 
-def _show(progress: Progress, run: CrmSyncLog, links: int) -> None:
+def _show(progress: Progress, run: CrmSyncLog, links: int, approved: int) -> None:
     phase = str(run.progress.get("phase", run.phase))
     if phase == "apply":
-        progress.show(phase, int(run.progress.get("done", 0)), int(run.progress.get("planned", 0)) or None)
+        progress.show(phase, int(run.progress.get("done", 0)), int(run.progress.get("planned", 0)) or approved or None)
     elif phase == "observe":
         seen = int(run.progress.get("observed", 0))
         progress.show(phase, seen, links if run.sync_type == RunKind.FULL and links > seen else None)
