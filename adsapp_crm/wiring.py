@@ -25,8 +25,7 @@ from crm.mapping.build import BrokenMapping, MappingRow, build_field_map
 from crm.mapping.field_map import FieldMap
 from crm.model import DeletionPolicy, DriftRule, FieldDefinition, Mode, Policy, Strategy
 from crm.ports import Connector, Limiter
-from crm.providers.base import ConnectorContext, Provider
-from crm.registry import provider
+from crm.registry import ConnectorContext, Provider, provider
 
 MARKER_SETTING: Final = "hasMarkerField"
 """Key of ``CrmConnection.settings``: whether the account let us make the marker field."""

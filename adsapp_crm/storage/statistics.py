@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, cast
 
 from django.db import connection as database
 
@@ -24,7 +24,7 @@ def refresh_statistics() -> tuple[str, ...]:
     with database.cursor() as cursor:
         cursor.execute(_CHANGED, {"tables": list(TABLES)})
         changed = tuple(name for (name,) in cursor.fetchall())
-        if database.pg_version < 170000 or not changed:
+        if cast("Any", database).pg_version < 170000 or not changed:
             return ()
         cursor.execute(f"ANALYZE (SKIP_LOCKED) {', '.join(changed)}")
     return changed
