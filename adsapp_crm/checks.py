@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.db import connections
 
 from adsapp_crm import conf
+from adsapp_crm.services.keys import count_by_key, encrypted_columns
 
 UNIT_SECONDS = 30
 """A task is one unit of work: a page, at most this long."""
@@ -36,6 +37,7 @@ def register_checks() -> None:
     register(check_environment_tokens, Tags.security)
     register(check_deployment, Tags.security, deploy=True)
     register(check_database, Tags.database)
+    register(check_stored_values, Tags.database)
 
 
 def check_keys(**_kwargs: Any) -> list[CheckMessage]:
@@ -147,4 +149,30 @@ def check_database(databases: Sequence[str] | None = None, **_kwargs: Any) -> li
         )
         for table, loose in unprotected
     ]
+    return found
+
+
+def check_stored_values(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
+    """Runs when the application's database is named: which keys its encrypted values need. Reads all of them."""
+    if not databases or "default" not in databases:
+        return []
+    if not {column.table for column in encrypted_columns()} <= set(connections["default"].introspection.table_names()):
+        return []  # not migrated yet
+    use = count_by_key()
+    found: list[CheckMessage] = [
+        Error(
+            f"No key in FERNET_KEYS opens {count} values of {column}.",
+            hint="Put back the key they were written with, behind the current one, and run manage.py rotate_keys.",
+            id="crmsync.E011",
+        )
+        for column, count in use.lost.items()
+    ]
+    if use.retired:
+        found.append(
+            Warning(
+                f"{use.retired} encrypted values still need a retired key of FERNET_KEYS.",
+                hint="Run manage.py rotate_keys before you drop it.",
+                id="crmsync.W012",
+            )
+        )
     return found

@@ -55,6 +55,11 @@ else:
     _Field = models.Field
 
 
+def boxes() -> tuple[MultiFernet, ...]:
+    """One for each key in force, in their order: tells which of them opens a value."""
+    return tuple(_box((key,)) for key in getattr(settings, "FERNET_KEYS", ()))
+
+
 class EncryptedJSONField(_Field):
     """Holds any JSON value; ``None`` is NULL. Cannot be searched, ordered by or serialised."""
 
