@@ -20,7 +20,7 @@ from adsapp_crm.models.plan import CrmPlan, CrmPlanLine
 from adsapp_crm.models.platform import ApiKey, CrmJobSlot, CrmNotice, IdempotencyKey
 from adsapp_crm.models.run import CrmSyncLog
 from adsapp_crm.models.tenancy import Membership, Organization, StaffAccess, StaffAccessEvent, User
-from adsapp_crm.models.webhook import CrmWebhook, CrmWebhookEvent
+from adsapp_crm.models.webhook import CrmWebhook, CrmWebhookEvent, CrmWebhookRefusal
 
 __all__ = [
     "ApiKey",
@@ -46,6 +46,7 @@ __all__ = [
     "CrmSyncState",
     "CrmWebhook",
     "CrmWebhookEvent",
+    "CrmWebhookRefusal",
     "IdempotencyKey",
     "Membership",
     "Organization",

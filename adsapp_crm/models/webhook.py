@@ -1,6 +1,8 @@
-"""Subscriptions at the CRMs, and the inbox of what they send."""
+"""Subscriptions at the CRMs, the inbox of what they send, and how much was refused."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.db import models
 from django.db.models.functions import Now
@@ -9,11 +11,11 @@ from django.utils.translation import gettext_lazy as _
 from adsapp_crm.fields import EncryptedJSONField
 from adsapp_crm.models.base import OrganizationModel, indexed, one_of, unique
 from adsapp_crm.models.choices import DeliveryStatus, WebhookStatus
-from adsapp_crm.models.connection import CrmConnection
+from adsapp_crm.models.connection import CredentialsMismatchError, CrmConnection
 
 
 class CrmWebhook(OrganizationModel):
-    """One subscription. Its address ends in ``path_token``, which nobody can guess."""
+    """One subscription of a connection. ``path_token`` is the SHA-256 of the token that its address ends in."""
 
     connection = models.ForeignKey(
         CrmConnection, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="webhooks"
@@ -23,6 +25,7 @@ class CrmWebhook(OrganizationModel):
     path_token = models.TextField(editable=False, db_index=True)
     secret = EncryptedJSONField(_("secret"), null=True, editable=False)
     status = models.TextField(_("status"), choices=WebhookStatus.choices, default=WebhookStatus.ACTIVE)
+    checked_at = models.DateTimeField(_("checked at"), null=True, blank=True)
     last_event_at = models.DateTimeField(_("last event at"), null=True, blank=True)
     last_error_code = models.TextField(_("last error code"), blank=True, default="")
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
@@ -43,6 +46,29 @@ class CrmWebhook(OrganizationModel):
 
     def __str__(self) -> str:
         return f"Webhook {self.pk} ({self.status})"
+
+    def seal(self, token: str, password: str) -> None:
+        """Set the address's token and the secret that deliveries prove themselves by. Saves nothing."""
+        self.secret = {
+            "organization": str(self.organization_id),
+            "webhook": str(self.pk),
+            "token": token,
+            "password": password,
+        }
+
+    def opened(self) -> dict[str, Any]:
+        """``token`` and ``password``; empty when there are none.
+
+        Raises CredentialsMismatchError when they were sealed for another row, ``adsapp_crm.fields.DecryptionError``
+        when no key opens them.
+        """
+        sealed = self.secret
+        if sealed is None:
+            return {}
+        bound = (sealed.get("organization"), sealed.get("webhook")) if isinstance(sealed, dict) else None
+        if bound != (str(self.organization_id), str(self.pk)):
+            raise CredentialsMismatchError(f"The secret of {self} belongs to another webhook.")
+        return {"token": str(sealed["token"]), "password": str(sealed["password"])}
 
 
 class CrmWebhookEvent(OrganizationModel):
@@ -88,3 +114,24 @@ class CrmWebhookEvent(OrganizationModel):
 
     def __str__(self) -> str:
         return f"{self.event_type} {self.pk} ({self.status})"
+
+
+class CrmWebhookRefusal(models.Model):
+    """How many deliveries were refused for a reason on a day (UTC). Nothing else is kept of them, not even whose."""
+
+    crm_type = models.TextField(_("CRM"))
+    code = models.TextField(_("code"))
+    day = models.DateField(_("day"))
+    deliveries = models.BigIntegerField(_("deliveries"), default=0)
+    last_at = models.DateTimeField(_("last at"))
+
+    class Meta:
+        db_table = "crm_webhook_refusals"
+        verbose_name = _("refused webhook deliveries")
+        verbose_name_plural = _("refused webhook deliveries")
+        constraints = [
+            models.UniqueConstraint(fields=["crm_type", "code", "day"], name="crm_webhook_refusals_reason")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.crm_type} {self.code} on {self.day}: {self.deliveries}"

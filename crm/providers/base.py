@@ -130,6 +130,39 @@ class VerifyWebhook(Protocol):
         """Raise WebhookRejectedError unless the delivery is genuine and fresh. ``url`` is the public one."""
 
 
+class WebhookRoute(enum.StrEnum):
+    """What the token at the end of a webhook address names."""
+
+    CONNECTION = "connection"
+    """One connection, whose secret verifies."""
+    APP = "app"
+    """An app registration: one address and one secret for all accounts that installed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookAnswer:
+    """What a delivery that was taken is answered with."""
+
+    body: str = ""
+    content_type: str = "text/plain"
+
+
+class SubscribingConnector(Connector, Protocol):
+    """A connector whose CRM lets a program manage where its events go (``Provider.subscribes``)."""
+
+    def subscribe(self, url: str, password: Secret) -> str:
+        """Have events delivered to ``url``; gives the subscription's id. Not idempotent."""
+        ...
+
+    def subscriptions(self) -> Mapping[str, str]:
+        """Id -> address of those that are active."""
+        ...
+
+    def unsubscribe(self, subscription_id: str) -> None:
+        """Ending what is over already succeeds."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """One kind of CRM. Data, and functions that hold no state."""
@@ -149,6 +182,13 @@ class Provider:
     connect: Callable[[ConnectorContext], Connector]
     verify_webhook: VerifyWebhook
     parse_webhook: Callable[[bytes], Delivery]
+    webhook_route: WebhookRoute = WebhookRoute.CONNECTION
+    webhook_answer: WebhookAnswer = WebhookAnswer()
+    webhook_steps: tuple[str, ...] = ()
+    """What a person does in the CRM to have events sent, ``{address}`` standing for the address; empty where
+    ``subscribes``."""
+    subscribes: bool = False
+    """``connect`` gives a ``SubscribingConnector``."""
     oauth: OAuthFlow | None = None
     """How people grant access by logging in at the CRM; None: only by a token that they bring."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from crm.providers.base import Provider, Setting
+from crm.providers.base import Provider, Setting, WebhookRoute
 from crm.providers.hubspot import auth, endpoints, mapping, sync, webhooks
 
 PROVIDER: Final = Provider(
@@ -30,5 +30,7 @@ PROVIDER: Final = Provider(
     connect=sync.connect,
     verify_webhook=webhooks.verify,
     parse_webhook=webhooks.parse,
+    webhook_route=WebhookRoute.APP,
+    webhook_steps=webhooks.STEPS,
     oauth=auth.OAUTH,
 )

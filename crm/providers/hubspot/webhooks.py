@@ -18,6 +18,13 @@ from crm.http.signatures import verify_v3
 from crm.providers.base import ChangeHint, Delivery, HintKind
 from crm.providers.hubspot import mapping
 
+STEPS: Final = (
+    "Open your app in HubSpot's developer pages and go to its webhooks (a project app: app/webhooks/*-hsmeta.json).",
+    "Set the target URL to {address} and the concurrency to 10. One address serves every account of the app.",
+    "Subscribe to contact.creation, contact.deletion, contact.merge, contact.restore and contact.privacyDeletion.",
+    "Subscribe to contact.propertyChange for each property that is mapped; HubSpot wants one for each.",
+    "Activate the subscriptions: new ones start paused. Deliveries are signed with the app's client secret.",
+)
 MAX_EVENTS: Final = 1_000
 """HubSpot sends up to 100."""
 _SIGNATURE: Final = "x-hubspot-signature-v3"

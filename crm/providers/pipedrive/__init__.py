@@ -31,5 +31,6 @@ PROVIDER: Final = Provider(
     connect=sync.connect,
     verify_webhook=webhooks.verify,
     parse_webhook=webhooks.parse,
+    subscribes=True,
     oauth=login.OAUTH,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from crm.providers.base import Provider, Setting
+from crm.providers.base import Provider, Setting, WebhookAnswer
 from crm.providers.salesforce import auth, endpoints, login, mapping, sync, webhooks
 
 PROVIDER: Final = Provider(
@@ -39,5 +39,7 @@ PROVIDER: Final = Provider(
     connect=sync.connect,
     verify_webhook=webhooks.verify,
     parse_webhook=webhooks.parse,
+    webhook_answer=WebhookAnswer(webhooks.ACKNOWLEDGED, "text/xml"),
+    webhook_steps=webhooks.STEPS,
     oauth=login.OAUTH,
 )

@@ -22,6 +22,14 @@ from crm.http.signatures import is_same
 from crm.providers.base import ChangeHint, Delivery, HintKind
 from crm.providers.salesforce import mapping
 
+STEPS: Final = (
+    "In Salesforce Setup open Outbound Messages and make one for Contact (and one for Lead if leads are synced).",
+    "Set the endpoint URL to {address}, choose the field Id alone, and leave Send Session ID off.",
+    "Keep the address secret: Salesforce signs nothing, and the end of the address is what proves a delivery.",
+    "In Flow Builder make a record-triggered flow on Contact, for records created or updated, after save.",
+    "Let it run the action of the outbound message, leave out changes by the user that ADSapp logs in as, activate it.",
+    "Deletions are never told by outbound messages: the regular sync finds them.",
+)
 MAX_NOTIFICATIONS: Final = 100
 _ENVELOPE: Final = "{http://schemas.xmlsoap.org/soap/envelope/}"
 _MESSAGE: Final = "{http://soap.sforce.com/2005/09/outbound}"
