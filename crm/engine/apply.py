@@ -8,7 +8,8 @@ committed, the calls made, and everything confirmed in one transaction (``send``
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from crm.engine.check import Checker
 from crm.engine.confirm import Outcome, confirm_page
@@ -18,53 +19,68 @@ from crm.engine.pair import plan_existing
 from crm.engine.plan import Rulebook
 from crm.engine.send import Sent, send_page
 from crm.errors import ConnectionBlockedError, DuplicateRecordError, TransientError
-from crm.model import ActionKind, LineStatus, LinkState, PlanLine, RunKind, RunState
+from crm.model import Action, ActionKind, LineStatus, Link, LinkState, LinkView, PlanLine, RunKind, RunState
 from crm.ports import Unit
 
 STAGES = (0, 1, 2, 3, 4)
 _PAIRS = (ActionKind.LINK, ActionKind.CREATE_IN_CRM, ActionKind.CREATE_IN_APP)
 
 
-def apply_page(run: RunState, ports: Ports) -> bool:
-    """One page of the run's current stage; True when the stage (or the run's limit) is used up.
+@dataclass(frozen=True, slots=True)
+class ClaimedPage:
+    """Lines that this worker has claimed, with what they are about."""
+
+    outcomes: Sequence[Outcome]
+    crowded: set[str]
+    """Ids of lines whose contact or record is no longer alone."""
+    now: datetime
+
+
+def claim_page(unit: Unit, run: RunState, ports: Ports) -> ClaimedPage | None:
+    """One page of the run's current stage; None when the stage (or the run's limit) is used up."""
+    limit = PAGE if run.limit is None else min(PAGE, run.limit - run.position.get("taken", 0))
+    if limit <= 0:
+        return None
+    lines = unit.claim_lines(run.plan_id, run.position["stage"], limit)
+    if not lines:
+        return None
+    outcomes, partners = _load(unit, lines)
+    return ClaimedPage(outcomes, _no_longer_alone(unit, outcomes, partners, ports), unit.now())
+
+
+def apply_page(page: ClaimedPage, run: RunState, ports: Ports) -> None:
+    """Check, send and confirm a claimed page; the run is stored with it.
 
     Raises the TransientError or ConnectionBlockedError that stopped a call, after what did
     happen has been confirmed: the lines not sent stay planned.
     """
-    limit = PAGE if run.limit is None else min(PAGE, run.limit - run.position.get("taken", 0))
-    if limit <= 0:
-        return True
-    with ports.store.unit() as unit:
-        lines = unit.claim_lines(run.plan_id, run.position["stage"], limit)
-        outcomes = _load(unit, lines)
-        crowded = _no_longer_alone(unit, outcomes, ports)
-        now = unit.now()
-    if not lines:
-        return True
-    run.position = {**run.position, "taken": run.position.get("taken", 0) + len(lines)}
+    run.position = {**run.position, "taken": run.position.get("taken", 0) + len(page.outcomes)}
     by_index = run.kind is RunKind.DELTA and ports.connector.capabilities.overlap_seconds > 0
-    fresh_since = now - timedelta(seconds=ports.fresh_seconds)
+    fresh_since = page.now - timedelta(seconds=ports.fresh_seconds)
     stopped: TransientError | ConnectionBlockedError | None = None
-    for record_type, group in _by_type(outcomes).items():
+    for record_type, group in _by_type(page.outcomes).items():
         book = ports.books[record_type]
-        Checker(ports, book, crowded, fresh_since, by_index=by_index).check(group)
+        Checker(ports, book, page.crowded, fresh_since, by_index=by_index).check(group)
         stopped = _send(group, run, book, ports) or stopped
         existing = _existing(group)
+        if existing:
+            run.position = {**run.position, "stage": 0}
         confirm_page(group, run, book, ports)
         if existing:
             plan_existing(existing, run, book, ports)
-            run.position = {**run.position, "stage": 0}
     if stopped is not None:
         raise stopped
-    return False
 
 
-def _load(unit: Unit, lines: Sequence[PlanLine]) -> list[Outcome]:
-    """Lines with what they are about, as it is now."""
+def _load(unit: Unit, lines: Sequence[PlanLine]) -> tuple[list[Outcome], list[LinkView]]:
+    """Lines with what they are about, as it is now, and the link rows of contacts that are about to get one."""
     actions = [line.action for line in lines]
-    link_ids = [action.link_id for action in actions if action.link_id]
+    pairing = [action for action in actions if action.kind in _PAIRS]
+    partners = _partners(unit, pairing) if pairing else []
+    found = {view.link.link_id: view for view in partners}
+    link_ids = [action.link_id for action in actions if action.link_id and action.kind not in _PAIRS]
     link_ids += [link_id for action in actions for link_id in action.superseded]
-    views = {view.link.link_id: view for view in unit.links(link_ids)} if link_ids else {}
+    views = {**found, **{view.link.link_id: view for view in unit.links(link_ids)}} if link_ids else found
     others = [
         action.contact_id
         for action in actions
@@ -79,31 +95,57 @@ def _load(unit: Unit, lines: Sequence[PlanLine]) -> list[Outcome]:
         contact = contacts.get(action.contact_id) or (view.contact if view is not None else None)
         superseded = tuple(views[item] for item in action.superseded if item in views)
         outcomes.append(Outcome(line, action, view=view, contact=contact, superseded=superseded))
-    return outcomes
+    return outcomes, partners
 
 
-def _no_longer_alone(unit: Unit, outcomes: Sequence[Outcome], ports: Ports) -> set[str]:
+def _partners(unit: Unit, pairing: Sequence[Action]) -> list[LinkView]:
+    """Link rows, in any state, of the contacts and records that these lines would join."""
+    views: list[LinkView] = []
+    for record_type in dict.fromkeys(action.record_type for action in pairing):
+        group = [action for action in pairing if action.record_type == record_type]
+        contact_ids = [action.contact_id for action in group if action.kind is not ActionKind.CREATE_IN_APP]
+        remote_ids = [action.remote_id for action in group if action.remote_id]
+        views += unit.links_for_contacts(record_type, contact_ids) if contact_ids else []
+        views += unit.links_for_records(record_type, remote_ids) if remote_ids else []
+    return views
+
+
+def _no_longer_alone(unit: Unit, outcomes: Sequence[Outcome], partners: Sequence[LinkView], ports: Ports) -> set[str]:
     """Ids of lines whose contact or record has found a partner meanwhile, or that would make a second
     record for keys that somebody has by now.
     """
-    pairing = [outcome for outcome in outcomes if outcome.action.kind in _PAIRS or _moves_to_heir(outcome)]
-    if not pairing:
+    pairing = [outcome for outcome in outcomes if outcome.action.kind in _PAIRS]
+    moving = [outcome for outcome in outcomes if _moves_to_heir(outcome)]
+    views = [*partners, *(_partners(unit, [outcome.action for outcome in moving]) if moving else ())]
+    if not pairing and not moving:
         return set()
-    book = ports.books[pairing[0].action.record_type]
-    views = unit.links_for_contacts(book.record_type, [outcome.action.contact_id for outcome in pairing])
-    views += unit.links_for_records(book.record_type, [outcome.action.remote_id for outcome in pairing])
     paired = [view.link for view in views if view.link.state is not LinkState.PENDING]
+    by_contact, by_record = _grouped(paired)
     late = {
         outcome.line.line_id
-        for outcome in pairing
-        for link in paired
-        if link.link_id != outcome.action.link_id
-        and (
-            link.contact_id == outcome.action.contact_id
-            or (link.remote_id == outcome.action.remote_id and link.remote_id)
+        for outcome in (*pairing, *moving)
+        for action in (outcome.action,)
+        if (
+            by_contact.get((action.record_type, action.contact_id), set())
+            | by_record.get((action.record_type, action.remote_id), set())
         )
+        - {action.link_id}
     }
-    return late | _crowded(unit, [outcome for outcome in pairing if outcome.line.line_id not in late], book)
+    return late | _crowded(unit, [outcome for outcome in pairing if outcome.line.line_id not in late], ports)
+
+
+_ByKey = dict[tuple[str, str], set[str]]
+
+
+def _grouped(links: Sequence[Link]) -> tuple[_ByKey, _ByKey]:
+    """Link ids by (type, contact), and by (type, record) where they have one."""
+    by_contact: _ByKey = {}
+    by_record: _ByKey = {}
+    for link in links:
+        by_contact.setdefault((link.record_type, link.contact_id), set()).add(link.link_id)
+        if link.remote_id:
+            by_record.setdefault((link.record_type, link.remote_id), set()).add(link.link_id)
+    return by_contact, by_record
 
 
 def _moves_to_heir(outcome: Outcome) -> bool:
@@ -112,7 +154,8 @@ def _moves_to_heir(outcome: Outcome) -> bool:
     return action.kind is ActionKind.RELINK and view is not None and view.contact.contact_id != action.contact_id
 
 
-def _crowded(unit: Unit, outcomes: Sequence[Outcome], book: Rulebook) -> set[str]:
+def _crowded(unit: Unit, outcomes: Sequence[Outcome], ports: Ports) -> set[str]:
+    """Ids of lines that would make a record for keys which somebody else has by now."""
     creates = [
         outcome
         for outcome in outcomes
@@ -120,6 +163,7 @@ def _crowded(unit: Unit, outcomes: Sequence[Outcome], book: Rulebook) -> set[str
     ]
     if not creates:
         return set()
+    book = ports.books[creates[0].action.record_type]  # one type: the one that new contacts become
     keys = {outcome.line.line_id: contact_keys(outcome.contact.values, book) for outcome in creates if outcome.contact}
     emails, phones = unit.key_hits(
         book.record_type,

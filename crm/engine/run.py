@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from crm.engine.apply import apply_page, next_stage
+from crm.engine.apply import apply_page, claim_page, next_stage
 from crm.engine.context import PAGE, Ports
 from crm.engine.guards import find_brakes
 from crm.engine.observe import observe_page, plan_changed, plan_chosen_links, plan_missing
@@ -36,12 +36,29 @@ def advance(run_id: str, ports: Ports) -> RunState:
     """
     with ports.store.unit() as unit:
         run = unit.load_run(run_id)
+        applying = run.phase is Phase.APPLY and not run.cancel_requested
+        page = claim_page(unit, run, ports) if applying else None
     if run.phase is Phase.DONE:
         return run
     if run.cancel_requested:
         return _end(run, ports, RunStatus.CANCELLED)
-    _STEPS[run.phase](run, ports)
+    if page is not None:
+        apply_page(page, run, ports)
+    else:
+        _STEPS[run.phase](run, ports)
     return run
+
+
+def take_over(run_id: str, ports: Ports) -> None:
+    """Look up what a worker that died while it applied this run has left open; call it before the first ``advance``.
+
+    A line whose intent is open cannot be sent again, and once it is settled needs not be. Safe to repeat.
+    """
+    with ports.store.unit() as unit:
+        run = unit.load_run(run_id)
+    if run.phase is Phase.APPLY:
+        while not settle_open_intents(run, ports):
+            pass
 
 
 def _settle(run: RunState, ports: Ports) -> None:
@@ -118,11 +135,8 @@ def _guard(run: RunState, ports: Ports) -> None:
         _enter(run, ports, Phase.APPLY, stage=0)
 
 
-def _apply(run: RunState, ports: Ports) -> None:
-    if not apply_page(run, ports):
-        with ports.store.unit() as unit:
-            unit.save_run(run)
-        return
+def _next_stage(run: RunState, ports: Ports) -> None:
+    """Nothing is left to claim at this stage."""
     if next_stage(run):
         with ports.store.unit() as unit:
             unit.save_run(run)
@@ -154,7 +168,7 @@ _STEPS: dict[Phase, Callable[[RunState, Ports], None]] = {
     Phase.PAIR: _pair,
     Phase.UNPAIRED: _unpaired,
     Phase.GUARD: _guard,
-    Phase.APPLY: _apply,
+    Phase.APPLY: _next_stage,
     Phase.FINISH: _finish,
 }
 
