@@ -67,6 +67,11 @@ def ledger_retention_days() -> int:
     return int(_read("CRM_LEDGER_RETENTION_DAYS", 400))
 
 
+def lease_seconds() -> int:
+    """After this long without a heartbeat a worker counts as dead, and another one goes on with its run."""
+    return int(_read("CRM_LEASE_SECONDS", 15))
+
+
 def lookup_role() -> str:
     """The database role nobody logs in as; it owns the look-ups that come before an organization is known."""
     return str(_read("CRM_DEFINER_ROLE", "crm_definer"))

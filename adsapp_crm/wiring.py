@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -21,6 +21,7 @@ from adsapp_crm.tenancy import organization_context
 from crm.engine.context import Ports
 from crm.engine.plan import Rulebook
 from crm.http.limits import BoundBudgets, Priority, Scope
+from crm.http.redact import Secret
 from crm.mapping.build import BrokenMapping, MappingRow, build_field_map
 from crm.mapping.field_map import FieldMap
 from crm.model import DeletionPolicy, DriftRule, FieldDefinition, Mode, Policy, Strategy
@@ -53,8 +54,9 @@ def assemble(
     worker: str,
     priority: Priority = Priority.DELTA,
     session: requests.Session | None = None,
+    before_call: Callable[[], None] | None = None,
 ) -> Assembled:
-    """Everything that a run of this connection works with, as of now.
+    """Everything that a run of this connection works with, as of now; ``before_call`` may stop each request.
 
     Must be called outside ``organization_context``. Raises ConfigurationError for a CRM or an address
     that there is not, AuthorizationExpiredError where no token is stored.
@@ -62,7 +64,7 @@ def assemble(
     organization_id = str(connection.organization_id)
     with organization_context(organization_id):
         books, broken = books_of(connection)
-    connector = connector_of(connection, priority=priority, session=session)
+    connector = connector_of(connection, priority=priority, session=session, before_call=before_call)
     ports = Ports(
         store=DjangoStore(organization_id, connection.pk, lease, worker=worker),
         connector=connector,
@@ -75,13 +77,25 @@ def assemble(
 
 
 def connector_of(
-    connection: CrmConnection, *, priority: Priority = Priority.INTERACTIVE, session: requests.Session | None = None
+    connection: CrmConnection,
+    *,
+    priority: Priority = Priority.INTERACTIVE,
+    session: requests.Session | None = None,
+    before_call: Callable[[], None] | None = None,
 ) -> Connector:
     """The connection's CRM, also for a row not stored yet. Its token is read and renewed when a call needs it."""
     found = provider(connection.crm_type)
     tokens = ConnectionTokens(connection, session=session)
+
+    def token() -> Secret:
+        """Read last of all before a request leaves, after any wait for its turn."""
+        read = tokens.token()
+        if before_call is not None:
+            before_call()
+        return read
+
     context = ConnectorContext(
-        token=tokens.token,
+        token=token,
         reauthorize=tokens.reauthorize if tokens.renewable else None,
         limiter=_limiter(connection, found, tokens.budget_key, priority),
         settings=tokens.settings,

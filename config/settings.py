@@ -102,7 +102,8 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ]
+            ],
+            "libraries": {"crm": "adsapp_crm.dashboard.tags"},
         },
     }
 ]
@@ -195,7 +196,13 @@ CELERY_BEAT_SCHEDULE = {
         "retry-failed": crontab(minute="0"),
         "cleanup": crontab(minute="0", hour="0"),
     }.items()
-} | {"sweep": {"task": "adsapp_crm.tasks.sweep", "schedule": timedelta(seconds=30)}}
+} | {
+    # Together with the lease it says how long after a worker's death its run goes on.
+    "sweep": {
+        "task": "adsapp_crm.tasks.sweep",
+        "schedule": timedelta(seconds=env_int("CRM_SWEEP_SECONDS", default=10, minimum=1)),
+    }
+}
 
 # --- Who may enter ----------------------------------------------------------------------------------------------------
 
@@ -207,7 +214,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "dashboard:log-in"
+LOGIN_REDIRECT_URL = "dashboard:home"
 
 _trusted_proxies = env_int("CRM_TRUSTED_PROXIES", default=0)
 AXES_FAILURE_LIMIT = 5
@@ -296,6 +304,7 @@ CRON_SECRETS = [secret.strip() for secret in env_secret("CRON_SECRET", "").split
 CRM_EXTRA_HOSTS = env_list("CRM_EXTRA_HOSTS")
 CRM_SINGLE_ORGANIZATION = env_str("CRM_SINGLE_ORGANIZATION", "")
 CRM_SYNC_WAIT_SECONDS = env_int("CRM_SYNC_WAIT_SECONDS", default=20)
+CRM_LEASE_SECONDS = env_int("CRM_LEASE_SECONDS", default=15, minimum=2)
 CRM_LOG_RETENTION_DAYS = env_int("CRM_LOG_RETENTION_DAYS", default=30, minimum=1)
 CRM_LEDGER_RETENTION_DAYS = env_int("CRM_LEDGER_RETENTION_DAYS", default=400, minimum=1)
 

@@ -25,6 +25,7 @@ from adsapp_crm.models import (
     CrmConnection,
     CrmIntent,
     CrmJobSlot,
+    CrmLease,
     CrmLedgerEntry,
     CrmPlan,
     CrmPlanLine,
@@ -47,6 +48,7 @@ from adsapp_crm.models.choices import (
 from adsapp_crm.selectors import OpenConnection, open_connections, organization_ids, unfinished_runs
 from adsapp_crm.services import syncing
 from adsapp_crm.services.refusals import RefusedError, refuse
+from adsapp_crm.services.stepping import stream_of
 from adsapp_crm.tenancy import organization_context
 from crm.model import RunKind
 
@@ -56,7 +58,9 @@ BATCH_ROWS: Final = 1000
 MOST_BATCHES: Final = 50
 """Of one table and organization in one cleanup; the next day takes the rest."""
 QUIET_FOR: Final = timedelta(seconds=45)
-"""A run that stored nothing for so long has no worker: a page takes half a minute at most."""
+"""A run that stored nothing for so long waits for a message that was lost: a page takes half a minute at most."""
+OFFERED_FOR: Final = timedelta(seconds=2)
+"""A run is offered to the workers once, should two sweeps come at the same time."""
 DUE_CONTACTS: Final = 200
 """A single-contact run takes at most one page; more is the delta's work."""
 
@@ -227,10 +231,17 @@ def runs_to_resume() -> list[uuid.UUID]:
         if each.resume_at is not None and each.resume_at > now:
             continue
         with organization_context(each.organization_id):
-            quiet = CrmSyncLog.objects.filter(pk=each.run_id, updated_at__lt=now - QUIET_FOR)
-            if quiet.update(updated_at=Now()):
-                found.append(each.run_id)
+            run = CrmSyncLog.objects.filter(pk=each.run_id, updated_at__lt=now - OFFERED_FOR).first()
+            if run is not None and (run.updated_at < now - QUIET_FOR or _has_lost_its_worker(run)):
+                CrmSyncLog.objects.filter(pk=run.pk).update(updated_at=Now())
+                found.append(run.pk)
     return found
+
+
+def _has_lost_its_worker(run: CrmSyncLog) -> bool:
+    """A worker that leaves gives its lease back; one that died is still named in a lease that has run out."""
+    lapsed = CrmLease.objects.filter(connection=run.connection_id, stream=stream_of(run), expires_at__lte=Now())
+    return lapsed.exclude(owner="").exists()
 
 
 def _due_connections() -> Iterator[OpenConnection]:

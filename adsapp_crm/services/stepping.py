@@ -6,10 +6,9 @@ Nothing here decides what is synced; that is ``crm.engine``.
 from __future__ import annotations
 
 import enum
-import socket
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -35,11 +34,11 @@ from adsapp_crm.models.choices import RunState as RunWord
 from adsapp_crm.services.connections import block_connection
 from adsapp_crm.services.mappings import described
 from adsapp_crm.services.refusals import refuse
-from adsapp_crm.storage import Lease, acquire_lease, release_lease
+from adsapp_crm.storage import Lease, acquire_lease, kept_alive, release_lease
 from adsapp_crm.storage.statistics import refresh_statistics
 from adsapp_crm.tenancy import organization_context
 from crm.engine.context import Ports
-from crm.engine.run import advance
+from crm.engine.run import advance, take_over
 from crm.engine.undo import add_undo_lines
 from crm.errors import (
     ConfigurationError,
@@ -96,6 +95,11 @@ def find_run(run_id: uuid.UUID | str) -> CrmSyncLog:
     return run
 
 
+def stream_of(run: CrmSyncLog) -> str:
+    """The stream whose lease a worker of this run holds."""
+    return SCAN if run.approved or run.sync_type in SCANS else f"run:{run.pk}"
+
+
 def step_run(
     organization_id: uuid.UUID | str,
     run_id: uuid.UUID | str,
@@ -115,30 +119,36 @@ def step_run(
         connection = CrmConnection.objects.defer(None).get(pk=run.connection_id)
     if run.completed_at is not None:
         return Step(Left.ENDED, run.status)
-    scans = run.approved or run.sync_type in SCANS
-    lease = acquire_lease(connection, SCAN if scans else f"run:{run.pk}")
+    lease = acquire_lease(connection, stream_of(run))
     if lease is None:
         return Step(Left.BUSY, run.status)
     try:
-        return _work(connection, run, lease, deadline, session)
+        with kept_alive(connection, lease) as check_lease:
+            return _work(connection, run, lease, check_lease, deadline, session)
     finally:
         release_lease(connection, lease)
 
 
 def _work(
-    connection: CrmConnection, run: CrmSyncLog, lease: Lease, deadline: float, session: requests.Session | None
+    connection: CrmConnection,
+    run: CrmSyncLog,
+    lease: Lease,
+    check_lease: Callable[[], None],
+    deadline: float,
+    session: requests.Session | None,
 ) -> Step:
     ports: Ports | None = None
     calls = 0
     try:
         _prepare(connection, run)
-        worker = f"{socket.gethostname()}:{lease.owner}"
         priority = _PRIORITIES[RunKind(run.sync_type)]
         connector = wiring.connector_of(connection, priority=priority, session=session)
         if run.sync_type == RunKind.FULL and run.phase == Phase.SETTLE and not run.approved:
             _describe(connection, {kind: connector.describe(kind) for kind in run.record_types})
             calls = connector.calls
-        assembled = wiring.assemble(connection, lease=lease, worker=worker, priority=priority, session=session)
+        assembled = wiring.assemble(
+            connection, lease=lease, worker=lease.owner, priority=priority, session=session, before_call=check_lease
+        )
         ports = assembled.ports
         _note_broken(connection, assembled.broken)
         if run.purpose == RunPurpose.UNDO and not run.approved and run.plan_id is not None:
@@ -165,6 +175,7 @@ def _work(
 
 def _advance(run: CrmSyncLog, ports: Ports, deadline: float) -> RunState:
     """Page by page until the run ends or time is up; a new phase asks new questions of tables that have grown."""
+    take_over(str(run.pk), ports)
     phase = None
     while True:
         state = advance(str(run.pk), ports)
@@ -278,7 +289,8 @@ def _finish(connection: CrmConnection, run: CrmSyncLog, state: RunState) -> None
         changes: dict[str, object] = {"last_sync_at": Now()}
         if state.status is RunStatus.COMPLETED and not state.dry_run:
             changes |= {"last_success_at": Now(), "last_error": "", "last_error_code": "", "parked_until": None}
-            whole_first = state.first_sync and state.limit is None
+            waiting = CrmPlan.objects.filter(connection=connection, status=PlanStatus.HELD).exists()
+            whole_first = state.first_sync and state.limit is None and not waiting
             if whole_first:  # nothing had to be held: there was nothing to approve
                 changes |= {"first_sync_approved_at": Now(), "first_sync_approved_by": run.actor}
             if whole_first or connection.first_sync_approved_at is not None:

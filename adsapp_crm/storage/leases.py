@@ -1,48 +1,79 @@
-"""Leases: who may scan a stream. Committed rows with the database's clock; the fence grows with every grant."""
+"""Leases: who may scan a stream. Committed rows with the database's clock; the fence grows with every grant.
+
+A lease is short and kept alive by a heartbeat, so that the work of a worker that died goes on soon. Who takes over
+from a dead worker frees what that one had claimed: without its lease it can commit nothing any more.
+"""
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from django.db import Error as DatabaseError
 from django.db import connection as database
+from django.db import connections
 
+from adsapp_crm import conf
 from adsapp_crm.models import CrmConnection, uuid7
+from adsapp_crm.storage.claims import claimant_of, free_claims
 from adsapp_crm.tenancy import organization_context
+from crm.errors import LeaseLostError
 
-LEASE_SECONDS = 120
-"""Four times the longest unit of work; every unit that stores something prolongs it."""
+log = logging.getLogger(__name__)
+
+BEATS_PER_LEASE: Final = 4
+"""A heartbeat may be missed, or wait for a page's transaction, without the lease being lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
     stream: str
     owner: str
+    """Of this grant alone; empty in the row once it was given back. It names who claims records as well."""
     fence: int
-    seconds: float = LEASE_SECONDS
+    seconds: float
 
 
-def acquire_lease(connection: CrmConnection, stream: str, seconds: float = LEASE_SECONDS) -> Lease | None:
-    """The lease of the stream for ``seconds``, or None while another one lasts. Commits."""
+def acquire_lease(connection: CrmConnection, stream: str, seconds: float | None = None) -> Lease | None:
+    """The lease of the stream for ``seconds`` (CRM_LEASE_SECONDS when None), or None while another one lasts.
+
+    Commits, and with it frees the claims of an owner that let its lease run out.
+    """
     owner = str(uuid.uuid4())
-    rows = _execute(
-        connection,
-        """
+    seconds = conf.lease_seconds() if seconds is None else seconds
+    with organization_context(str(connection.organization_id)):
+        rows = _execute(
+            connection,
+            """
+        WITH before AS MATERIALIZED (
+          SELECT k.owner FROM crm_leases k
+          WHERE k.organization_id = %(organization)s AND k.connection_id = %(connection)s AND k.stream = %(stream)s
+        )
         INSERT INTO crm_leases AS held (id, organization_id, connection_id, stream, owner, fence, expires_at)
         VALUES (%(id)s, %(organization)s, %(connection)s, %(stream)s, %(owner)s, 1,
                 clock_timestamp() + make_interval(secs => %(seconds)s))
         ON CONFLICT (organization_id, connection_id, stream) DO UPDATE
         SET owner = EXCLUDED.owner, fence = held.fence + 1, expires_at = EXCLUDED.expires_at
         WHERE held.expires_at <= clock_timestamp()
-        RETURNING fence
+        RETURNING fence, coalesce((SELECT before.owner FROM before), '')
         """,
-        id=uuid7(),
-        stream=stream,
-        owner=owner,
-        seconds=seconds,
-    )
-    return Lease(stream, owner, rows[0][0], seconds) if rows else None
+            id=uuid7(),
+            stream=stream,
+            owner=owner,
+            seconds=seconds,
+        )
+        if not rows:
+            return None
+        fence, dead = rows[0]
+        if dead:
+            free_claims(connection, claimant_of(dead))
+    return Lease(stream, owner, fence, seconds)
 
 
 def renew_lease(connection: CrmConnection, lease: Lease) -> bool:
@@ -52,14 +83,61 @@ def renew_lease(connection: CrmConnection, lease: Lease) -> bool:
 
 def release_lease(connection: CrmConnection, lease: Lease) -> None:
     """Let the next one in at once. Does nothing when the lease is no longer ours."""
-    _set_end(connection, lease, 0)
+    _set_end(connection, lease, 0, owner="")
 
 
-def _set_end(connection: CrmConnection, lease: Lease, seconds: float) -> list[tuple[Any, ...]]:
+@contextmanager
+def kept_alive(connection: CrmConnection, lease: Lease) -> Iterator[Callable[[], None]]:
+    """Prolong the lease from a thread with a database connection of its own, however long one unit takes.
+
+    Yields a check for use directly before a request leaves: it raises LeaseLostError when this process has not
+    heard for a whole lease that the lease is still its own (it was stopped, or the database is away). Others may
+    work on the same records by then, and the CRM knows no fence.
+    """
+    ended = threading.Event()
+    heard = [_awake_seconds()]
+
+    def beat() -> None:
+        try:
+            while not ended.wait(lease.seconds / BEATS_PER_LEASE):
+                asked = _awake_seconds()
+                try:
+                    if not renew_lease(connection, lease):
+                        return
+                except DatabaseError:
+                    log.warning("the lease could not be prolonged", extra={"stream": lease.stream})
+                    connections.close_all()
+                else:
+                    heard[0] = asked
+        finally:
+            connections.close_all()
+
+    def check() -> None:
+        if _awake_seconds() - heard[0] >= lease.seconds:
+            raise LeaseLostError
+
+    thread = threading.Thread(target=beat, name=f"lease {lease.stream}", daemon=True)
+    thread.start()
+    try:
+        yield check
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _awake_seconds() -> float:
+    """A clock that no one sets and that goes on while this machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+def _set_end(
+    connection: CrmConnection, lease: Lease, seconds: float, owner: str | None = None
+) -> list[tuple[Any, ...]]:
     return _execute(
         connection,
         """
-        UPDATE crm_leases SET expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+        UPDATE crm_leases SET expires_at = clock_timestamp() + make_interval(secs => %(seconds)s),
+          owner = coalesce(%(owner_after)s::text, owner)
         WHERE organization_id = %(organization)s AND connection_id = %(connection)s AND stream = %(stream)s
           AND owner = %(owner)s AND fence = %(fence)s AND expires_at > clock_timestamp()
         RETURNING fence
@@ -68,6 +146,7 @@ def _set_end(connection: CrmConnection, lease: Lease, seconds: float) -> list[tu
         owner=lease.owner,
         fence=lease.fence,
         seconds=seconds,
+        owner_after=owner,
     )
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from django.db import connection as database
 
+from adsapp_crm.storage.claims import claimant_of
 from adsapp_crm.storage.ids import new_id
 from adsapp_crm.storage.leases import Lease
 from crm.errors import LeaseLostError
-
-_CLAIMANTS: Final = uuid.UUID("7f1d3c1e-6a58-4b0a-9c3f-0d3b5a6f2e10")
 
 # The context is set before the lateral rows are looked up: a lateral subquery that is not flattened
 # (OFFSET 0) runs once its outer row exists, and row-level security would hide the rows before.
@@ -59,7 +57,7 @@ class Scope:
         self._named: dict[str, Any] = {
             "organization": organization_id,
             "connection": connection_id,
-            "claimant": str(uuid.uuid5(_CLAIMANTS, worker)),
+            "claimant": claimant_of(lease.owner if lease else worker),
         }
         self._postponed: dict[str, str] = {}
         self._parameters: dict[str, Any] = {}
