@@ -88,6 +88,7 @@ def start_run(
             first_sync=kind in SCANS and connection.first_sync_approved_at is None,
         )
         if run.first_sync:
+            _drop_older_plans(connection, run, actor=actor)
             CrmConnection.objects.filter(pk=connection.pk, health=Health.SETTING_UP).update(health=Health.FIRST_SYNC)
         return run.pk
 
@@ -159,6 +160,13 @@ def cancel_run(run_id: uuid.UUID | str, *, actor: str) -> None:
     del actor  # the ledger of what it did names who started it
     run = find_run(run_id)
     CrmSyncLog.objects.filter(pk=run.pk, status__in=UNFINISHED).update(cancel_requested=True, resume_at=None)
+
+
+def _drop_older_plans(connection: CrmConnection, run: CrmSyncLog, *, actor: str) -> None:
+    """Before the first approval a new scan plans everything anew: what was shown before covers nothing any more."""
+    older = CrmPlan.objects.filter(connection=connection, status__in=[PlanStatus.PLANNED, PlanStatus.HELD])
+    for plan in older.exclude(pk=run.plan_id).exclude(run__completed_at__isnull=True):
+        drop_plan(plan.pk, actor=actor)
 
 
 def _usable(connection_id: uuid.UUID | str) -> CrmConnection:

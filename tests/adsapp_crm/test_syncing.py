@@ -199,6 +199,19 @@ def test_a_dropped_plan_is_carried_out_by_nobody(site):
     assert site.run().counts["held"] == 1
 
 
+def test_a_second_first_run_shows_everything_anew_and_approves_nothing_by_itself(site):
+    """The older plan is dropped: only what was shown last can be approved, and the connection stays unapproved."""
+    site.contact(firstName="Ada", email="ada@x.example")
+    first = site.run()
+    second = site.run()
+    assert (second.status, second.counts["held"]) == ("held", 1)
+    with site.inside:
+        assert CrmPlan.objects.get(pk=first.plan_id).status == "dropped"
+    assert site.connection().first_sync_approved_at is None
+    assert site.live_ids() == set()
+    assert site.approve(second.plan_id).counts["created_in_crm"] == 1
+
+
 def test_a_dry_run_shows_and_writes_nothing(site):
     """The plan is there to be approved; the CRM and our contacts are as before."""
     site.contact(firstName="Ada", email="ada@x.example")
