@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ Resolve = Callable[[str, int], Sequence[str]]
 
 _EMBEDDED_IPV4: Final = ipaddress.IPv6Network("64:ff9b::/96")
 """NAT64 (RFC 6052): the last four bytes are an IPv4 address."""
+_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
+"""A percent sign or a semicolon in a name means something else to every library that reads it."""
 
 
 def system_resolve(host: str, port: int) -> list[str]:
@@ -78,7 +81,9 @@ class HostPolicy:
 
     def _has_suffix(self, host: str) -> bool:
         labels = host.lower().split(".")
-        return all(labels) and any(_ends_with(labels, suffix.lower().strip(".").split(".")) for suffix in self.suffixes)
+        return all(map(_LABEL.fullmatch, labels)) and any(
+            _ends_with(labels, suffix.lower().strip(".").split(".")) for suffix in self.suffixes
+        )
 
 
 def _ends_with(labels: Sequence[str], suffix: Sequence[str]) -> bool:
