@@ -81,7 +81,9 @@ class HostPolicy:
 
     def _has_suffix(self, host: str) -> bool:
         labels = host.lower().split(".")
-        return all(map(_LABEL.fullmatch, labels)) and any(
+        if not all(map(_LABEL.fullmatch, labels)):
+            return False
+        return any(_ends_with(labels, suffix.lower().strip(".").split(".")) for suffix in self.suffixes)
             _ends_with(labels, suffix.lower().strip(".").split(".")) for suffix in self.suffixes
         )
 
