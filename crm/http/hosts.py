@@ -84,8 +84,6 @@ class HostPolicy:
         if not all(map(_LABEL.fullmatch, labels)):
             return False
         return any(_ends_with(labels, suffix.lower().strip(".").split(".")) for suffix in self.suffixes)
-            _ends_with(labels, suffix.lower().strip(".").split(".")) for suffix in self.suffixes
-        )
 
 
 def _ends_with(labels: Sequence[str], suffix: Sequence[str]) -> bool:
