@@ -327,9 +327,20 @@ CRM_PROVIDERS: dict[str, dict[str, str]] = {
             "environment": env_choice(
                 "SALESFORCE_ENVIRONMENT", choices=("production", "sandbox"), default="production"
             ),
+            "webhook_secret": env_secret("SALESFORCE_WEBHOOK_SECRET", ""),
+            "login_base": env_url("CRM_SALESFORCE_LOGIN_BASE", "", schemes=("https", "http")),
+            "api_version": env_str("CRM_SALESFORCE_API_VERSION", ""),
+            "accounts": env_str("CRM_SALESFORCE_ACCOUNTS", ""),
+            "duplicate_alerts": env_str("CRM_SALESFORCE_DUPLICATE_ALERTS", ""),
         },
         "pipedrive": {
             "api_token": env_secret("PIPEDRIVE_API_TOKEN", ""),
+            "client_id": env_str("PIPEDRIVE_CLIENT_ID", ""),
+            "client_secret": env_secret("PIPEDRIVE_CLIENT_SECRET", ""),
+            "api_base": env_url("CRM_PIPEDRIVE_API_BASE", "", schemes=("https", "http")),
+            "auth_base": env_url("CRM_PIPEDRIVE_AUTH_BASE", "", schemes=("https", "http")),
+            "api_version": env_str("CRM_PIPEDRIVE_API_VERSION", ""),
+            "create_organizations": env_str("CRM_PIPEDRIVE_CREATE_ORGANIZATIONS", ""),
         },
     }.items()
 }
