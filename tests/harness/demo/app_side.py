@@ -13,13 +13,16 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 import requests
 
 from tests.harness.stack import Stack
 
-PROVIDER = "hubspot"
+if TYPE_CHECKING:
+    from tests.harness.demo.crm_side import CrmAccount
+
 RUN_SECONDS = 600
 SEARCH_LAG_SECONDS = 2.0
 
@@ -46,12 +49,12 @@ class App:
 
     # syncs, over HTTP and the worker
 
-    def sync(self, sync_type: str) -> dict[str, Any]:
+    def sync(self, sync_type: str, provider: str = "hubspot") -> dict[str, Any]:
         """Start a sync as the front end does and follow it to its end; returns the run in the guide's words."""
-        answer = self._call("POST", "/api/crm/sync", {"crmType": PROVIDER, "syncType": sync_type})
-        return self._follow(answer)
+        answer = self._call("POST", "/api/crm/sync", {"crmType": provider, "syncType": sync_type})
+        return self._follow(answer, provider)
 
-    def approve(self, held: Mapping[str, Any]) -> dict[str, Any]:
+    def approve(self, held: Mapping[str, Any], provider: str = "hubspot") -> dict[str, Any]:
         """Approve a held plan and follow the run that applies it."""
         from adsapp_crm.services.syncing import approve_plan
         from adsapp_crm.tasks import sync_page
@@ -60,7 +63,7 @@ class App:
         with organization_context(self.organization_id, actor="demo"):
             run = approve_plan(held["planId"], actor="demo")
         sync_page.delay(str(run.pk))
-        return self._follow(self._run(str(run.pk)))
+        return self._follow(self._run(str(run.pk), provider), provider)
 
     def undo(self, run_id: str) -> dict[str, Any]:
         """The command an operator types, which shows counts first and then does it."""
@@ -68,7 +71,7 @@ class App:
         told = json.loads(printed.strip().splitlines()[-1])
         return {"run": told["result"], "notUndoable": told["notUndoable"]}
 
-    def _follow(self, run: Mapping[str, Any]) -> dict[str, Any]:
+    def _follow(self, run: Mapping[str, Any], provider: str) -> dict[str, Any]:
         end, shown = time.monotonic() + RUN_SECONDS, ""
         while run["status"] in ("running", "parked"):
             progress = _progress(run)
@@ -79,21 +82,38 @@ class App:
                 message = f"the run did not end within {RUN_SECONDS} s: {progress}"
                 raise RuntimeError(message)
             time.sleep(0.5)
-            run = self._run(run["runId"])
+            run = self._run(run["runId"], provider)
         if run["status"] not in ("completed", "held"):
             message = f"the run ended as {run['status']}: {run['errors']}"
             raise RuntimeError(message)
         return {**run, "id": run["runId"]}
 
-    def _run(self, run_id: str) -> dict[str, Any]:
-        return dict(self._call("GET", f"/api/crm/sync?crm_type={PROVIDER}&run={run_id}")["run"])
+    def _run(self, run_id: str, provider: str) -> dict[str, Any]:
+        return dict(self._call("GET", f"/api/crm/sync?crm_type={provider}&run={run_id}")["run"])
 
     def map_fields(self, more: Sequence[Mapping[str, Any]]) -> None:
         """Add mappings as the front end does: read all, put all."""
-        held = self._call("GET", f"/api/crm/mapping?crm_type={PROVIDER}")["mappings"]
+        held = self._call("GET", "/api/crm/mapping?crm_type=hubspot")["mappings"]
         names = ("adsappField", "crmField", "direction", "transformRule")
         rows = [{name: row[name] for name in names} for row in held]
-        self._call("PUT", "/api/crm/mapping", {"crmType": PROVIDER, "mappings": [*rows, *more]})
+        self._call("PUT", "/api/crm/mapping", {"crmType": "hubspot", "mappings": [*rows, *more]})
+
+    def connect(self, account: CrmAccount) -> str:
+        """The three clicks of a person: connect, allow at the CRM, confirm the account found; returns what it is called."""
+        begun = self._call("POST", "/api/crm/connect", {"crmType": account.key})
+        back = account.allow(begun["authUrl"])
+        page = self._session.get(back, headers={"Accept": "text/html"}, allow_redirects=False, timeout=60)
+        if page.status_code != 303:
+            message = f"the callback answered {page.status_code}: {page.text[:300]}"
+            raise RuntimeError(message)
+        address = urljoin(self.stack.url, page.headers["Location"])
+        shown = self._session.get(address, headers={"Accept": "text/html"}, timeout=60)
+        form = {"decision": "connect", "csrfmiddlewaretoken": self._session.cookies["csrftoken"]}
+        done = self._session.post(address, form, headers={"Accept": "text/html", "Referer": address}, timeout=60)
+        if not shown.ok or not done.ok:
+            message = f"confirming {account.key} answered {shown.status_code} and {done.status_code}: {done.text[:300]}"
+            raise RuntimeError(message)
+        return account.key
 
     # what people do to contacts
 
@@ -125,7 +145,7 @@ class App:
 
         def find() -> list[Pair]:
             found = CrmSyncState.objects.filter(
-                state="live", error_code="", conflict_detected=False, contact__email__contains="@people.example"
+                state="live", error_code="", conflict_detected=False, contact__email__startswith="both-"
             ).order_by("id")
             return [
                 Pair(
@@ -142,6 +162,28 @@ class App:
             message = f"only {len(pairs)} links are at rest, {count} are needed"
             raise RuntimeError(message)
         return pairs
+
+    def linked(self, email: str, provider: str) -> Pair:
+        """The pair of the contact with this address at that CRM."""
+        from adsapp_crm.models import CrmSyncState
+
+        def find() -> Pair:
+            link = CrmSyncState.objects.get(
+                state="live", contact__email_normalized=email, connection__crm_type=provider
+            )
+            return Pair(str(link.pk), str(link.contact_id), link.crm_record_id, complete=True)
+
+        pair: Pair = self._do(find)
+        return pair
+
+    def contact(self, email: str) -> dict[str, Any]:
+        """The contact's columns by attribute."""
+        from adsapp_crm.models import Contact
+
+        found: dict[str, Any] = self._do(
+            lambda: Contact.objects.filter(email_normalized=email, deleted_at__isnull=True).values().get()
+        )
+        return found
 
     def failing(self) -> Counter[str]:
         """Failing records by code."""

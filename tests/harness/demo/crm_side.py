@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -11,21 +14,78 @@ SEGMENTS = ("prospect", "customer", "retired")
 RETIRED = "retired"
 
 
-def _options(names: Sequence[str]) -> list[dict[str, Any]]:
-    return [{"label": name.title(), "value": name, "displayOrder": place} for place, name in enumerate(names)]
+class CrmAccount:
+    """A fake's account: its people, its counters, its consent page."""
 
+    key = ""
+    label = ""
+    allow_button = ("decision", "approve")
+    fields: Mapping[str, str] = {}
+    """ADSapp's field -> the name the fake's back door takes."""
 
-class HubSpotAccount:
-    """The HubSpot fake's records, edited by hand, and what it counted."""
-
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str) -> None:
         self.url = url
-        self._token = token
         self._session = requests.Session()
 
-    def import_records(self, records: Sequence[Mapping[str, str]]) -> list[str]:
-        """Make many at once, as an import does; returns their ids in order."""
-        return list(self._do("POST", "/_fake/bulk", {"records": list(records)})["ids"])
+    def import_people(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """People in ADSapp's field names, made all at once."""
+        self._do("POST", "/_fake/bulk", {"records": [self.record(row) for row in rows]})
+
+    def record(self, row: Mapping[str, str]) -> dict[str, Any]:
+        return {name: row[field] for field, name in self.fields.items() if row.get(field)}
+
+    def edit_field(self, remote_id: str, app_field: str, value: str) -> None:
+        self._do("PATCH", f"/_fake/records/{remote_id}", {"properties": {self.fields[app_field]: value}})
+
+    def value(self, remote_id: str, app_field: str) -> Any:
+        return self._do("GET", f"/_fake/records/{remote_id}")["properties"].get(self.fields[app_field])
+
+    def let_pass(self, seconds: float) -> None:
+        self._do("POST", "/_fake/clock", {"advanceSeconds": seconds})
+
+    def counters(self) -> dict[str, Any]:
+        return dict(self._do("GET", "/_fake/stats"))
+
+    def allow(self, address: str) -> str:
+        """Look at the consent page and allow; returns where the CRM sends the browser back to."""
+        page = self._session.get(address, timeout=30, allow_redirects=False)
+        hidden = re.findall(r"type=hidden name='?(\w+)'? value='([^']*)'", page.text)
+        form = {html.unescape(name): html.unescape(value) for name, value in hidden}
+        name, value = self.allow_button
+        target = urlsplit(address)._replace(query="").geturl()
+        answer = self._session.post(target, {**form, name: value}, timeout=30, allow_redirects=False)
+        if page.status_code != 200 or answer.status_code != 302:
+            message = f"{self.label}'s consent page answered {page.status_code}, the button {answer.status_code}"
+            raise RuntimeError(message)
+        return answer.headers["Location"]
+
+    def _do(self, method: str, path: str, body: Mapping[str, Any] | None = None, **headers: str) -> dict[str, Any]:
+        answer = self._session.request(method, self.url + path, json=body, headers=headers, timeout=60)
+        if not answer.ok:
+            message = f"{method} {path} at the fake answered {answer.status_code}: {answer.text[:300]}"
+            raise RuntimeError(message)
+        return dict(answer.json()) if answer.content else {}
+
+
+class HubSpotAccount(CrmAccount):
+    """HubSpot's portal."""
+
+    key, label = "hubspot", "HubSpot"
+    fields: Mapping[str, str] = {
+        "firstName": "firstname",
+        "lastName": "lastname",
+        "email": "email",
+        "phone": "phone",
+        "jobTitle": "jobtitle",
+    }
+
+    def __init__(self, url: str, token: str) -> None:
+        super().__init__(url)
+        self._token = token
+
+    def import_records(self, records: Sequence[Mapping[str, str]]) -> None:
+        """Make many at once, as an import does, in HubSpot's own names."""
+        self._do("POST", "/_fake/bulk", {"records": list(records)})
 
     def edit(self, remote_id: str, **properties: str) -> None:
         self._do("PATCH", f"/_fake/records/{remote_id}", {"properties": properties})
@@ -36,18 +96,8 @@ class HubSpotAccount:
     def delete(self, remote_id: str) -> None:
         self._do("DELETE", f"/_fake/records/{remote_id}")
 
-    def merge(self, primary_id: str, other_id: str) -> str:
-        body = {"primaryObjectId": primary_id, "objectIdToMerge": other_id}
-        return str(self._do("POST", "/_fake/merge", body)["id"])
-
-    def values(self, remote_id: str) -> dict[str, str]:
-        return dict(self._do("GET", f"/_fake/records/{remote_id}")["properties"])
-
-    def let_pass(self, seconds: float) -> None:
-        self._do("POST", "/_fake/clock", {"advanceSeconds": seconds})
-
-    def counters(self) -> dict[str, Any]:
-        return dict(self._do("GET", "/_fake/stats"))
+    def merge(self, primary_id: str, other_id: str) -> None:
+        self._do("POST", "/_fake/merge", {"primaryObjectId": primary_id, "objectIdToMerge": other_id})
 
     def make_segment(self) -> None:
         """A picklist of the account's own."""
@@ -56,27 +106,63 @@ class HubSpotAccount:
     def retire_segment(self) -> None:
         """From now on HubSpot refuses a value that it still listed when its fields were described."""
         left = [name for name in SEGMENTS if name != RETIRED]
-        self._do("PATCH", "/crm/v3/properties/contacts/segment", {"options": _options(left)})
+        self._api("PATCH", "/crm/v3/properties/contacts/segment", {"options": _options(left)})
 
     def make_tier(self) -> None:
         self._make_property("tier", "Tier")
 
     def _make_property(self, name: str, label: str, **definition: Any) -> None:
         """As an administrator of the account does it, by HubSpot's own API."""
-        body = {
-            "name": name,
-            "label": label,
-            "groupName": "contactinformation",
-            "type": "string",
-            "fieldType": "text",
-            **definition,
-        }
-        self._do("POST", "/crm/v3/properties/contacts", body)
+        group = {"groupName": "contactinformation", "type": "string", "fieldType": "text"}
+        self._api("POST", "/crm/v3/properties/contacts", {"name": name, "label": label, **group, **definition})
 
-    def _do(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        headers = {} if path.startswith("/_fake") else {"Authorization": f"Bearer {self._token}"}
-        answer = self._session.request(method, self.url + path, json=body, headers=headers, timeout=60)
-        if not answer.ok:
-            message = f"{method} {path} at the fake answered {answer.status_code}: {answer.text[:300]}"
-            raise RuntimeError(message)
-        return dict(answer.json()) if answer.content else {}
+    def _api(self, method: str, path: str, body: Mapping[str, Any]) -> None:
+        self._do(method, path, body, Authorization=f"Bearer {self._token}")
+
+
+class SalesforceOrg(CrmAccount):
+    """Salesforce's organization, whose administrator has made the external id field."""
+
+    key, label, allow_button = "salesforce", "Salesforce", ("decision", "allow")
+    fields: Mapping[str, str] = {
+        "firstName": "FirstName",
+        "lastName": "LastName",
+        "email": "Email",
+        "phone": "Phone",
+        "jobTitle": "Title",
+    }
+
+    def prepare(self, callback: str) -> None:
+        marker = {"name": "ADSapp_Contact_Id__c", "type": "string", "length": 80}
+        for kind in ("Contact", "Lead"):
+            field = {**marker, "object": kind, "externalId": True, "unique": True, "caseSensitive": True}
+            self._do("POST", "/_fake/fields", field)
+        self._do("POST", "/_fake/settings", {"redirectUris": [callback]})
+
+    def edit_field(self, remote_id: str, app_field: str, value: str) -> None:
+        self._do("PATCH", f"/_fake/records/{remote_id}", {"fields": {self.fields[app_field]: value}})
+
+    def value(self, remote_id: str, app_field: str) -> Any:
+        shown = self._do("GET", f"/_fake/records/{remote_id}")
+        return shown.get("fields", shown).get(self.fields[app_field])
+
+
+class PipedriveCompany(CrmAccount):
+    """Pipedrive's company account."""
+
+    key, label, allow_button = "pipedrive", "Pipedrive", ("do", "allow")
+    fields: Mapping[str, str] = {"jobTitle": "job_title"}
+
+    def record(self, row: Mapping[str, str]) -> dict[str, Any]:
+        entries = {
+            name: [{"value": row[field], "label": "work", "primary": True}]
+            for field, name in (("email", "emails"), ("phone", "phones"))
+        }
+        return {**super().record(row), "first_name": row["firstName"], "last_name": row["lastName"], **entries}
+
+    def value(self, remote_id: str, app_field: str) -> Any:
+        return self._do("GET", f"/_fake/records/{remote_id}").get(self.fields[app_field])
+
+
+def _options(names: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"label": name.title(), "value": name, "displayOrder": place} for place, name in enumerate(names)]

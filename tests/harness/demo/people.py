@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 FIRST = [
@@ -188,6 +188,16 @@ def draw(seed: int, sizes: Sizes | None = None) -> People:
     dice.shuffle(people.app)
     dice.shuffle(people.crm)
     return people
+
+
+def draw_beside(seed: int, key: str, known: Sequence[Mapping[str, str]], count: int) -> list[dict[str, str]]:
+    """People of another CRM in ADSapp's field names: those ``known``, respelled, and others up to ``count``."""
+    dice = random.Random(f"{seed}:{key}")
+    numbers = _phone_numbers(dice)
+    rows = [{**row, "email": row["email"].upper()} for row in known]
+    rows += [_person(dice, f"{key}-{index}", next(numbers)) for index in range(count - len(known))]
+    dice.shuffle(rows)
+    return rows
 
 
 def _add_same(people: People, index: int, dice: random.Random, number: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.harness.demo.app_side import App, Pair
-from tests.harness.demo.crm_side import RETIRED, HubSpotAccount
+from tests.harness.demo.crm_side import RETIRED, CrmAccount, HubSpotAccount
 from tests.harness.demo.people import People
 from tests.harness.demo.report import Step
 
@@ -68,9 +68,9 @@ class Scenario:
         sizes = self.people.sizes
         reviews = sizes.mailboxes * sizes.per_mailbox + sizes.crm_doubles
         lines = sizes.same + sizes.app_only + sizes.crm_only + reviews
-        with self._step("dry run, held for approval", {"held": lines}, writes=0) as step:
+        with self.step("dry run, held for approval", {"held": lines}, writes=0) as step:
             held = self.app.sync("full")
-            _take(step, held, "held")
+            take(step, held, "held")
         filled_in_crm = sizes.crm_lacks_city + sizes.by_phone_only
         expected = {
             "created_in_app": sizes.crm_only,
@@ -80,8 +80,8 @@ class Scenario:
             "updated_in_crm": filled_in_crm,
             "conflicts": sizes.other_last_name + sizes.mailboxes + sizes.crm_doubles // 2,
         }
-        with self._step("approval: the first full sync", expected, writes=sizes.app_only + filled_in_crm) as step:
-            _take(step, self.app.approve(held))
+        with self.step("approval: the first full sync", expected, writes=sizes.app_only + filled_in_crm) as step:
+            take(step, self.app.approve(held))
 
     def _edit_both_sides(self) -> str:
         """People and programs edit, delete and merge on both sides; one delta brings it all together."""
@@ -120,9 +120,9 @@ class Scenario:
             "unlinked": edits.deleted_in_app,
             "failed": edits.refused,
         }
-        with self._step("edits on both sides: delta sync", expected) as step:
+        with self.step("edits on both sides: delta sync", expected) as step:
             run = self.app.sync("delta")
-            _take(step, run)
+            take(step, run)
             step.notes = [f"failing: {code} ({count})" for code, count in self.app.failing().items()]
         return str(run["id"])
 
@@ -150,9 +150,9 @@ class Scenario:
             "updated_in_crm": edits.different_fields + edits.minutes_apart + edits.custom_property + edits.refused,
             "not_undoable": edits.opted_out_in_app + edits.opted_out_in_crm + edits.deleted_in_app + edits.merged,
         }
-        with self._step("undo of that delta", expected) as step:
+        with self.step("undo of that delta", expected) as step:
             undone = self.app.undo(delta_run)
-            _take(step, undone["run"])
+            take(step, undone["run"])
             step.actual["not_undoable"] = len(undone["notUndoable"])
             step.notes = [
                 f"cannot be given back: {code}" for code in sorted({row["code"] for row in undone["notUndoable"]})
@@ -160,24 +160,27 @@ class Scenario:
 
     def _nothing_left(self) -> None:
         self.app.wait_for_search()
-        with self._step("delta after the undo", QUIET, writes=0) as step:
-            _take(step, self.app.sync("delta"))
+        with self.step("delta after the undo", QUIET, writes=0) as step:
+            take(step, self.app.sync("delta"))
         deleted = {"unlinked": self.edits.deleted_in_crm}
-        with self._step("full sync finds HubSpot's deletion", deleted, writes=0) as step:
-            _take(step, self.app.sync("full"))
-        with self._step("quiet full sync", QUIET, writes=0) as step:
-            _take(step, self.app.sync("full"))
+        with self.step("full sync finds HubSpot's deletion", deleted, writes=0) as step:
+            take(step, self.app.sync("full"))
+        with self.step("quiet full sync", QUIET, writes=0) as step:
+            take(step, self.app.sync("full"))
 
     @contextmanager
-    def _step(self, name: str, expected: Mapping[str, int], *, writes: int | None = None) -> Iterator[Step]:
+    def step(
+        self, name: str, expected: Mapping[str, int], *, writes: int | None = None, account: CrmAccount | None = None
+    ) -> Iterator[Step]:
         """Time the step and take the fake's own count of requests, writes and limit violations."""
         step = Step(name, {**expected, **({} if writes is None else {"remote_writes": writes})})
         self.steps.append(step)
         self.say(f"-- {name}")
-        before, began = self.crm.counters(), time.monotonic()
+        account = account or self.crm
+        before, began = account.counters(), time.monotonic()
         yield step
         step.seconds = time.monotonic() - began
-        after = self.crm.counters()
+        after = account.counters()
         step.requests = after["totalRequests"] - before["totalRequests"]
         if writes is not None:
             step.actual["remote_writes"] = after["writes"] - before["writes"]
@@ -203,7 +206,7 @@ NAMES = (
 )
 
 
-def _take(step: Step, run: Mapping[str, Any], *only: str) -> None:
+def take(step: Step, run: Mapping[str, Any], *only: str) -> None:
     """Put a run's counts into the step."""
     step.actual = {name: int(run["counts"].get(name, 0)) for name in only or NAMES}
     step.unchanged = int(run["counts"].get("unchanged", 0))
