@@ -12,6 +12,6 @@ class AdsappCrmConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from adsapp_crm import checks
+        from adsapp_crm import checks, tasks  # noqa: F401  the tasks listen for contacts that were changed
 
         checks.register_checks()

@@ -130,10 +130,26 @@ def oauth_state(state_hash: str) -> tuple[uuid.UUID, uuid.UUID] | None:
     return (rows[0][0], rows[0][1]) if len(rows) == 1 else None
 
 
-def webhook_of_path(path_token: str) -> tuple[uuid.UUID, uuid.UUID, uuid.UUID] | None:
-    """(webhook id, organization id, connection id) of a webhook address."""
-    rows = _call("crm_webhook_of_path", path_token)
+def webhook_of_path(token_digest: str) -> tuple[uuid.UUID, uuid.UUID, uuid.UUID] | None:
+    """(webhook id, organization id, connection id) of a webhook address, by the SHA-256 of its token."""
+    rows = _call("crm_webhook_of_path", token_digest)
     return (rows[0][0], rows[0][1], rows[0][2]) if len(rows) == 1 else None
+
+
+def organization_of_app(registration_id: uuid.UUID, provider: str) -> uuid.UUID | None:
+    """Whose app registration this is."""
+    rows = _call("crm_organization_of_app", registration_id, provider)
+    return rows[0][0] if rows else None
+
+
+def waiting_inboxes(limit: int = 1000) -> list[uuid.UUID]:
+    """Connections for which webhook events wait, or are being worked on."""
+    return [row[0] for row in _call("crm_waiting_inboxes", limit)]
+
+
+def connections_beside_changes(seconds: int, limit: int = 1000) -> list[uuid.UUID]:
+    """Connections that sync and in whose organization a contact was written within these seconds."""
+    return [row[0] for row in _call("crm_connections_beside_changes", seconds, limit)]
 
 
 def api_key(prefix: str) -> tuple[uuid.UUID, uuid.UUID] | None:

@@ -12,11 +12,18 @@ import uuid
 from celery import shared_task
 from celery.app.task import Task
 from django.db import transaction
+from django.dispatch import receiver
 
-from adsapp_crm.selectors import organization_of_connection, place_of_run
-from adsapp_crm.services import jobs
+from adsapp_crm.selectors import (
+    connections_beside_changes,
+    organization_of_connection,
+    place_of_run,
+    waiting_inboxes,
+)
+from adsapp_crm.services import inbox, jobs, realtime
 from adsapp_crm.services.connections import check_connection as ask_connection
 from adsapp_crm.services.stepping import Left, step_run
+from adsapp_crm.tenancy import organization_context
 
 log = logging.getLogger(__name__)
 
@@ -35,19 +42,14 @@ def sync_page(run_id: str) -> None:
 
     A run that another worker has, or that waits, is left to it and to the sweep.
     """
-    place = place_of_run(uuid.UUID(run_id))
-    if place is None:
-        log.warning("a message names a run that does not exist", extra={"run_id": run_id})
-        return
-    if step_run(place[0], run_id).left is Left.MORE:
+    if _step(run_id) is Left.MORE:
         sync_page.delay(run_id)
 
 
 @shared_task
 def sync_now(run_id: str) -> None:
     """Like ``sync_page``, before all bulk work: a person waits."""
-    place = place_of_run(uuid.UUID(run_id))
-    if place is not None and step_run(place[0], run_id).left is Left.MORE:
+    if _step(run_id) is Left.MORE:
         sync_now.delay(run_id)
 
 
@@ -57,9 +59,47 @@ def drain(connection_id: str) -> None:
     organization_id = organization_of_connection(uuid.UUID(connection_id))
     if organization_id is None:
         return
-    run_id = jobs.start_drain(organization_id, uuid.UUID(connection_id))
+    run_id = realtime.start_push(organization_id, uuid.UUID(connection_id))
     if run_id is not None:
         sync_now(str(run_id))
+
+
+@shared_task
+def refetch(connection_id: str) -> None:
+    """Read again what the connection's webhook events name."""
+    organization_id = organization_of_connection(uuid.UUID(connection_id))
+    if organization_id is None:
+        return
+    inbox.settle(organization_id, uuid.UUID(connection_id))
+    run_id = inbox.start_refetch(organization_id, uuid.UUID(connection_id))
+    if run_id is not None:
+        sync_now(str(run_id))
+
+
+@receiver(realtime.push_wanted, dispatch_uid="tasks.drain")
+def _drain_when_wanted(connection_id: str, **_named: object) -> None:
+    drain.delay(connection_id)
+
+
+def _step(run_id: str) -> Left:
+    place = place_of_run(uuid.UUID(run_id))
+    if place is None:
+        log.warning("a message names a run that does not exist", extra={"run_id": run_id})
+        return Left.ENDED
+    left = step_run(place[0], run_id).left
+    if left is Left.ENDED:
+        _follow_up(*place)
+    return left
+
+
+def _follow_up(organization_id: uuid.UUID, connection_id: uuid.UUID) -> None:
+    """What a run that ended has made possible: events that waited for it, and contacts that other CRMs lack."""
+    if inbox.settle(organization_id, connection_id):
+        refetch.delay(str(connection_id))
+    with organization_context(organization_id):
+        due = [each for each in realtime.connections_to_ask() if realtime.has_due(each)]
+    for each in due:
+        drain.delay(str(each))
 
 
 @shared_task
@@ -91,6 +131,10 @@ def work_job(slot_id: str) -> None:
 
 @shared_task
 def sweep() -> None:
-    """Go on with runs that nobody works on: their message was lost, their worker died, or their wait is over."""
+    """Go on with what nobody works on: its message was lost, its worker died, or its wait is over."""
     for run_id in jobs.runs_to_resume():
         sync_page.delay(str(run_id))
+    for connection_id in waiting_inboxes():
+        refetch.delay(str(connection_id))
+    for connection_id in connections_beside_changes(realtime.WINDOW_SECONDS):
+        drain.delay(str(connection_id))

@@ -4,4 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-urlpatterns = [path("api/", include("adsapp_crm.api.urls"))]
+urlpatterns = [
+    path("api/", include("adsapp_crm.api.urls")),
+    path("api/crm/webhooks/", include("adsapp_crm.webhooks.urls")),
+]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+_WEBHOOK = re.compile(r"(/api/crm/webhooks/[^/?\s]*/)[^?\s]+")
+
 
 def drop_query(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Cut query strings off request lines: an OAuth callback carries its code there."""
+    """Cut off what proves something: query strings (an OAuth callback carries its code there) and webhook tokens."""
     for key in ("request", "url", "path"):
         value = event.get(key)
         if isinstance(value, str):
-            event[key] = value.partition("?")[0]
+            event[key] = _WEBHOOK.sub(r"\1***", value.partition("?")[0])
     return event
 
 

@@ -177,7 +177,7 @@ CELERY_TASK_ROUTES = {
     f"adsapp_crm.tasks.{task}": {"queue": queue}
     for queue, tasks in {
         "interactive": ("sync_now",),
-        "realtime": ("drain",),
+        "realtime": ("drain", "refetch"),
         "bulk": ("sync_page",),
         "maintenance": ("check_connection", "fire_job", "work_job", "sweep"),
     }.items()

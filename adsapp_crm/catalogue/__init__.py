@@ -12,8 +12,9 @@ from adsapp_crm.catalogue.entry import Entry, Retry
 from adsapp_crm.catalogue.logins import LOGINS
 from adsapp_crm.catalogue.records import RECORDS
 from adsapp_crm.catalogue.service import SERVICE
+from adsapp_crm.catalogue.webhooks import WEBHOOKS
 
-ENTRIES: dict[str, Entry] = {**CONNECTIONS, **LOGINS, **RECORDS, **SERVICE, **DOORS}
+ENTRIES: dict[str, Entry] = {**CONNECTIONS, **LOGINS, **RECORDS, **SERVICE, **DOORS, **WEBHOOKS}
 
 __all__ = ["ENTRIES", "Entry", "Retry", "explain"]
 

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from adsapp_crm.models import Contact, Organization
 from adsapp_crm.models.contact import TEXT_ATTRIBUTES, match_keys
 from adsapp_crm.services.contact_values import ContactValues, read_contact_values
+from adsapp_crm.services.realtime import announce_changes
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.tenancy import current_organization, organization_context
 
@@ -39,7 +40,9 @@ def save_new_contacts(contacts: list[Contact]) -> list[Contact]:
     for contact in contacts:
         for column, key in match_keys(contact.email, contact.phone, region).items():
             setattr(contact, column, key)
-    return Contact.objects.bulk_create(contacts)
+    stored = Contact.objects.bulk_create(contacts)
+    announce_changes()
+    return stored
 
 
 def update_contact(contact_id: uuid.UUID, values: Mapping[str, Any], *, version: int | None) -> Contact:
@@ -62,6 +65,7 @@ def delete_contact(contact_id: uuid.UUID, *, version: int | None = None) -> Cont
     with organization_context(current_organization()):
         _locked(contact_id, version)
         Contact.objects.filter(pk=contact_id).update(deleted_at=Now())
+        announce_changes()
         return Contact.objects.get(pk=contact_id)
 
 
@@ -72,6 +76,7 @@ def restore_contact(contact_id: uuid.UUID) -> Contact:
         if contact.merged_into_id is not None or contact.erased_at is not None:
             raise _unknown()
         Contact.objects.filter(pk=contact_id).update(deleted_at=None)
+        announce_changes()
         return Contact.objects.get(pk=contact_id)
 
 
@@ -109,6 +114,7 @@ def _store(contact: Contact, *columns: str) -> Contact:
     for column, key in match_keys(contact.email, contact.phone, _region()).items():
         setattr(contact, column, key)
     contact.save(update_fields=[*columns, "email_normalized", "phone_normalized", "keys_of"])
+    announce_changes()
     return Contact.objects.get(pk=contact.pk)
 
 

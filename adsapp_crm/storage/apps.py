@@ -62,6 +62,12 @@ def client_of(organization_id: uuid.UUID, crm_type: str, registration_id: uuid.U
     return OAuthClient(client_id, Secret(client_secret))
 
 
+def webhook_secret_of(crm_type: str) -> Secret:
+    """What deliveries to this installation's app are signed with: a secret of its own, else the client secret."""
+    said = conf.provider_settings(crm_type)
+    return Secret(said.get("webhook_secret") or said.get("client_secret", ""))
+
+
 def _secret_of(row: CrmAppRegistration) -> str:
     sealed = row.secrets
     if sealed is None:

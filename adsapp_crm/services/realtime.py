@@ -1,0 +1,141 @@
+"""A contact that was changed here reaches the CRMs within seconds.
+
+The outbox is the history that a trigger writes with every change, in the change's own transaction. Who changes
+contacts announces it, and after the commit each connection is asked what it has to do (``push_wanted``). Writes that
+nobody announces (bulk updates, SQL), and messages that were lost, are found by the sweep. Many due contacts at once
+are left to the next delta, which sends them in batches.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from django.db import connection as database
+from django.db import transaction
+from django.dispatch import Signal
+
+from adsapp_crm.models import CrmConnection, CrmSyncLog
+from adsapp_crm.models.choices import ConnectionStatus, RunTrigger
+from adsapp_crm.services import syncing
+from adsapp_crm.services.refusals import RefusedError
+from adsapp_crm.tenancy import organization_context
+from crm.model import RunKind
+
+MOST_CONTACTS: Final = 200
+"""More due contacts of one connection are the bulk stream's."""
+WINDOW_SECONDS: Final = 1800
+"""How long a change is looked for here: two deltas. After that the delta has seen it."""
+MOST_TRIES: Final = 3
+"""A contact that is still due after so many runs is left to the delta."""
+
+push_wanted: Final = Signal()
+"""Sent after the commit with ``connection_id``: contacts of its organization may be due."""
+
+_DUE: Final = """
+SELECT k.id::text, k.updated_at FROM contacts k
+JOIN crm_connections c ON c.organization_id = k.organization_id AND c.id = %(connection)s
+WHERE k.organization_id = %(organization)s
+  AND k.updated_at > clock_timestamp() - make_interval(secs => %(window)s)
+  AND (
+    EXISTS (SELECT FROM crm_sync_state l
+      WHERE l.organization_id = %(organization)s AND l.contact_id = k.id AND l.connection_id = %(connection)s
+        AND l.state IN ('live', 'pending') AND l.excluded_at IS NULL AND k.version > l.synced_version)
+    OR (k.deleted_at IS NULL AND k.merged_into_id IS NULL AND k.erased_at IS NULL AND c.create_in_crm
+      AND NOT EXISTS (SELECT FROM crm_sync_state l
+        WHERE l.organization_id = %(organization)s AND l.contact_id = k.id AND l.connection_id = %(connection)s)))
+UNION
+SELECT l.contact_id::text, q.answered_at FROM crm_conflicts q
+JOIN crm_sync_state l ON l.organization_id = q.organization_id AND l.id = q.link_id
+WHERE q.organization_id = %(organization)s AND q.connection_id = %(connection)s
+  AND q.answered_at > clock_timestamp() - make_interval(secs => %(window)s)
+  AND l.due AND l.state = 'live' AND l.excluded_at IS NULL
+ORDER BY 2, 1 LIMIT %(limit)s
+"""
+
+
+def announce_changes() -> None:
+    """Have the CRMs told after the commit; called in the transaction that changed contacts. Repeats cost nothing."""
+    asked = {getattr(entry[1], "args", (None,))[0] for entry in database.run_on_commit}
+    for connection_id in _syncing_connections():
+        if connection_id not in asked:
+            transaction.on_commit(partial(_want_push, connection_id), robust=True)
+
+
+def connections_to_ask() -> list[uuid.UUID]:
+    """Connections of the current organization for which contacts may be due."""
+    return [uuid.UUID(each) for each in _syncing_connections()]
+
+
+def has_due(connection_id: uuid.UUID) -> bool:
+    """Whether a push would start, in the current organization's context."""
+    return 0 < len(_due_contacts(connection_id)) <= MOST_CONTACTS
+
+
+def start_push(organization_id: uuid.UUID, connection_id: uuid.UUID) -> uuid.UUID | None:
+    """A run over the contacts that changed here, or None.
+
+    None when nothing is due, when more is due than a page, before the first sync was approved, and while an earlier
+    push is on its way: its end asks again.
+    """
+    with organization_context(organization_id, actor="service:realtime"):
+        row = CrmConnection.objects.select_for_update().filter(pk=connection_id).first()
+        if row is None or row.status != ConnectionStatus.ACTIVE or row.first_sync_approved_at is None:
+            return None
+        running = CrmSyncLog.objects.filter(connection=row, trigger=RunTrigger.APP_CHANGE, completed_at__isnull=True)
+        if running.exists():
+            return None
+        due = _due_contacts(connection_id)
+        if not due or len(due) > MOST_CONTACTS:
+            return None
+        try:
+            return syncing.start_run(
+                organization_id,
+                connection_id,
+                RunKind.MANUAL,
+                trigger=RunTrigger.APP_CHANGE,
+                actor="service:realtime",
+                contact_ids=due,
+            )
+        except RefusedError:
+            return None  # nothing is mapped
+
+
+def _want_push(connection_id: str) -> None:
+    push_wanted.send(sender=None, connection_id=connection_id)
+
+
+def _syncing_connections() -> list[str]:
+    rows = CrmConnection.objects.filter(status=ConnectionStatus.ACTIVE, first_sync_approved_at__isnull=False)
+    return [str(each) for each in rows.values_list("pk", flat=True)]
+
+
+def _due_contacts(connection_id: uuid.UUID) -> list[str]:
+    """Oldest change first; one more than a page when there are more."""
+    with database.cursor() as cursor:
+        cursor.execute("SELECT current_setting('app.org')")
+        organization_id = cursor.fetchone()[0]
+        cursor.execute(
+            _DUE,
+            {
+                "organization": organization_id,
+                "connection": connection_id,
+                "window": WINDOW_SECONDS,
+                "limit": MOST_CONTACTS + 1,
+            },
+        )
+        changed: dict[str, datetime] = dict(cursor.fetchall())
+    tries = _tries(connection_id, changed)
+    return [contact_id for contact_id in changed if tries[contact_id] < MOST_TRIES]
+
+
+def _tries(connection_id: uuid.UUID, changed: dict[str, datetime]) -> Counter[str]:
+    """How many of the last pushes took a contact as it is now."""
+    pushes = CrmSyncLog.objects.filter(connection=connection_id, trigger=RunTrigger.APP_CHANGE)
+    tries: Counter[str] = Counter()
+    for contact_ids, started_at in pushes.order_by("-started_at").values_list("contact_ids", "started_at")[:10]:
+        tries.update(each for each in contact_ids if each in changed and changed[each] < started_at)
+    return tries
