@@ -19,7 +19,7 @@ from crm.providers.salesforce.fake.grants import ConnectedApp
 from tests.harness import stack as stacks
 from tests.harness.binaries import ServicesError
 from tests.harness.demo.crm_side import CrmAccount, HubSpotAccount, PipedriveCompany, SalesforceOrg
-from tests.harness.demo.people import People, draw, draw_beside, scaled
+from tests.harness.demo.people import People, draw, draw_beside, is_unusual, scaled
 from tests.harness.demo.report import Step, as_json, as_table
 from tests.harness.ports import free_port
 
@@ -143,7 +143,8 @@ def _play(stack: stacks.Stack, fakes: Fakes, options: argparse.Namespace, mark: 
         scenario.play()
         if options.only != "hubspot":
             beside = [fakes.salesforce, fakes.pipedrive]
-            known = [row for row in people.app if row["email"].startswith("app-")][: KNOWN * options.people // 300]
+            plain = [row for row in people.app if row["email"].startswith("app-") and not is_unusual(row)]
+            known = plain[: KNOWN * options.people // 300]
             others = {each.key: draw_beside(options.seed, each.key, known, options.people) for each in beside}
             for account in beside:
                 account.import_people(others[account.key])

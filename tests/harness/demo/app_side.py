@@ -98,8 +98,8 @@ class App:
         rows = [{name: row[name] for name in names} for row in held]
         self._call("PUT", "/api/crm/mapping", {"crmType": "hubspot", "mappings": [*rows, *more]})
 
-    def connect(self, account: CrmAccount) -> str:
-        """The three clicks of a person: connect, allow at the CRM, confirm the account found; returns what it is called."""
+    def connect(self, account: CrmAccount) -> None:
+        """The three clicks of a person: connect, allow at the CRM, confirm the account found."""
         begun = self._call("POST", "/api/crm/connect", {"crmType": account.key})
         back = account.allow(begun["authUrl"])
         page = self._session.get(back, headers={"Accept": "text/html"}, allow_redirects=False, timeout=60)
@@ -113,7 +113,6 @@ class App:
         if not shown.ok or not done.ok:
             message = f"confirming {account.key} answered {shown.status_code} and {done.status_code}: {done.text[:300]}"
             raise RuntimeError(message)
-        return account.key
 
     # what people do to contacts
 

@@ -190,6 +190,10 @@ def draw(seed: int, sizes: Sizes | None = None) -> People:
     return people
 
 
+def is_unusual(row: Mapping[str, str]) -> bool:
+    return row["lastName"] in {name.strip() for name in UNUSUAL}
+
+
 def draw_beside(seed: int, key: str, known: Sequence[Mapping[str, str]], count: int) -> list[dict[str, str]]:
     """People of another CRM in ADSapp's field names: those ``known``, respelled, and others up to ``count``."""
     dice = random.Random(f"{seed}:{key}")
