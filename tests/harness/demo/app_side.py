@@ -69,6 +69,9 @@ class App:
         """The command an operator types, which shows counts first and then does it."""
         printed = self.stack.manage("crm_undo", run_id, "--yes", "--json")
         told = json.loads(printed.strip().splitlines()[-1])
+        if not told.get("applied"):
+            message = f"nothing was undone: {told}"
+            raise RuntimeError(message)
         return {"run": told["result"], "notUndoable": told["notUndoable"]}
 
     def _follow(self, run: Mapping[str, Any], provider: str) -> dict[str, Any]:
