@@ -22,20 +22,24 @@ from adsapp_crm.models import CrmConnection, CrmSyncLog
 from adsapp_crm.models.choices import ConnectionStatus, RunTrigger
 from adsapp_crm.services import syncing
 from adsapp_crm.services.refusals import RefusedError
-from adsapp_crm.tenancy import organization_context
+from adsapp_crm.tenancy import current_organization, organization_context
 from crm.model import RunKind
 
+REALTIME_SETTING: Final = "realtime"
+"""Key of ``CrmConnection.settings``: false leaves the connection's changes to the delta."""
 MOST_CONTACTS: Final = 200
 """More due contacts of one connection are the bulk stream's."""
+RECENT_SECONDS: Final = 120
+"""How far back is looked at an announcement: behind a bulk load there may be many contacts to look through."""
 WINDOW_SECONDS: Final = 1800
-"""How long a change is looked for here: two deltas. After that the delta has seen it."""
+"""How far back the sweep looks: two deltas. After that the delta has seen it."""
 MOST_TRIES: Final = 3
 """A contact that is still due after so many runs is left to the delta."""
 
 push_wanted: Final = Signal()
 """Sent after the commit with ``connection_id``: contacts of its organization may be due."""
 
-_DUE: Final = """
+_CHANGED: Final = """
 SELECT k.id::text, k.updated_at FROM contacts k
 JOIN crm_connections c ON c.organization_id = k.organization_id AND c.id = %(connection)s
 WHERE k.organization_id = %(organization)s
@@ -47,13 +51,16 @@ WHERE k.organization_id = %(organization)s
     OR (k.deleted_at IS NULL AND k.merged_into_id IS NULL AND k.erased_at IS NULL AND c.create_in_crm
       AND NOT EXISTS (SELECT FROM crm_sync_state l
         WHERE l.organization_id = %(organization)s AND l.contact_id = k.id AND l.connection_id = %(connection)s)))
-UNION
-SELECT l.contact_id::text, q.answered_at FROM crm_conflicts q
+ORDER BY k.updated_at, k.id LIMIT %(limit)s
+"""
+
+_ANSWERED: Final = """
+SELECT l.contact_id::text, max(q.answered_at) FROM crm_conflicts q
 JOIN crm_sync_state l ON l.organization_id = q.organization_id AND l.id = q.link_id
 WHERE q.organization_id = %(organization)s AND q.connection_id = %(connection)s
   AND q.answered_at > clock_timestamp() - make_interval(secs => %(window)s)
   AND l.due AND l.state = 'live' AND l.excluded_at IS NULL
-ORDER BY 2, 1 LIMIT %(limit)s
+GROUP BY l.contact_id ORDER BY 1 LIMIT %(limit)s
 """
 
 
@@ -72,11 +79,13 @@ def connections_to_ask() -> list[uuid.UUID]:
 
 def has_due(connection_id: uuid.UUID) -> bool:
     """Whether a push would start, in the current organization's context."""
-    return 0 < len(_due_contacts(connection_id)) <= MOST_CONTACTS
+    return 0 < len(_due_contacts(connection_id, RECENT_SECONDS)) <= MOST_CONTACTS
 
 
-def start_push(organization_id: uuid.UUID, connection_id: uuid.UUID) -> uuid.UUID | None:
-    """A run over the contacts that changed here, or None.
+def start_push(
+    organization_id: uuid.UUID, connection_id: uuid.UUID, *, seconds: int = RECENT_SECONDS
+) -> uuid.UUID | None:
+    """A run over the contacts that changed here within ``seconds``, or None.
 
     None when nothing is due, when more is due than a page, before the first sync was approved, and while an earlier
     push is on its way: its end asks again.
@@ -85,10 +94,12 @@ def start_push(organization_id: uuid.UUID, connection_id: uuid.UUID) -> uuid.UUI
         row = CrmConnection.objects.select_for_update().filter(pk=connection_id).first()
         if row is None or row.status != ConnectionStatus.ACTIVE or row.first_sync_approved_at is None:
             return None
+        if row.settings.get(REALTIME_SETTING) is False:
+            return None
         running = CrmSyncLog.objects.filter(connection=row, trigger=RunTrigger.APP_CHANGE, completed_at__isnull=True)
         if running.exists():
             return None
-        due = _due_contacts(connection_id)
+        due = _due_contacts(connection_id, seconds)
         if not due or len(due) > MOST_CONTACTS:
             return None
         try:
@@ -110,24 +121,22 @@ def _want_push(connection_id: str) -> None:
 
 def _syncing_connections() -> list[str]:
     rows = CrmConnection.objects.filter(status=ConnectionStatus.ACTIVE, first_sync_approved_at__isnull=False)
-    return [str(each) for each in rows.values_list("pk", flat=True)]
+    return [str(each) for each in rows.exclude(**{f"settings__{REALTIME_SETTING}": False}).values_list("pk", flat=True)]
 
 
-def _due_contacts(connection_id: uuid.UUID) -> list[str]:
+def _due_contacts(connection_id: uuid.UUID, seconds: int) -> list[str]:
     """Oldest change first; one more than a page when there are more."""
+    asked = {
+        "organization": current_organization(),
+        "connection": connection_id,
+        "window": seconds,
+        "limit": MOST_CONTACTS + 1,
+    }
+    changed: dict[str, datetime] = {}
     with database.cursor() as cursor:
-        cursor.execute("SELECT current_setting('app.org')")
-        organization_id = cursor.fetchone()[0]
-        cursor.execute(
-            _DUE,
-            {
-                "organization": organization_id,
-                "connection": connection_id,
-                "window": WINDOW_SECONDS,
-                "limit": MOST_CONTACTS + 1,
-            },
-        )
-        changed: dict[str, datetime] = dict(cursor.fetchall())
+        for question in (_ANSWERED, _CHANGED):
+            cursor.execute(question, asked)
+            changed |= dict(cursor.fetchall())
     tries = _tries(connection_id, changed)
     return [contact_id for contact_id in changed if tries[contact_id] < MOST_TRIES]
 

@@ -116,6 +116,18 @@ class App:
         if not shown.ok or not done.ok:
             message = f"confirming {account.key} answered {shown.status_code} and {done.status_code}: {done.text[:300]}"
             raise RuntimeError(message)
+        self.leave_to_the_delta(account.key)
+
+    def leave_to_the_delta(self, provider: str) -> None:
+        """No push within seconds: the scenario counts what each delta finds."""
+        from adsapp_crm.models import CrmConnection
+
+        def turn_off() -> None:
+            row = CrmConnection.objects.get(crm_type=provider)
+            row.settings = {**row.settings, "realtime": False}
+            row.save(update_fields=["settings"])
+
+        self._do(turn_off)
 
     # what people do to contacts
 
