@@ -151,7 +151,7 @@ class PipedriveCompany(CrmAccount):
     """Pipedrive's company account."""
 
     key, label, allow_button = "pipedrive", "Pipedrive", ("do", "allow")
-    fields: Mapping[str, str] = {"jobTitle": "job_title"}
+    fields: Mapping[str, str] = {"lastName": "last_name"}
 
     def record(self, row: Mapping[str, str]) -> dict[str, Any]:
         entries = {

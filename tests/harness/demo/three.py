@@ -77,8 +77,8 @@ class Travel:
         ours = self._email(len(order))
         for account in order:
             pair = app.linked(edited[account.key], account.key)
-            account.edit_field(pair.remote_id, "jobTitle", f"Edited in {account.label}")
-        app.edit(app.linked(ours, order[0].key), jobTitle="Edited in ADSapp")
+            account.edit_field(pair.remote_id, "lastName", f"Edited in {account.label}")
+        app.edit(app.linked(ours, order[0].key), lastName="Edited in ADSapp")
         App.wait_for_search()
         for turn in (1, 2):
             for place, account in enumerate(order):
@@ -95,11 +95,11 @@ class Travel:
         """Every edit is in the app and in every CRM."""
         places = len(wanted) * (len(order) + 1)
         with self.first.step("every edit is everywhere", {"values": places}, account=self.first.crm) as step:
-            found = sum(self.first.app.contact(email)["job_title"] == value for email, value in wanted.items())
+            found = sum(self.first.app.contact(email)["last_name"] == value for email, value in wanted.items())
             for account in order:
                 for email, value in wanted.items():
                     pair = self.first.app.linked(email, account.key)
-                    found += account.value(pair.remote_id, "jobTitle") == value
+                    found += account.value(pair.remote_id, "lastName") == value
             step.actual["values"] = found
 
     def _quiet_round(self) -> None:
