@@ -227,9 +227,14 @@ class Unit(Protocol):
         """Contact id -> app field -> when it last changed, from the change log with its origin."""
         ...
 
-    def save_observations(self, run_id: str, observations: Sequence[Observation]) -> None:
+    def save_observations(
+        self, run_id: str, observations: Sequence[Observation], read_at: datetime | None = None
+    ) -> set[str]:
         """Insert or replace. For a linked record the link's ``observed`` is set and it becomes ``due``;
-        ``seen`` is stamped with the run and the database's time either way."""
+        ``seen`` is stamped with the run and the database's time either way.
+
+        ``read_at``: database time before the records were read. A link that was saved since then knows
+        more than they do: it is left as it is, and its id returned."""
         ...
 
     def mark_seen(self, run_id: str, seen: Mapping[str, int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from adsapp_crm.storage import codec
@@ -12,6 +13,8 @@ from adsapp_crm.storage.links import WAITING
 from adsapp_crm.storage.scope import Scope
 from crm.model import Observation, RemoteRecord, RemoteState
 
+# A link that was saved after the records were read is left alone; updated_at is read where the row is locked,
+# so that a transaction that commits in this moment counts too.
 _SAVE: Final = """
 WITH input AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset(%(observations)s::jsonb) AS d(
@@ -19,30 +22,36 @@ WITH input AS MATERIALIZED (
     created_at timestamptz, state text, merged_into text, former_ids jsonb, marker text, by_us boolean,
     email_key text, phone_key text, reason_code text)
 ),
+target AS MATERIALIZED (
+  SELECT i.*, coalesce(i.link_id, r.id) AS target
+  FROM input i LEFT JOIN crm_sync_state r
+    ON r.organization_id = %(organization)s AND r.connection_id = %(connection)s
+    AND r.crm_record_type = i.record_type AND r.crm_record_id = i.remote_id
+),
 linked AS (
   UPDATE crm_sync_state l SET observed = d.values, observed_at = clock_timestamp(), due = true, seen_run = %(run)s,
     email_key = d.email_key, phone_key = d.phone_key
-  FROM (
-    SELECT i.*, coalesce(i.link_id, r.id) AS target
-    FROM input i LEFT JOIN crm_sync_state r
-      ON r.organization_id = %(organization)s AND r.connection_id = %(connection)s
-      AND r.crm_record_type = i.record_type AND r.crm_record_id = i.remote_id
-  ) AS d
+  FROM target d
   WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s AND l.id = d.target
+    AND (%(read_at)s::timestamptz IS NULL OR l.updated_at <= %(read_at)s)
   RETURNING d.id
-)
+),
+unlinked AS (
 INSERT INTO crm_observations AS o (
   id, organization_id, connection_id, record_type, remote_id, values, modified_at, created_at, state, merged_into,
   former_ids, marker, by_us, email_key, phone_key, reason_code, excluded_by, seen_run, observed_at)
 SELECT i.id, %(organization)s, %(connection)s, i.record_type, i.remote_id, i.values, i.modified_at, i.created_at,
        i.state, i.merged_into, i.former_ids, i.marker, i.by_us, i.email_key, i.phone_key, i.reason_code, '', %(run)s,
        clock_timestamp()
-FROM input i WHERE NOT EXISTS (SELECT FROM linked WHERE linked.id = i.id)
+FROM target i WHERE i.target IS NULL
 ON CONFLICT (organization_id, connection_id, record_type, remote_id) DO UPDATE SET
   values = EXCLUDED.values, modified_at = EXCLUDED.modified_at, created_at = EXCLUDED.created_at,
   state = EXCLUDED.state, merged_into = EXCLUDED.merged_into, former_ids = EXCLUDED.former_ids,
   marker = EXCLUDED.marker, by_us = EXCLUDED.by_us, email_key = EXCLUDED.email_key, phone_key = EXCLUDED.phone_key,
   reason_code = EXCLUDED.reason_code, seen_run = EXCLUDED.seen_run, observed_at = EXCLUDED.observed_at
+)
+SELECT d.target::text FROM target d
+WHERE d.target IS NOT NULL AND NOT EXISTS (SELECT FROM linked WHERE linked.id = d.id)
 """
 
 _UNPAIRED: Final = f"""
@@ -73,11 +82,15 @@ class Observations:
 
     _scope: Scope
 
-    def save_observations(self, run_id: str, observations: Sequence[Observation]) -> None:
+    def save_observations(
+        self, run_id: str, observations: Sequence[Observation], read_at: datetime | None = None
+    ) -> set[str]:
         latest = {(each.record.record_type, each.record.remote_id): each for each in observations}
-        if latest:
-            documents = [_document(each, self._scope.new_id()) for each in latest.values()]
-            self._scope.execute(_SAVE, run=run_id, observations=codec.dump(documents))
+        if not latest:
+            return set()
+        documents = [_document(each, self._scope.new_id()) for each in latest.values()]
+        rows = self._scope.rows(_SAVE, run=run_id, observations=codec.dump(documents), read_at=read_at)
+        return {link_id for (link_id,) in rows}
 
     def unpaired_records(self, run_id: str, record_type: str, after: str, limit: int) -> list[Observation]:
         rows = self._scope.rows(_UNPAIRED, run=run_id, record_type=record_type, after=after, limit=limit)

@@ -63,9 +63,20 @@ class _Heirs:
     """Contact id -> id of the row that waits for a record."""
 
 
+class _OvertakenError(Exception):
+    """Links of the page were saved after it was read; nothing of it is stored."""
+
+
 def observe_page(run: RunState, ports: Ports) -> bool:
-    """One page of the current record type; True when the type has no further page."""
+    """One page of the current record type; True when the type has no further page.
+
+    A page of which another run has confirmed a record since it was read is read again: what it shows
+    there is older than the base, and would look like somebody's edit.
+    """
     book = ports.book(run)
+    with ports.store.unit() as unit:
+        read_at = unit.now()
+    before = replace(run, counts=replace(run.counts))
     page = _read_page(run, ports, book)
     _note_clock(run, page)
     with ports.store.unit() as unit:
@@ -89,7 +100,11 @@ def observe_page(run: RunState, ports: Ports) -> bool:
             run.counts.unchanged += own.link.state is LinkState.LIVE
         else:
             observed.append(observation(subject.record, book))
-    _store(run, ports, [action for action in actions if action is not None], seen, observed)
+    try:
+        _store(run, ports, [action for action in actions if action is not None], seen, observed, read_at)
+    except _OvertakenError:
+        run.position, run.counts = before.position, before.counts
+        return False
     return page.next is None
 
 
@@ -358,11 +373,16 @@ def _note_clock(run: RunState, page: Page) -> None:
 
 
 def _store(
-    run: RunState, ports: Ports, actions: list[Action], seen: dict[str, int], observed: list[Observation]
+    run: RunState,
+    ports: Ports,
+    actions: list[Action],
+    seen: dict[str, int],
+    observed: list[Observation],
+    read_at: datetime | None = None,
 ) -> None:
     with ports.store.unit() as unit:
-        if observed:
-            unit.save_observations(run.run_id, observed)
+        if observed and unit.save_observations(run.run_id, observed, read_at):
+            raise _OvertakenError
         if seen:
             unit.mark_seen(run.run_id, seen)
         if actions:

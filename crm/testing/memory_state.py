@@ -56,6 +56,7 @@ class ConnectionState:
         self.links: Table[str, Link] = Table(app.journal)
         self.links_of_record: Table[tuple[str, str], str] = Table(app.journal)
         self.links_of_contact: Table[str, tuple[str, ...]] = Table(app.journal)
+        self.links_saved_at: Table[str, datetime] = Table(app.journal)
         self.links_seen: Table[str, str] = Table(app.journal)
         self.next_attempts: Table[str, datetime] = Table(app.journal)
         self.observations: Table[tuple[str, str], tuple[Observation, str]] = Table(app.journal)

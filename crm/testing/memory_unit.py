@@ -91,19 +91,25 @@ class MemoryUnit:
     def app_changes(self, contact_ids: Sequence[str]) -> dict[str, dict[str, Interval]]:
         return {contact_id: self._app.last_changes(contact_id) for contact_id in contact_ids}
 
-    def save_observations(self, run_id: str, observations: Sequence[Observation]) -> None:
-        state = self._state
+    def save_observations(
+        self, run_id: str, observations: Sequence[Observation], read_at: datetime | None = None
+    ) -> set[str]:
+        state, overtaken = self._state, set()
         for observation in observations:
             record = observation.record
             key = (record.record_type, record.remote_id)
-            state.record_keys[key] = (observation.email_key, observation.phone_key)
             link_id = observation.link_id or state.links_of_record.get(key, "")
+            if link_id and read_at is not None and state.links_saved_at[link_id] > read_at:
+                overtaken.add(link_id)
+                continue
+            state.record_keys[key] = (observation.email_key, observation.phone_key)
             if link_id:
                 link = state.links[link_id]
                 state.links[link_id] = replace(link, observed=dict(record.values), observed_at=self.now(), due=True)
                 state.links_seen[link_id] = run_id
             else:
                 state.observations[key] = (observation, run_id)
+        return overtaken
 
     def mark_seen(self, run_id: str, seen: Mapping[str, int]) -> None:
         for link_id, version in seen.items():
@@ -365,6 +371,7 @@ class MemoryUnit:
         if link.next_attempt_seconds is not None:
             state.next_attempts[link.link_id] = self.now() + timedelta(seconds=link.next_attempt_seconds)
         state.links[link.link_id] = replace(link, next_attempt_seconds=None)
+        state.links_saved_at[link.link_id] = self.now()
         return ""
 
     def _unindex(self, link: Link) -> None:

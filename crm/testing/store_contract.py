@@ -454,6 +454,23 @@ class StoreContract:
             unit.save_links([replace(view.link, observed=None, due=False, synced_version=2)])
         assert _due(world) == set()
 
+    def test_an_observation_older_than_the_link_is_not_taken(self, world: StoreWorld) -> None:
+        """What was read before a link was saved knows less than the link: its id is returned, the rest is stored."""
+        stale, fresh = _stored_link(world, "R1"), _stored_link(world, "R2")
+        run_id = world.start_run(RunKind.DELTA)
+        with world.store.unit() as unit:
+            read_at = unit.now()
+        world.pass_time(1)
+        with world.store.unit() as unit:
+            unit.save_links([stale])
+        with world.store.unit() as unit:
+            seen = [_seen(each, {"firstname": "X"}) for each in ("R1", "R2", "R3")]
+            assert unit.save_observations(run_id, seen, read_at) == {stale.link_id}
+            assert [view.link.link_id for view in unit.due_links(TYPE, "", 9)] == [fresh.link_id]
+            assert [each.record.remote_id for each in unit.unpaired_records(run_id, TYPE, "", 9)] == ["R3"]
+            assert unit.save_observations(run_id, seen, unit.now()) == set()
+        assert _due(world) == {stale.link_id, fresh.link_id}
+
     def test_a_marked_link_is_seen_synced_and_due_no_longer(self, world: StoreWorld) -> None:
         """The mark says that nothing is to be done for this version of the contact; a later one is due again."""
         link = _stored_link(world, "R1")

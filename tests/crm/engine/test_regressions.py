@@ -285,3 +285,27 @@ def test_a_field_that_a_lost_create_left_out_is_no_agreed_blank():
         "Navy"
     ]
     assert pair.store.app.get(contact_id).values["company"] == "Navy"
+
+
+@pytest.mark.parametrize("kind", [RunKind.DELTA, RunKind.FULL, RunKind.WEBHOOK])
+def test_a_page_read_before_another_run_confirmed_a_record_is_read_again(kind):
+    """The old row is no edit, though its stamp is as coarse as the new one's; what both know is kept."""
+    pair = Pair(replace(PIPEDRIVE_LIKE, stamp_seconds=60.0))
+    pair.edit_record(lastname="Byron")
+    at_call, verb = pair.connector.at_call, {RunKind.DELTA: "changes", RunKind.FULL: "scan"}.get(kind, "fetch")
+    overtaken = []
+
+    def overtake(point):
+        at_call(point)
+        if point == f"{verb}/answered" and not overtaken:
+            overtaken.append(point)
+            pair.wait(1)
+            pair.edit(company="Looms")
+            pair.run(RunKind.MANUAL, contact_ids=(pair.contact_id,))
+
+    pair.connector.at_call = overtake
+    run = pair.run(kind, remote_ids=(pair.remote_id,) if kind is RunKind.WEBHOOK else ())
+    assert (pair.contact["company"], pair.record["company"]) == ("Looms", "Looms")
+    assert (pair.contact["lastName"], pair.record["lastname"]) == ("Byron", "Byron")
+    assert (run.counts.observed, run.counts.planned) == (1, 0)
+    assert overtaken
