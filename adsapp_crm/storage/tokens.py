@@ -50,7 +50,7 @@ EARLY_SHARE: Final = 0.25
 """A token is renewed so long, or this share of its life, before it ends: whichever is less."""
 RETRY_SECONDS: Final = 10.0
 FIRST_PAUSE_SECONDS: Final = 0.02
-LONGEST_PAUSE_SECONDS: Final = 1.0
+LONGEST_PAUSE_SECONDS: Final = 0.3
 
 
 def token_payload(token: Token, before: Mapping[str, Any], flow: OAuthFlow) -> dict[str, Any]:
