@@ -12,12 +12,12 @@ if not apps.ready:
     os.environ["LOG_LEVEL"] = "ERROR"
     django.setup()
 
-from django.conf import settings  # noqa: E402  needs Django set up, as all that follows
+from django.conf import settings
 
-from adsapp_crm import wiring  # noqa: E402
-from adsapp_crm.models import CrmConnection  # noqa: E402
-from adsapp_crm.tenancy import organization_context  # noqa: E402
-from crm.errors import CrmError  # noqa: E402
+from adsapp_crm import wiring
+from adsapp_crm.models import CrmConnection
+from adsapp_crm.tenancy import organization_context
+from crm.errors import CrmError
 
 PATIENCE_SECONDS = 120
 
