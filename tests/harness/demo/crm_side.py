@@ -22,6 +22,8 @@ class CrmAccount:
     allow_button = ("decision", "approve")
     fields: Mapping[str, str] = {}
     """ADSapp's field -> the name the fake's back door takes."""
+    lacks: tuple[str, ...] = ()
+    """Fields that the people imported here have blank and ADSapp fills."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -132,6 +134,8 @@ class SalesforceOrg(CrmAccount):
         "jobTitle": "Title",
     }
 
+    lacks = ("company", "city", "country")
+
     def prepare(self, callback: str) -> None:
         marker = {"name": "ADSapp_Contact_Id__c", "type": "string", "length": 80}
         for kind in ("Contact", "Lead"):
@@ -152,6 +156,7 @@ class PipedriveCompany(CrmAccount):
 
     key, label, allow_button = "pipedrive", "Pipedrive", ("do", "allow")
     fields: Mapping[str, str] = {"lastName": "last_name"}
+    lacks = ("company",)
 
     def record(self, row: Mapping[str, str]) -> dict[str, Any]:
         entries = {
@@ -159,6 +164,12 @@ class PipedriveCompany(CrmAccount):
             for field, name in (("email", "emails"), ("phone", "phones"))
         }
         return {**super().record(row), "first_name": row["firstName"], "last_name": row["lastName"], **entries}
+
+    def edit_field(self, remote_id: str, app_field: str, value: str) -> None:
+        """Pipedrive takes the two names together only."""
+        held = self._do("GET", f"/_fake/records/{remote_id}")
+        names = {name: held[name] for name in ("first_name", "last_name")}
+        self._do("PATCH", f"/_fake/records/{remote_id}", {"properties": {**names, self.fields[app_field]: value}})
 
     def value(self, remote_id: str, app_field: str) -> Any:
         return self._do("GET", f"/_fake/records/{remote_id}").get(self.fields[app_field])

@@ -44,7 +44,7 @@ class Travel:
         mine, mailbox_people = len(self.people[account.key]), sizes.mailboxes * sizes.per_mailbox
         longest = LONGEST_LAST_NAME.get(account.key, 10_000)
         too_long = 2 * sum(len(name.strip()) > longest for name in UNUSUAL)  # one each among app_only and crm_only
-        fillable = [row for row in self.known if row["company"] or row["jobTitle"] or row["city"] or row["country"]]
+        fillable = [row for row in self.known if any(row[name] for name in account.lacks)]
         expected = {
             "linked": len(self.known),
             "created_in_app": mine - len(self.known),
