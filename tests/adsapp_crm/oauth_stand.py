@@ -78,7 +78,8 @@ class AuthorizationServer:
 
 @contextmanager
 def authorization_server(key: str, **options: Any) -> Iterator[AuthorizationServer]:
-    fake: Any = FAKES[key](clock=FakeClock(), **options)
+    make: Any = FAKES[key]  # each takes options of its own besides the common ones
+    fake = make(clock=FakeClock(), **options)
     try:
         with LoopbackServer(fake) as server:
             found = AuthorizationServer(key, fake, server.url)

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import requests
@@ -146,27 +147,28 @@ def _client(base_url: str, hosts: HostPolicy, session: requests.Session | None =
 
 def _cases(trap: _Trap) -> Iterator[tuple[str, Callable[[], Any]]]:
     suffixes = provider("salesforce").host_suffixes
-    strict = HostPolicy(suffixes, resolve=lambda _host, _port: ["127.0.0.1"])
-    whole = [*(f"https://{name}:{trap.port}" for name in _NAMES), *_WHOLE]
-    for address in whole:
-        yield f"base: {address!r}", lambda address=address: _client(address, strict).request("GET", "/", operation="x")
+    strict = HostPolicy(suffixes, resolve=_loopback)
+    for address in [*(f"https://{name}:{trap.port}" for name in _NAMES), *_WHOLE]:
+        yield f"base: {address!r}", partial(_asked, address, strict)
     for address in (f"https://{name}" for name in _NAMES[:12]):
-        yield f"token answer: {address}", lambda address=address: _answered("salesforce", instance_url=address)
-        yield f"api domain: {address}", lambda address=address: _answered("pipedrive", api_domain=address)
+        yield f"token answer: {address}", partial(_answered, "salesforce", instance_url=address)
+        yield f"api domain: {address}", partial(_answered, "pipedrive", api_domain=address)
     for found in _REBINDING:
         hosts = HostPolicy(suffixes, resolve=_rebinding(found))
-        yield (
-            f"rebinding: {found}",
-            lambda hosts=hosts: _client("https://login.salesforce.com", hosts).request("GET", "/", operation="x"),
-        )
-    own = HostPolicy(("salesforce.com",), ("stand-in.test:80",), resolve=lambda _host, _port: ["127.0.0.1"])
+        yield f"rebinding: {found}", partial(_asked, "https://login.salesforce.com", hosts)
+    own = HostPolicy(("salesforce.com",), ("stand-in.test:80",), resolve=_loopback)
     for link in (f"http://127.0.0.1:{trap.port}/next", f"https://evil.example:{trap.port}/next", "//127.0.0.1/next"):
-        yield (
-            f"next page: {link}",
-            lambda link=link: _client("http://stand-in.test", own).request("GET", link, operation="next"),
-        )
+        yield f"next page: {link}", partial(_asked, "http://stand-in.test", own, link)
     for status in _REDIRECTS:
-        yield f"redirect {status}", lambda status=status: _redirected(status, trap)
+        yield f"redirect {status}", partial(_redirected, status, trap)
+
+
+def _asked(base_url: str, hosts: HostPolicy, path: str = "/") -> Any:
+    return _client(base_url, hosts).request("GET", path, operation="attack")
+
+
+def _loopback(_host: str, _port: int) -> list[str]:
+    return ["127.0.0.1"]
 
 
 def _rebinding(second: str) -> Callable[[str, int], list[str]]:
