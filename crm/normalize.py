@@ -137,6 +137,15 @@ def _phone(value: str, region: str) -> tuple[str, bool]:
     return (number, True) if number is not None else (collapsed, False)
 
 
+def _reads_as_itself(number: str) -> bool:
+    """A leading zero may be a trunk prefix when the form is read again, and go: the form would change each time."""
+    try:
+        again = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return False
+    return phonenumbers.format_number(again, phonenumbers.PhoneNumberFormat.E164) == number
+
+
 def _e164(text: str, region: str) -> str | None:
     if not 3 <= len(text) <= MAX_PHONE_CHARACTERS:
         return None
@@ -152,7 +161,8 @@ def _e164(text: str, region: str) -> str | None:
     extension = parsed.extension or ""
     understood = len(number) - 1 + len(extension)
     # "00" or a trunk digit in brackets may go unread; a second number behind a slash may not.
-    if sum(ch.isdigit() for ch in text) > understood + 3:
+    is_unread = sum(ch.isdigit() for ch in text) > understood + 3
+    if is_unread or (parsed.italian_leading_zero and not _reads_as_itself(number)):
         return None
     return f"{number};ext={extension}" if extension else number
 

@@ -119,6 +119,13 @@ def test_spellings_of_one_number_are_equal(value):
     assert phone_key(value, "NL") == "+31612345678"
 
 
+@pytest.mark.parametrize("value", ["0001-01-01", "0000-00-00", "-0001-01-01"])
+def test_a_leading_zero_that_would_go_at_the_next_reading_is_no_number(value):
+    """A date typed into a phone field keeps one form, however often it is read."""
+    once = normalize_phone(value, "NL")
+    assert normalize_phone(once, "NL") == once
+
+
 def test_an_extension_is_part_of_the_number():
     """Two extensions of one switchboard are two numbers; their spellings are one."""
     assert normalize_phone("020-5551234 x12", "NL") == "+31205551234;ext=12"
