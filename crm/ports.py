@@ -266,6 +266,10 @@ class Unit(Protocol):
         """By e-mail key and by phone key. A key without any hit is absent."""
         ...
 
+    def open_creates(self, record_type: str) -> list[Intent]:
+        """Creates of this connection that are sent or unknown."""
+        ...
+
     def planned_contacts(self, plan_id: str, contact_ids: Sequence[str]) -> set[str]:
         """Those of these contacts that a line of the plan is about, or that a question about a record
         names as candidates."""

@@ -135,6 +135,13 @@ RETURNING i.id::text, i.kind, i.action, i.values, i.app_version, i.status, i.mar
           coalesce(i.run_id::text, ''), i.error_code
 """
 
+_OPEN_CREATES: Final = f"""
+SELECT i.id::text, i.kind, i.action, i.values, i.app_version, i.status, i.marker, coalesce(i.line_id::text, ''),
+       coalesce(i.run_id::text, ''), i.error_code
+FROM crm_intents i WHERE {OPEN_INTENT} AND i.kind = 'create' AND i.record_type = %(record_type)s
+ORDER BY i.id
+"""
+
 # An answer that was lost just now is looked up at once; one that a look-up left open rests until its claim ends.
 _SETTLE_INTENTS: Final = """
 UPDATE crm_intents i SET status = d.status, error_code = d.code,
@@ -178,6 +185,9 @@ class Applying:
     def take_open_intents(self, limit: int) -> list[Intent]:
         rows = self._scope.rows(_TAKE, limit=limit, seconds=CLAIM_SECONDS)
         return sorted((_intent(row) for row in rows), key=lambda intent: intent.intent_id)
+
+    def open_creates(self, record_type: str) -> list[Intent]:
+        return [_intent(row) for row in self._scope.rows(_OPEN_CREATES, record_type=record_type)]
 
     def settle_intents(self, settled: Sequence[tuple[str, IntentStatus, str]]) -> None:
         if settled:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from crm.engine.context import Ports
 from crm.engine.digest import digest_value
 from crm.engine.fights import count_flip
+from crm.engine.match import MADE_AND_TAKEN
 from crm.engine.plan import Rulebook
 from crm.engine.send import Sent, confirmed_effects
 from crm.errors import CrmError, FieldRefusal, RecordGoneError, RecordLockedError, StaleWriteError, TransientError
@@ -23,6 +24,7 @@ from crm.model import (
     AppContact,
     BasePair,
     ConflictChange,
+    ConflictDraft,
     ConflictKind,
     ContactWrite,
     Effect,
@@ -62,6 +64,8 @@ class Outcome:
     code: str = ""
     superseded: tuple[LinkView, ...] = ()
     """Links that a merge in the CRM leaves behind."""
+    taken: bool = False
+    """The record was made, and paired with another contact before this could be stored."""
 
     @property
     def contact_version(self) -> int:
@@ -110,8 +114,10 @@ def _store(unit: Unit, outcomes: Sequence[Outcome], refused: dict[str, str], run
     for outcome in outcomes:
         if outcome.sent is not None and outcome.sent.error is not None:
             _classify(outcome, outcome.sent.error)
-        if outcome.action.link_id in refused and outcome.sent is None:
-            outcome.status, outcome.code = LineStatus.STALE, refused[outcome.action.link_id]
+        if outcome.action.link_id in refused:
+            outcome.taken = outcome.action.kind is ActionKind.CREATE_IN_CRM and outcome.sent is not None
+            if outcome.sent is None:
+                outcome.status, outcome.code = LineStatus.STALE, refused[outcome.action.link_id]
     writes = [write for outcome in outcomes for write in _contact_writes(outcome)]
     versions = unit.write_contacts(writes) if writes else {}
     missed = {write.contact_id for write in writes} - versions.keys()
@@ -176,7 +182,9 @@ def _add(
             remote_id = "" if view.link.remote_id == action.remote_id else view.link.remote_id
             ended = replace(view.link, state=LinkState.SUPERSEDED, superseded_by=action.link_id, remote_id=remote_id)
             batch.links.append(ended)
-    link = _link(outcome, effects, versions, book)
+    if outcome.taken:
+        _ask_about_taken(batch, outcome)
+    link = None if outcome.taken else _link(outcome, effects, versions, book)
     if link is not None:
         batch.links.append(link)
     if outcome.status is LineStatus.APPLIED or moves or (written and effects):
@@ -207,6 +215,24 @@ def _add(
     batch.lines.append(LineResult(outcome.line.line_id, outcome.status, outcome.code))
     _count(run, outcome, effects)
     run.counts.failed += outcome.status is LineStatus.APPLIED and _lists_trouble(link, outcome)
+
+
+def _ask_about_taken(batch: _Batch, outcome: Outcome) -> None:
+    """The contact waits, and gets no second record: which contact the one it has made belongs to is a question."""
+    action, sent = outcome.action, outcome.sent
+    remote_id = sent.record.remote_id if sent is not None and sent.record is not None else ""
+    old = outcome.view.link if outcome.view is not None else None
+    link = old or Link(action.link_id, action.contact_id, action.record_type, "")
+    batch.links.append(
+        replace(
+            link, state=LinkState.PENDING, synced_version=outcome.contact_version, due=False, error_code=MADE_AND_TAKEN
+        )
+    )
+    candidates = (f"contact:{action.contact_id}", f"record:{remote_id}")
+    draft = ConflictDraft(ConflictKind.MATCH, code=MADE_AND_TAKEN, candidates=candidates)
+    batch.conflicts.append(
+        ConflictChange(link.link_id, action.contact_id, action.record_type, remote_id, drafts=(draft,))
+    )
 
 
 def _lists_trouble(link: Link | None, outcome: Outcome) -> bool:

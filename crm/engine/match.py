@@ -7,13 +7,15 @@ number alone joins nobody whose two e-mail addresses differ (shared lines are co
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from crm.model import AppContact, ContactState, KeyHit, LinkState, LinkView, Rule
+from crm.model import AppContact, ContactState, KeyHit, LinkState, LinkView, RemoteRecord, Rule, Value
 
 TAKEN = "match.email_taken"
 AMBIGUOUS = "match.ambiguous"
 DUPLICATE = "match.duplicate_in_crm"
+MADE_AND_TAKEN = "match.taken"
 FOREIGN = "match.foreign_marker"
 GONE = "state.deleted"
 
@@ -52,6 +54,25 @@ def resolve_marker(marker: str, organization_id: str, contact: AppContact | None
     if link is not None and link.link.state is not LinkState.PENDING:
         return Match(review_code=DUPLICATE, candidates=(f"contact:{contact_id}", f"record:{link.link.remote_id}"))
     return Match(contact_id=contact_id, rule=Rule.MATCHED_MARKER)
+
+
+def may_come_from(record: RemoteRecord, creates: Iterable[Mapping[str, Value]]) -> bool:
+    """Whether a record without our marker could be what one of these creates (their values) has made.
+
+    The CRM may have rewritten what was sent, and a person may have edited since: one text in common is enough.
+    """
+    if record.marker:
+        return False
+    seen = {name: _letters(value) for name, value in record.values.items()}
+    for values in creates:
+        texts = {name: letters for name, value in values.items() if (letters := _letters(value))}
+        if not texts or any(seen.get(name) == letters for name, letters in texts.items()):
+            return True
+    return False
+
+
+def _letters(value: Value) -> str:
+    return "".join(ch for ch in value.casefold() if ch.isalnum()) if isinstance(value, str) else ""
 
 
 def resolve_record(remote_id: str, email: KeyHit | None, phone: KeyHit | None, *, has_email: bool) -> Match:

@@ -7,10 +7,20 @@ afterwards gets a record. What is ambiguous becomes a question, never a second c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from crm.engine.context import PAGE, Ports, contact_keys, gather_evidence
-from crm.engine.match import NOBODY, TAKEN, Match, resolve_contact, resolve_marker, resolve_record
+from crm.engine.match import (
+    HOLD,
+    MADE_AND_TAKEN,
+    NOBODY,
+    TAKEN,
+    Match,
+    may_come_from,
+    resolve_contact,
+    resolve_marker,
+    resolve_record,
+)
 from crm.engine.plan import Rulebook, plan_create_in_app, plan_create_in_crm, plan_pairing
 from crm.model import (
     Action,
@@ -30,6 +40,7 @@ from crm.model import (
     Rule,
     RunKind,
     RunState,
+    Value,
 )
 from crm.ports import Unit
 
@@ -124,7 +135,13 @@ def _match_records(
         {item.email_key for item in alone if item.email_key},
         {item.phone_key for item in alone if item.phone_key},
     )
-    matches = [_match(item, ports, owners, owner_links, emails, phones) for item in alone]
+    creates = _open_creates(unit, ports, book, alone)
+    matches = [
+        HOLD
+        if may_come_from(item.record, creates) and not item.record.skip_reason
+        else _match(item, ports, owners, owner_links, emails, phones)
+        for item in alone
+    ]
     wanted = [match.contact_id for match in matches if match.contact_id]
     taken = unit.planned_contacts(run.plan_id, wanted) if wanted else set()
     for index, match in enumerate(matches):
@@ -137,6 +154,13 @@ def _match_records(
             )
         taken.add(match.contact_id)
     return matches, unit.contacts(wanted) if wanted else {}
+
+
+def _open_creates(unit: Unit, ports: Ports, book: Rulebook, alone: Sequence[Observation]) -> list[Mapping[str, Value]]:
+    """What creates without an outcome have sent, where a record need not carry our marker to be theirs."""
+    if ports.connector.capabilities.marker_lookup or all(item.record.marker for item in alone):
+        return []
+    return [intent.values for intent in unit.open_creates(book.record_type)]
 
 
 def _match(
@@ -228,6 +252,8 @@ def _plan_alone(
     for contact, pending in alone:
         if contact.contact_id in planned:
             continue
+        if pending is not None and pending.error_code == MADE_AND_TAKEN:
+            continue  # its record was made and then paired with somebody else: a person is asked
         key = keys[contact.contact_id]
         match = resolve_contact(
             contact.contact_id, emails.get(key.email), phones.get(key.phone), has_email=bool(key.email)

@@ -117,13 +117,16 @@ class Locks:
         for key in keys:
             self._open[key] = intent.intent_id
 
+    def open_intents(self) -> list[Intent]:
+        return [self.intents[intent_id] for intent_id in sorted(set(self._open.values()))]
+
     def take_open_intents(self, worker: str, limit: int) -> list[Intent]:
         """Those on whose record no claim lasts. An intent that stays unknown keeps the claim until it ends."""
         taken: list[Intent] = []
-        for intent_id in sorted(set(self._open.values())):
+        for intent in self.open_intents():
             if len(taken) == limit:
                 break
-            intent, now = self.intents[intent_id], self._app.now()
+            intent_id, now = intent.intent_id, self._app.now()
             keys = record_keys(intent.action)
             free = all((held := self._claims.get(key)) is None or held.until <= now for key in keys)
             if free and self.claim(worker, intent_id, keys):

@@ -219,6 +219,13 @@ class MemoryUnit:
         held = self._state.observations.get((record_type, remote_id))
         return held is not None and held[0].record.state is RemoteState.LIVE
 
+    def open_creates(self, record_type: str) -> list[Intent]:
+        return [
+            intent
+            for intent in self._state.locks.open_intents()
+            if intent.kind is IntentKind.CREATE and intent.action.record_type == record_type
+        ]
+
     def planned_contacts(self, plan_id: str, contact_ids: Sequence[str]) -> set[str]:
         named: set[str] = set()
         for row in self._state.lines.values():

@@ -287,6 +287,21 @@ class StoreContract:
         with world.rival().unit() as unit:
             assert unit.take_open_intents(10) == []
 
+    def test_open_creates_are_those_without_an_outcome(self, world: StoreWorld) -> None:
+        """Sent and unknown creates of the record type; no update, and none that is settled."""
+        sent, unknown, settled = (_intent(world, _create(world)) for _ in range(3))
+        link = _stored_link(world, "R1")
+        update = Action(ActionKind.SYNC, TYPE, link.contact_id, "R1", link.link_id, effects=(_effect(Side.CRM),))
+        with world.store.unit() as unit:
+            unit.record_intents([sent, unknown, settled, replace(_intent(world, update), kind=IntentKind.UPDATE)])
+        with world.store.unit() as unit:
+            unit.settle_intents([(unknown.intent_id, IntentStatus.UNKNOWN, "net.outcome_unknown")])
+            unit.settle_intents([(settled.intent_id, IntentStatus.CONFIRMED, "")])
+        with world.rival().unit() as unit:
+            assert {each.intent_id for each in unit.open_creates(TYPE)} == {sent.intent_id, unknown.intent_id}
+            assert [each.values for each in unit.open_creates(TYPE)] == [sent.values, unknown.values]
+            assert unit.open_creates("lead") == []
+
     def test_a_link_with_an_open_intent_is_held(self, world: StoreWorld) -> None:
         link = _stored_link(world, "R1")
         update = Action(ActionKind.SYNC, TYPE, link.contact_id, "R1", link.link_id, effects=(_effect(Side.CRM),))

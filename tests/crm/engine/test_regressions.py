@@ -309,3 +309,54 @@ def test_a_page_read_before_another_run_confirmed_a_record_is_read_again(kind):
     assert (pair.contact["lastName"], pair.record["lastname"]) == ("Byron", "Byron")
     assert (run.counts.observed, run.counts.planned) == (1, 0)
     assert overtaken
+
+
+class _Overtaken:
+    """A create that another run overtakes between the CRM's doing it and our storing its answer."""
+
+    def __init__(self, pair, meanwhile):
+        self.pair, self.meanwhile, self.done = pair, meanwhile, False
+        self.at_call, pair.connector.at_call = pair.connector.at_call, self
+
+    def __call__(self, point):
+        self.at_call(point)
+        if point == "create/done" and not self.done:
+            self.done = True
+            self.meanwhile(next(record for record in self.pair.crm.live() if record.remote_id != self.pair.remote_id))
+
+
+def test_a_record_that_an_open_create_has_made_is_left_to_it():
+    """No marker, no key, and a webhook run sees the record before the create is confirmed: nobody is made twice."""
+    pair = Pair(replace(SALESFORCE_LIKE, marker_allowed=False))
+    contact_id = pair.store.app.create_contact({"lastName": "Hopper", "company": "Navy"})
+    _Overtaken(pair, lambda record: pair.run(RunKind.WEBHOOK, remote_ids=(record.remote_id,)))
+    pair.run()
+    for _ in range(2):
+        pair.wait(600)
+        pair.run(RunKind.FULL)
+    assert sum(record.values["lastname"] == "Hopper" for record in pair.crm.live()) == 1
+    assert [link.state for link in pair.store.links() if link.contact_id == contact_id] == [LinkState.LIVE]
+    assert len(list(pair.store.app.live())) == 2
+
+
+def test_a_contact_whose_new_record_somebody_else_got_is_asked_about_and_gets_no_second_one():
+    """A person renames the record at once, so that nothing tells where it came from, and it becomes a contact."""
+    pair = Pair(replace(SALESFORCE_LIKE, marker_allowed=False))
+    contact_id = pair.store.app.create_contact({"lastName": "Hopper", "company": "Navy"})
+
+    def take(record):
+        pair.crm.user_edits(record.remote_id, {"lastname": "Murray", "company": "Univac"})
+        pair.run(RunKind.WEBHOOK, remote_ids=(record.remote_id,))
+
+    _Overtaken(pair, take)
+    pair.run()
+    pair.store.app.edit_contact(contact_id, {"lastName": "Murray Hopper"})
+    for _ in range(2):
+        pair.wait(600)
+        run = pair.run(RunKind.FULL)
+    assert len(pair.crm.live()) == 2
+    waiting = [(link.state, link.error_code) for link in pair.store.links() if link.contact_id == contact_id]
+    assert waiting == [(LinkState.PENDING, "match.taken")]
+    (question,) = pair.store.open_conflicts()
+    assert (question.draft.kind, question.draft.candidates[0]) == (ConflictKind.MATCH, f"contact:{contact_id}")
+    assert run.counts.planned == 0
