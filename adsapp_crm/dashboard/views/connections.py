@@ -1,0 +1,150 @@
+"""One connection: health, syncing now, its runs, and the settings that decide what a sync may do."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
+from django.views.decorators.http import require_POST
+
+from adsapp_crm.dashboard.access import actor_of, attempt, organization_of, page, show
+from adsapp_crm.dashboard.standings import card_of, database_now, names_of, waiting_plans, with_names
+from adsapp_crm.models import CrmConnection, CrmWebhook
+from adsapp_crm.models.choices import ConflictStrategy, OnDeletion, Role, SyncMode, TieRule
+from adsapp_crm.services.connections import disconnect, find_connection, pause_connection, resume_connection
+from adsapp_crm.services.syncing import RunBusyError, start_run
+from adsapp_crm.tasks import send_after_commit, sync_page
+from crm.model import RunKind
+from crm.registry import PROVIDERS
+
+HISTORY_RUNS: Final = 25
+TRIAL_CONTACTS: Final = 20
+"""The guide's advice for a first look at what a sync does."""
+
+
+class RulesForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
+    class Meta:
+        model = CrmConnection
+        fields = (
+            "mode",
+            "strategy",
+            "tie_rule",
+            "on_app_deleted",
+            "on_crm_deleted",
+            "create_in_crm",
+            "create_in_app",
+            "max_count_deleted",
+            "max_count_created",
+        )
+        labels = {
+            "mode": lazy("Mode"),
+            "strategy": lazy("When both sides changed a field"),
+            "tie_rule": lazy("When nobody can say which is newer"),
+            "on_app_deleted": lazy("When a contact is deleted in ADSapp, the CRM's record is"),
+            "on_crm_deleted": lazy("When a record is deleted in the CRM, the contact is"),
+            "create_in_crm": lazy("Create records in the CRM for contacts it does not have"),
+            "create_in_app": lazy("Create contacts in ADSapp for records it does not have"),
+            "max_count_deleted": lazy("Brake: ask before more than this many deletions"),
+            "max_count_created": lazy("Brake: ask before more than this many creations"),
+        }
+        widgets = {
+            "mode": forms.RadioSelect(choices=SyncMode.choices),
+            "strategy": forms.Select(choices=ConflictStrategy.choices),
+            "tie_rule": forms.Select(choices=TieRule.choices),
+            "on_app_deleted": forms.Select(choices=OnDeletion.choices),
+            "on_crm_deleted": forms.Select(choices=OnDeletion.choices),
+        }
+
+
+@page(writes=Role.ADMIN)
+def connection(request: HttpRequest, crm: str) -> HttpResponse:
+    row = find_connection(crm)
+    form = RulesForm(request.POST or None, instance=row)
+    if request.method == "POST" and form.is_valid():
+        return attempt(
+            request,
+            lambda: form.save(commit=False).save(update_fields=[*form.changed_data, "updated_at"]),
+            back=reverse("dashboard:connection", args=[crm]),
+            done=_("The settings are saved. The next run goes by them."),
+        )
+    stored = CrmConnection.objects.get(pk=row.pk) if form.errors else row
+    return show(request, "connection.html", _context(stored, form), status=422 if form.errors else 200)
+
+
+def _context(row: CrmConnection, form: RulesForm) -> dict[str, Any]:
+    runs = with_names(list(row.runs.order_by("-started_at", "-id")[:HISTORY_RUNS]))
+    running = next((run for run in runs if run.completed_at is None), None)
+    plan = waiting_plans([row]).get(row.pk)
+    names = names_of([row.connected_by, row.paused_by, row.first_sync_approved_by])
+    return {
+        "card": card_of(row, database_now(), running, plan),
+        "row": row,
+        "provider": PROVIDERS[row.crm_type],
+        "runs": runs,
+        "form": form,
+        "connected_by": names.get(row.connected_by, ""),
+        "paused_by": names.get(row.paused_by, ""),
+        "approved_by": names.get(row.first_sync_approved_by, ""),
+        "trial": TRIAL_CONTACTS,
+        "webhook": CrmWebhook.objects.filter(connection=row).order_by("-created_at").first(),
+    }
+
+
+@require_POST
+@page(role=Role.OPERATOR)
+def sync(request: HttpRequest, crm: str) -> HttpResponse:
+    """``kind``: delta, full, dry (plan only) or trial (a few contacts). A run on its way is shown instead."""
+    asked = request.POST.get("kind", "delta")
+
+    def act() -> Any:
+        row = find_connection(crm)
+        try:
+            run_id = start_run(
+                organization_of(request),
+                row.pk,
+                RunKind.DELTA if asked == "delta" else RunKind.FULL,
+                actor=actor_of(request),
+                limit=TRIAL_CONTACTS if asked == "trial" else None,
+                dry_run=asked == "dry",
+            )
+        except RunBusyError as busy:
+            return busy.run_id
+        send_after_commit(sync_page, str(run_id))
+        return run_id
+
+    return attempt(
+        request,
+        act,
+        back=reverse("dashboard:connection", args=[crm]),
+        goes_to=lambda run_id: reverse("dashboard:run", args=[run_id]),
+    )
+
+
+@require_POST
+@page(role=Role.OPERATOR)
+def change(request: HttpRequest, crm: str) -> HttpResponse:
+    """Pause or resume."""
+    resume = "resume" in request.POST
+
+    def act() -> None:
+        row = find_connection(crm)
+        (resume_connection if resume else pause_connection)(row.pk, actor=actor_of(request))
+
+    done = _("Resumed. The next run starts on schedule.") if resume else _("Paused. No run starts until you resume it.")
+    return attempt(request, act, back=reverse("dashboard:connection", args=[crm]), done=done)
+
+
+@require_POST
+@page(role=Role.ADMIN, calls_crm=True)
+def end(request: HttpRequest, crm: str) -> HttpResponse:
+    return attempt(
+        request,
+        lambda: disconnect(organization_of(request), crm, actor=actor_of(request)),
+        back=reverse("dashboard:home"),
+        done=_("Disconnected. Links, mappings and history are kept for the day you connect the same account again."),
+        atomic=False,
+    )
