@@ -1,0 +1,261 @@
+"""Which field is which: the rows, one row with its transform and preview, the versions and going back to one."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from adsapp_crm.dashboard.access import actor_of, attempt, page, show
+from adsapp_crm.dashboard.preview import examples_of, preview_of, samples_of_row
+from adsapp_crm.dashboard.standings import names_of
+from adsapp_crm.dashboard.transforms import as_json, forms_of, read_json, rule_of
+from adsapp_crm.models import CrmConnection, CrmFieldMapping, CrmMappingVersion
+from adsapp_crm.models.choices import BlankHandling, ConflictStrategy, Role, SyncDirection
+from adsapp_crm.services.conflict_rules import wanted_of
+from adsapp_crm.services.connections import find_connection
+from adsapp_crm.services.mappings import MappingsRefusedError, WantedMapping, current_mappings, replace_mappings
+from adsapp_crm.services.refusals import RefusedError, refuse
+from adsapp_crm.wiring import definitions_of, record_types_of
+from crm.mapping.app_fields import APP_FIELDS
+from crm.mapping.rule import STEPS
+from crm.registry import PROVIDERS
+
+VERSIONS: Final = 20
+_EDITS: Final = ("move", "add", "check", "use_json")
+"""Buttons that change the form and save nothing."""
+
+
+@page()
+def mapping(request: HttpRequest, crm: str) -> HttpResponse:
+    connection = find_connection(crm)
+    rows = current_mappings(connection)
+    context = {
+        "row": connection,
+        "provider": PROVIDERS[crm],
+        "groups": [
+            _group(connection, kind, [row for row in rows if row.record_type == kind]) for kind in _kinds(connection)
+        ],
+        "versions": _versions(connection),
+        "broken": sum(1 for row in rows if row.broken_code),
+    }
+    return show(request, "mapping.html", context)
+
+
+def _kinds(connection: CrmConnection) -> Sequence[str]:
+    return [kind for kind in record_types_of(connection) if kind in connection.schema] or record_types_of(connection)
+
+
+def _group(connection: CrmConnection, kind: str, rows: Sequence[CrmFieldMapping]) -> dict[str, Any]:
+    definitions = definitions_of(connection, kind)
+    examples = examples_of(connection, kind, limit=20) if rows else []
+    shown = []
+    for row in rows:
+        ours, theirs = samples_of_row(row, examples)
+        shown.append(
+            {
+                "mapping": row,
+                "definition": definitions.get(row.crm_field),
+                "steps": (row.transform_rule or {}).get("steps", []),
+                "ours": ours,
+                "theirs": theirs,
+            }
+        )
+    taken = {row.crm_field for row in rows}
+    free = [each for name, each in definitions.items() if name not in taken]
+    return {"kind": kind, "rows": shown, "free": len(free), "fields": len(definitions)}
+
+
+def _versions(connection: CrmConnection) -> list[CrmMappingVersion]:
+    versions = list(CrmMappingVersion.objects.filter(connection=connection).order_by("-version")[:VERSIONS])
+    names = names_of(version.actor for version in versions)
+    for each in versions:
+        each.by = names.get(each.actor, "")  # type: ignore[attr-defined]  # for the template
+    return versions
+
+
+@page(role=Role.VIEWER, writes=Role.ADMIN)
+def row(request: HttpRequest, crm: str, mapping_id: uuid.UUID | None = None) -> HttpResponse:
+    """One pair of fields. Every button but Save only changes the form, or shows what it would do."""
+    connection = find_connection(crm)
+    rows = current_mappings(connection)
+    stored = next((each for each in rows if each.pk == mapping_id), None)
+    if mapping_id is not None and stored is None:
+        raise refuse(
+            "connection.unknown", _("There is no such mapping."), fix=_("It was removed: go back to the list.")
+        )
+    others = [wanted_of(each) for each in rows if each is not stored]
+    problems: list[str] = []
+    if request.method == "POST":
+        wanted = _posted(request, problems)
+    elif stored is not None:
+        wanted = wanted_of(stored)
+    else:
+        wanted = WantedMapping(request.GET.get("type") or next(iter(_kinds(connection)), ""), "", "")
+    if request.method == "POST" and not problems and not any(each in request.POST for each in (*_EDITS, "preview")):
+        place = rows.index(stored) if stored is not None else len(others)
+        everything = [*others[:place], wanted, *others[place:]]
+        problems = _saved(request, connection, everything, place)
+        if not problems:
+            return attempt(
+                request,
+                lambda: None,
+                back=reverse("dashboard:mapping", args=[crm]),
+                done=_("Saved as a new version. The next run goes by it."),
+            )
+    context = _row_context(connection, wanted, stored, others, problems)
+    if "preview" in request.POST:
+        return show(request, "_preview.html", context)
+    return show(request, "mapping_row.html", context, status=422 if problems else 200)
+
+
+def _row_context(
+    connection: CrmConnection,
+    wanted: WantedMapping,
+    stored: CrmFieldMapping | None,
+    others: Sequence[WantedMapping],
+    problems: list[str],
+) -> dict[str, Any]:
+    definitions = definitions_of(connection, wanted.record_type)
+    complete = bool(wanted.app_field and wanted.remote_field)
+    return {
+        "row": connection,
+        "provider": PROVIDERS[connection.crm_type],
+        "wanted": wanted,
+        "stored": stored,
+        "problems": problems,
+        "kinds": _kinds(connection),
+        "app_fields": list(APP_FIELDS),
+        "definitions": sorted(definitions.values(), key=lambda each: each.label.casefold()),
+        "definition": definitions.get(wanted.remote_field),
+        "steps": forms_of(wanted.transform_rule),
+        "step_names": [(name, step.summary) for name, step in STEPS.items()],
+        "starts_at": (wanted.transform_rule or {}).get("starts_at", "app"),
+        "rule_json": as_json(wanted.transform_rule),
+        "directions": SyncDirection.choices,
+        "blank_rules": BlankHandling.choices,
+        "strategies": ConflictStrategy.choices,
+        "preview": preview_of(connection, wanted, others) if complete else None,
+    }
+
+
+def _posted(request: HttpRequest, problems: list[str]) -> WantedMapping:
+    said = request.POST
+    rule: Any
+    if "use_json" in said:
+        try:
+            rule = read_json(said.get("json", ""))
+        except ValueError as error:
+            problems.append(_("The JSON cannot be read: %(why)s. Correct it, or use the form.") % {"why": error})
+            rule = rule_of(said)
+    else:
+        rule = rule_of(said)
+    if rule is not None and not isinstance(rule, dict):
+        problems.append(_("A transform is an object with a list of steps, or nothing."))
+        rule = None
+    return WantedMapping(
+        record_type=said.get("record_type", ""),
+        app_field=said.get("app_field", "").strip(),
+        remote_field=said.get("remote_field", "").strip(),
+        direction=said.get("direction", SyncDirection.BIDIRECTIONAL),
+        transform_rule=rule,
+        blank_rule=said.get("blank_rule", BlankHandling.PROPAGATE),
+        strategy=said.get("strategy") or None,
+        drift=said.get("drift") or None,
+    )
+
+
+def _saved(
+    request: HttpRequest, connection: CrmConnection, everything: Sequence[WantedMapping], place: int
+) -> list[str]:
+    """Problems in words, those of the edited row first; none when it is saved."""
+    try:
+        replace_mappings(connection, everything, actor=actor_of(request))
+    except MappingsRefusedError as error:
+        told = []
+        for each in error.refusals:
+            number = each.field.removeprefix("/mappings/").partition("/")[0]
+            own = number == str(place)
+            example = error.examples.get(each.field, "")
+            prefix = "" if own else f"{everything[int(number)].app_field}: " if number.isdecimal() else ""
+            shown = _(" Example: %s") % example if example and own else ""
+            told.append((not own, f"{prefix}{each.message} {each.fix}{shown}"))
+        return [text for _other, text in sorted(told)]
+    except RefusedError as error:
+        return [f"{each.message} {each.fix}" for each in error.refusals]
+    return []
+
+
+@require_POST
+@page(role=Role.ADMIN)
+def remove(request: HttpRequest, crm: str, mapping_id: uuid.UUID) -> HttpResponse:
+    def act() -> None:
+        connection = find_connection(crm)
+        kept = [wanted_of(each) for each in current_mappings(connection) if each.pk != mapping_id]
+        replace_mappings(connection, kept, actor=actor_of(request))
+
+    return attempt(
+        request,
+        act,
+        back=reverse("dashboard:mapping", args=[crm]),
+        done=_("Removed. Both sides keep the values they have; the earlier version can be brought back."),
+    )
+
+
+@page(role=Role.VIEWER, writes=Role.ADMIN)
+def version(request: HttpRequest, crm: str, version: int) -> HttpResponse:
+    """An earlier version beside today's; a POST saves it again, as a new one."""
+    connection = find_connection(crm)
+    found = CrmMappingVersion.objects.filter(connection=connection, version=version).first()
+    if found is None:
+        raise refuse("connection.unknown", _("There is no such version."), fix=_("Choose one of the list."))
+    then = [_from_shape(each) for each in found.mappings]
+    if request.method == "POST":
+        return attempt(
+            request,
+            lambda: replace_mappings(connection, then, actor=actor_of(request)),
+            back=reverse("dashboard:mapping", args=[crm]),
+            done=_("Version %(number)d is in use again, saved as a new version.") % {"number": version},
+        )
+    now = [wanted_of(each) for each in current_mappings(connection)]
+    context = {
+        "row": connection,
+        "provider": PROVIDERS[crm],
+        "version": found,
+        "by": names_of([found.actor]).get(found.actor, ""),
+        **_difference(now, then),
+    }
+    return show(request, "mapping_version.html", context)
+
+
+def _difference(now: Sequence[WantedMapping], then: Sequence[WantedMapping]) -> dict[str, Any]:
+    def key(each: WantedMapping) -> tuple[str, str, str]:
+        return each.record_type, each.app_field, each.remote_field
+
+    current, earlier = {key(each): each for each in now}, {key(each): each for each in then}
+    both = [(current[name], earlier[name]) for name in current if name in earlier]
+    return {
+        "added": [each for name, each in earlier.items() if name not in current],
+        "removed": [each for name, each in current.items() if name not in earlier],
+        "changed": [(was, will) for was, will in both if replace(was) != will],
+        "same": sum(1 for was, will in both if was == will),
+    }
+
+
+def _from_shape(row: dict[str, Any]) -> WantedMapping:
+    return WantedMapping(
+        record_type=row["recordType"],
+        app_field=row["adsappField"],
+        remote_field=row["crmField"],
+        direction=row["direction"],
+        transform_rule=row["transformRule"],
+        blank_rule=row["blankRule"],
+        strategy=row["strategy"],
+        drift=row["drift"],
+    )
