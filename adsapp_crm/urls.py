@@ -7,4 +7,5 @@ from django.urls import include, path
 urlpatterns = [
     path("api/", include("adsapp_crm.api.urls")),
     path("api/crm/webhooks/", include("adsapp_crm.webhooks.urls")),
+    path("", include("adsapp_crm.dashboard.urls")),
 ]

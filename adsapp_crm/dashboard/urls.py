@@ -1,0 +1,57 @@
+"""The dashboard's pages. The guide's paths have no slash at their end."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+from adsapp_crm.dashboard.views import (
+    conflicts,
+    connect,
+    connections,
+    contacts,
+    entry,
+    home,
+    mapping,
+    people,
+    plans,
+    records,
+    runs,
+    webhooks,
+)
+
+app_name = "dashboard"
+
+_PAGES = [
+    path("", home.home, name="home"),
+    path("/organizations", entry.organizations, name="organizations"),
+    path("/connect/<slug:crm>", connect.connect, name="connect"),
+    path("/connections/<slug:crm>", connections.connection, name="connection"),
+    path("/connections/<slug:crm>/sync", connections.sync, name="sync"),
+    path("/connections/<slug:crm>/change", connections.change, name="change"),
+    path("/connections/<slug:crm>/disconnect", connections.end, name="disconnect"),
+    path("/connections/<slug:crm>/mapping", mapping.mapping, name="mapping"),
+    path("/connections/<slug:crm>/mapping/versions/<int:version>", mapping.version, name="mapping-version"),
+    path("/connections/<slug:crm>/mapping/new", mapping.row, name="mapping-new"),
+    path("/connections/<slug:crm>/mapping/<uuid:mapping_id>", mapping.row, name="mapping-row"),
+    path("/connections/<slug:crm>/mapping/<uuid:mapping_id>/remove", mapping.remove, name="mapping-remove"),
+    path("/runs/<uuid:run_id>", runs.run, name="run"),
+    path("/runs/<uuid:run_id>/progress", runs.progress, name="run-progress"),
+    path("/runs/<uuid:run_id>/cancel", runs.cancel, name="run-cancel"),
+    path("/runs/<uuid:run_id>/undo", runs.undo, name="run-undo"),
+    path("/plans/<uuid:plan_id>", plans.plan, name="plan"),
+    path("/contacts.csv", plans.snapshot, name="snapshot"),
+    path("/conflicts", conflicts.inbox, name="conflicts"),
+    path("/conflicts/<uuid:conflict_id>", conflicts.conflict, name="conflict"),
+    path("/records", records.listing, name="records"),
+    path("/records.csv", records.export, name="records-export"),
+    path("/contacts", contacts.search, name="contacts"),
+    path("/contacts/<uuid:contact_id>", contacts.contact, name="contact"),
+    path("/webhooks", webhooks.listing, name="webhooks"),
+    path("/people", people.listing, name="people"),
+]
+
+urlpatterns = [
+    path("login", entry.LogIn.as_view(), name="log-in"),
+    path("logout", entry.log_out, name="log-out"),
+    path("dashboard/settings/crm", include(_PAGES)),
+]

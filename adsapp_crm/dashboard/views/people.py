@@ -1,0 +1,115 @@
+"""Who belongs to the organization, and the keys by which programs come in."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Final
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
+
+from adsapp_crm.dashboard.access import RANK, actor_of, attempt, page, show
+from adsapp_crm.dashboard.standings import names_of
+from adsapp_crm.models import ApiKey, Membership
+from adsapp_crm.models.choices import Role
+from adsapp_crm.services.api_keys import Scope, make_key, revoke_key
+from adsapp_crm.services.organizations import add_member
+from adsapp_crm.services.refusals import RefusedError, refuse
+
+ROLES: Final = (
+    (Role.VIEWER, lazy("sees everything, changes nothing")),
+    (Role.OPERATOR, lazy("syncs, answers conflicts, retries and excludes")),
+    (Role.ADMIN, lazy("also connects CRMs and edits mappings and rules")),
+    (Role.OWNER, lazy("also appoints owners")),
+)
+
+
+class MemberForm(forms.Form):
+    email = forms.EmailField(label=lazy("E-mail address"))
+    role = forms.ChoiceField(label=lazy("Role"), choices=Role.choices, initial=Role.VIEWER)
+
+
+class KeyForm(forms.Form):
+    name = forms.CharField(label=lazy("What the key is for"), max_length=100)
+    scope = forms.ChoiceField(
+        label=lazy("May"),
+        choices=[(Scope.READ, lazy("read")), (Scope.WRITE, lazy("sync and answer")), (Scope.ADMIN, lazy("administer"))],
+    )
+
+
+@page(writes=Role.ADMIN)
+def listing(request: HttpRequest) -> HttpResponse:
+    acts: dict[str, Any] = {"member": _add, "key": _make, "revoke": _revoke}
+    act = acts.get(request.POST.get("act", "")) if request.method == "POST" else None
+    return act(request) if act else _page(request)
+
+
+def _page(request: HttpRequest, *, new_key: str = "", forms_: dict[str, forms.Form] | None = None) -> HttpResponse:
+    members = list(Membership.objects.select_related("user").order_by("created_at"))
+    keys = list(ApiKey.objects.order_by("-created_at")[:100])
+    names = names_of(key.created_by for key in keys)
+    for key in keys:
+        key.by = names.get(key.created_by, "")  # type: ignore[attr-defined]  # for the template
+    context = {
+        "members": members,
+        "keys": keys,
+        "new_key": new_key,
+        "roles": [(role.label, text) for role, text in ROLES],
+        "member_form": MemberForm(),
+        "key_form": KeyForm(),
+        **(forms_ or {}),
+    }
+    answer = show(request, "people.html", context)
+    if new_key:
+        answer["Cache-Control"] = "no-store"
+    return answer
+
+
+def _add(request: HttpRequest) -> HttpResponse:
+    form = MemberForm(request.POST)
+    if not form.is_valid():
+        return _page(request, forms_={"member_form": form})
+    role = Role(form.cleaned_data["role"])
+
+    def act() -> None:
+        own = RANK[getattr(request, "organization_role", Role.VIEWER)]
+        email = form.cleaned_data["email"]
+        held = Membership.objects.filter(user__email__iexact=email).first()
+        if RANK[role] > own or (held is not None and RANK[held.role] > own):
+            raise refuse("request.forbidden", _("Nobody appoints or changes people above their own role."))
+        last = Membership.objects.filter(role=Role.OWNER).count() == 1
+        if held is not None and held.role == Role.OWNER and role != Role.OWNER and last:
+            raise refuse("request.forbidden", _("This is the only owner. Make somebody else an owner first."))
+        add_member(email, role)
+
+    done = _("%(email)s is %(role)s now.") % {"email": form.cleaned_data["email"], "role": role.label}
+    return attempt(request, act, back=reverse("dashboard:people"), done=done)
+
+
+def _make(request: HttpRequest) -> HttpResponse:
+    """The answer shows the key, once; so it is no redirect."""
+    form = KeyForm(request.POST)
+    if not form.is_valid():
+        return _page(request, forms_={"key_form": form})
+    try:
+        made = make_key(form.cleaned_data["name"], [form.cleaned_data["scope"]], actor=actor_of(request))
+    except RefusedError as error:
+        form.add_error("name", f"{error.refusals[0].message} {error.refusals[0].fix}")
+        return _page(request, forms_={"key_form": form})
+    return _page(request, new_key=made.text)
+
+
+def _revoke(request: HttpRequest) -> HttpResponse:
+    def act() -> None:
+        try:
+            key_id = uuid.UUID(request.POST.get("key", ""))
+        except ValueError:
+            raise refuse("request.invalid", _("There is no such key.")) from None
+        revoke_key(key_id)
+
+    return attempt(
+        request, act, back=reverse("dashboard:people"), done=_("The key is revoked; programs that use it are refused.")
+    )

@@ -1,0 +1,528 @@
+"""The dashboard's pages through a person's clicks, against a HubSpot on loopback."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from adsapp_crm.models import (
+    Contact,
+    CrmConflict,
+    CrmConnection,
+    CrmFieldMapping,
+    CrmPlan,
+    CrmSyncLog,
+    CrmSyncState,
+)
+from adsapp_crm.models.choices import Role
+from crm.model import RunKind
+from tests.adsapp_crm.dashboard_stand import BASE, dashboard_stand, text_of
+from tests.adsapp_crm.hubspot_account import TOKEN
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def stand(tenant, settings, monkeypatch):
+    with dashboard_stand(tenant, settings, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def synced(stand):
+    """Three people in step on both sides."""
+    stand.connect()
+    stand.contact(firstName="Ada", lastName="Lovelace", email="ada@x.example", jobTitle="Countess")
+    stand.contact(firstName="Bea", lastName="Smith", email="bea@x.example", city="Ghent")
+    stand.account.add({"firstname": "Cyd", "lastname": "Jones", "email": "cyd@x.example"})
+    stand.sync()
+    return stand
+
+
+def pages_of(stand):
+    """Every page that there is something to see on, by the rows there are."""
+    with stand.inside:
+        runs = [f"/runs/{run}" for run in CrmSyncLog.objects.values_list("pk", flat=True)]
+        plans = [f"/plans/{plan}" for plan in CrmPlan.objects.values_list("pk", flat=True)]
+        contacts = [f"/contacts/{each}" for each in Contact.objects.values_list("pk", flat=True)]
+        conflicts = [f"/conflicts/{each}" for each in CrmConflict.objects.values_list("pk", flat=True)]
+        rows = CrmFieldMapping.objects.filter(deleted_at__isnull=True).values_list("pk", flat=True)
+        mapping = [f"/connections/hubspot/mapping/{each}" for each in rows]
+    fixed = ["", "/connections/hubspot", "/connections/hubspot/mapping", "/connections/hubspot/mapping/new"]
+    fixed += ["/conflicts", "/records", "/records?state=excluded", "/contacts", "/contacts?q=a", "/webhooks", "/people"]
+    fixed += ["/connect/hubspot", "/connect/pipedrive", "/connect/salesforce", "/organizations"]
+    return [*fixed, *runs, *[f"{run}/progress" for run in runs], *plans, *contacts, *conflicts, *mapping]
+
+
+# Who may enter ----------------------------------------------------------------------------------------------
+
+
+def test_a_stranger_is_sent_to_the_log_in_and_comes_back(stand):
+    """The page asked for is kept; the log-in works for people who are not staff."""
+    stand.tenant.user.set_password("a-long-Pa55word-here")
+    stand.tenant.user.save()
+    answer = Client().get(f"{BASE}/conflicts")
+    assert answer.url == f"/login?next={BASE}/conflicts"
+    client = Client()
+    page = client.get(answer.url)
+    assert page.status_code == 200
+    said = {"username": stand.tenant.user.email, "password": "a-long-Pa55word-here", "next": f"{BASE}/conflicts"}
+    assert client.post("/login", said).url == f"{BASE}/conflicts"
+
+
+def test_a_wrong_password_is_told_and_lets_nobody_in(stand):
+    client = Client()
+    page = client.post("/login", {"username": stand.tenant.user.email, "password": "wrong"}, REMOTE_ADDR="127.9.9.9")
+    assert "do not fit together" in page.content.decode()
+    assert client.get(BASE).status_code == 302
+
+
+def test_a_person_of_two_organizations_chooses_and_sees_only_the_chosen_one(stand, make_organization):
+    """Before the choice no page of an organization opens; a foreign organization cannot be chosen."""
+    second = make_organization("Second of both", email=stand.tenant.user.email)
+    foreign = make_organization("Foreign")
+    assert stand.client.get(BASE).url == f"{BASE}/organizations"
+    assert "Second of both" in stand.get("/organizations")
+    stand.post("/organizations", organization=foreign.id)
+    assert stand.client.get(BASE).url == f"{BASE}/organizations"
+    stand.post("/organizations", organization=second.id)
+    assert "Second of both" in stand.get()
+    assert "No run yet" in stand.get()
+
+
+def test_rows_of_another_organization_are_not_there(synced, make_organization):
+    """Every page with an id answers 404 to a member of another organization, and says nothing of the row."""
+    other = make_organization("Other")
+    client = Client()
+    client.force_login(other.user)
+    asked = [path for path in pages_of(synced) if path.count("/") == 2 and len(path) > 40]
+    assert asked
+    for path in asked:
+        answer = client.get(f"{BASE}{path}")
+        assert answer.status_code == 404, path
+        assert "Lovelace" not in answer.content.decode()
+
+
+POSTS = {
+    Role.VIEWER: [
+        ("/connections/hubspot/sync", {"kind": "delta"}),
+        ("/connections/hubspot/change", {"pause": "1"}),
+        ("/conflicts", {"act": "app", "which": "all", "confirmed": "1"}),
+        ("/records", {"act": "exclude", "which": "all"}),
+    ],
+    Role.OPERATOR: [
+        ("/connect/hubspot", {"token": TOKEN}),
+        ("/connections/hubspot", {"mode": "observe"}),
+        ("/connections/hubspot/disconnect", {}),
+        ("/connections/hubspot/mapping/new", {"app_field": "company", "remote_field": "company", "save": "1"}),
+        ("/people", {"act": "key", "name": "mine", "scope": "admin"}),
+    ],
+}
+
+
+@pytest.mark.parametrize("role", POSTS)
+def test_a_role_does_what_it_may_and_no_more(synced, role):
+    """What needs more than the role is refused with a page that says so, and nothing changes."""
+    client = synced.member(role)
+    forbidden = POSTS[role] + (POSTS[Role.OPERATOR] if role == Role.VIEWER else [])
+    for path, values in forbidden:
+        answer = client.post(f"{BASE}{path}", values)
+        assert answer.status_code == 403, path
+    with synced.inside:
+        connection = CrmConnection.objects.get()
+        assert (connection.status, connection.mode) == ("active", "sync")
+        assert CrmSyncState.objects.filter(excluded_at__isnull=False).count() == 0
+
+
+def test_every_page_opens_for_a_viewer(synced):
+    client = synced.member(Role.VIEWER)
+    for path in pages_of(synced):
+        assert client.get(f"{BASE}{path}").status_code in (200, 302), path
+
+
+# The first sync ---------------------------------------------------------------------------------------------
+
+
+def test_from_nothing_to_the_first_sync(stand):
+    """Connect by token, dry run, look at the plan, approve: nothing is written before the approval."""
+    stand.contact(firstName="Ada", lastName="Lovelace", email="ada@x.example")
+    stand.account.add({"firstname": "Cyd", "lastname": "Jones", "email": "cyd@x.example"})
+    assert "Connect HubSpot" in stand.get()
+    page = stand.follow("/connect/hubspot", token=TOKEN)
+    assert "is connected" in page
+    assert "The first sync" in page
+    before = stand.account.records()
+
+    answer = stand.post("/connections/hubspot/sync", kind="dry")
+    run_id = answer.url.rsplit("/", 1)[1]
+    assert "Cancel the run" in stand.get(f"/runs/{run_id}")
+    stand.finish(run_id)
+    assert "Look at the plan" in stand.get(f"/runs/{run_id}")
+    with stand.inside:
+        plan = CrmPlan.objects.get()
+    text = text_of(stand.get(f"/plans/{plan.pk}"))
+    assert "In ADSapp 1 created 0 updated 0 deleted" in text
+    assert "In HubSpot 1 created 0 updated 0 deleted" in text
+    assert "Approve 2 lines" in text
+    assert stand.account.records() == before
+
+    applied = stand.post(f"/plans/{plan.pk}", approve="1").url.rsplit("/", 1)[1]
+    stand.finish(applied)
+    assert len(stand.account.records()) == 2
+    with stand.inside:
+        assert Contact.objects.count() == 2
+    assert "Healthy" in stand.get("/connections/hubspot")
+
+
+def test_a_wrong_token_is_explained_and_connects_nothing(stand):
+    page = stand.follow("/connect/hubspot", token="pat-eu1-not-the-right-one")
+    assert "auth." in page
+    with stand.inside:
+        assert CrmConnection.objects.count() == 0
+
+
+def test_a_plan_that_is_dropped_writes_nothing(stand):
+    stand.connect()
+    stand.contact(firstName="Ada", email="ada@x.example")
+    stand.run()
+    with stand.inside:
+        plan = CrmPlan.objects.get()
+    stand.post(f"/plans/{plan.pk}", drop="1")
+    assert stand.account.records() == []
+    assert "waits for nobody" in stand.get(f"/plans/{plan.pk}")
+    assert "Make a new plan" in stand.follow(f"/plans/{plan.pk}", approve="1")
+
+
+def test_trying_with_a_few_contacts_needs_no_approval_and_writes_only_them(stand):
+    stand.connect()
+    for number in range(25):
+        stand.contact(firstName=f"Person {number}", email=f"p{number}@x.example")
+    run_id = stand.post("/connections/hubspot/sync", kind="trial").url.rsplit("/", 1)[1]
+    stand.finish(run_id)
+    assert len(stand.account.records()) == 20
+
+
+def test_a_second_sync_shows_the_one_on_its_way(synced):
+    """Pressing twice starts one run."""
+    first = synced.post("/connections/hubspot/sync", kind="delta").url
+    assert synced.post("/connections/hubspot/sync", kind="delta").url == first
+
+
+def test_a_cancelled_run_says_so_and_progress_reloads_the_page(synced):
+    path = synced.post("/connections/hubspot/sync", kind="full").url.removeprefix(BASE)
+    assert "HX-Refresh" not in synced.client.get(f"{BASE}{path}/progress").headers
+    synced.post(f"{path}/cancel")
+    assert "Cancelling" in synced.get(path)
+    assert synced.finish(path.rsplit("/", 1)[1]).status == "cancelled"
+    assert synced.client.get(f"{BASE}{path}/progress").headers["HX-Refresh"] == "true"
+
+
+def test_the_snapshot_holds_every_contact_and_no_formula(synced):
+    synced.contact(firstName="=1+1", email="formula@x.example")
+    answer = synced.client.get(f"{BASE}/contacts.csv")
+    body = b"".join(answer.streaming_content).decode()
+    assert len(body.splitlines()) == 5
+    assert "'=1+1" in body
+
+
+# Afterwards -------------------------------------------------------------------------------------------------
+
+
+def test_undo_shows_counts_first_and_then_takes_the_run_back(synced):
+    with synced.inside:
+        ada = Contact.objects.get(first_name="Ada")
+    (cyd,) = [
+        each
+        for each in synced.account.back_door("GET", "records")["results"]
+        if each["properties"]["firstname"] == "Cyd"
+    ]
+    synced.account.edit(cyd["id"], jobtitle="Dancer")
+    run = synced.run(RunKind.DELTA)
+    assert "Dancer" in synced.get(f"/runs/{run.pk}")
+    undo = synced.post(f"/runs/{run.pk}/undo").url.rsplit("/", 1)[1]
+    synced.finish(undo)
+    with synced.inside:
+        plan = CrmSyncLog.objects.get(pk=undo).plan
+        assert Contact.objects.get(first_name="Cyd").job_title == "Dancer"
+    assert "Take back 1 record" in synced.get(f"/plans/{plan.pk}")
+    applied = synced.post(f"/plans/{plan.pk}", approve="1").url.rsplit("/", 1)[1]
+    synced.finish(applied)
+    with synced.inside:
+        assert Contact.objects.get(first_name="Cyd").job_title == ""
+        assert Contact.objects.get(pk=ada.pk).job_title == "Countess"
+
+
+def test_why_is_this_contact_there_in_one_step(synced):
+    """The e-mail leads straight to the page that names both values, what was agreed, and the rule."""
+    answer = synced.client.get(f"{BASE}/contacts", {"q": "ADA@x.example"}, follow=True)
+    text = text_of(answer.content.decode())
+    assert "in sync" in text
+    assert "Countess" in text
+    assert "https://app.hubspot.com/contacts/" in answer.content.decode()
+    assert "Nobody in ADSapp is found" in synced.get("/contacts?q=nobody@x.example")
+
+
+def test_a_contact_is_left_out_taken_in_again_and_unlinked(synced):
+    with synced.inside:
+        link = CrmSyncState.objects.get(contact__first_name="Ada")
+    path, named = f"/contacts/{link.contact_id}", {"link": link.pk, "connection": link.connection_id}
+    assert "excluded" in synced.follow(path, act="exclude", **named)
+    assert "ada@x.example" in synced.get("/records?state=excluded")
+    synced.post(path, act="include", **named)
+    with synced.inside:
+        assert CrmSyncState.objects.get(pk=link.pk).excluded_at is None
+    synced.post(path, act="unlink", **named)
+    with synced.inside:
+        assert CrmSyncState.objects.get(pk=link.pk).state == "unlinked"
+    assert "A person chose" in synced.get(path)
+
+
+def test_failing_records_are_listed_by_reason_and_handled_together(synced):
+    with synced.inside:
+        CrmSyncState.objects.exclude(contact__first_name="Cyd").update(error_code="field.required", attempts=3)
+    page = synced.get("/records?state=failing&code=field.required")
+    assert "The CRM requires a field that is empty" in page
+    assert "ada@x.example" in page
+    assert "cyd@x.example" not in page
+    assert synced.client.get(f"{BASE}/records.csv?state=failing").content.decode().count("field.required") == 2
+    assert "2 records are left out" in synced.follow("/records", act="exclude", which="all", code="field.required")
+    with synced.inside:
+        assert CrmSyncState.objects.filter(excluded_at__isnull=False).count() == 2
+    assert "2 records are tried again" in synced.follow("/records", act="include", which="all", state="excluded")
+    assert "Nothing was chosen" in synced.follow("/records", act="retry", which="chosen")
+
+
+# Conflicts --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def contested(synced):
+    """Both sides changed the job title of two people, and the connection asks."""
+    with synced.inside:
+        CrmConnection.objects.update(strategy="manual")
+        for first_name in ("Ada", "Bea"):
+            Contact.objects.filter(first_name=first_name).update(job_title=f"{first_name} here")
+    for each in synced.account.back_door("GET", "records")["results"]:
+        name = each["properties"]["firstname"]
+        if name in ("Ada", "Bea"):
+            synced.account.edit(each["id"], jobtitle=f"{name} there")
+    synced.run(RunKind.DELTA)
+    return synced
+
+
+def test_a_conflict_is_shown_side_by_side_and_answered_for_all_alike(contested):
+    """One answer with the box ticked settles both, and remembering makes it the field's rule."""
+    page = contested.get("/conflicts")
+    assert "Ada here" in page
+    assert "Bea there" in page
+    with contested.inside:
+        conflict = CrmConflict.objects.get(contact__first_name="Ada")
+    page = contested.get(f"/conflicts/{conflict.pk}")
+    assert "Countess" in page
+    assert "Answer 1 other open question" in page
+    assert "2 conflicts are answered" in contested.follow(
+        f"/conflicts/{conflict.pk}", act="crm", alike="1", remember="1"
+    )
+    contested.run(RunKind.DELTA)
+    with contested.inside:
+        assert sorted(Contact.objects.values_list("job_title", flat=True)) == ["", "Ada there", "Bea there"]
+        assert CrmFieldMapping.objects.get(adsapp_field="jobTitle", deleted_at=None).strategy == "crm_wins"
+
+
+def test_many_conflicts_are_counted_before_they_are_answered(contested):
+    page = contested.client.post(f"{BASE}/conflicts", {"which": "all", "act": "app"}).content.decode()
+    assert "Answer 2 conflicts?" in page
+    with contested.inside:
+        assert CrmConflict.objects.filter(status="open").count() == 2
+    contested.post("/conflicts", which="all", act="app", confirmed="1")
+    contested.run(RunKind.DELTA)
+    assert {each.get("jobtitle") for each in contested.account.records()} >= {"Ada here", "Bea here"}
+
+
+def test_another_value_can_be_typed_for_both(contested):
+    with contested.inside:
+        conflict = CrmConflict.objects.get(contact__first_name="Ada")
+    contested.post(f"/conflicts/{conflict.pk}", act="value", value="Mathematician")
+    contested.run(RunKind.DELTA)
+    with contested.inside:
+        assert Contact.objects.get(first_name="Ada").job_title == "Mathematician"
+    assert "Mathematician" in {each.get("jobtitle") for each in contested.account.records()}
+
+
+def test_a_match_is_answered_with_the_pair_that_belongs_together(stand):
+    """Two contacts share the number of one record: the page offers both, and the chosen one is linked."""
+    stand.connect()
+    first = stand.contact(firstName="Ada One", phone="+31201234567")
+    second = stand.contact(firstName="Ada Two", phone="+31201234567")
+    (record,) = stand.account.add({"firstname": "Ada", "phone": "+31201234567"})
+    stand.sync()
+    with stand.inside:
+        conflict = CrmConflict.objects.filter(kind="match", status="open").first()
+    page = stand.get(f"/conflicts/{conflict.pk}")
+    assert first in page
+    assert second in page
+    stand.post(f"/conflicts/{conflict.pk}", act="pair", contact=second, record=record)
+    with stand.inside:
+        assert str(CrmSyncState.objects.get(state="live").contact_id) == second
+
+
+# Mapping ----------------------------------------------------------------------------------------------------
+
+
+ROW = {
+    "record_type": "contacts",
+    "app_field": "company",
+    "remote_field": "company",
+    "direction": "bidirectional",
+    "blank_rule": "propagate",
+}
+
+
+def test_a_mapping_is_added_changed_and_rolled_back(synced):
+    """Each save is a version; going back shows the difference first."""
+    base = "/connections/hubspot/mapping"
+    assert "Saved as a new version" in synced.follow(f"{base}/new", **ROW, save="1")
+    with synced.inside:
+        row = CrmFieldMapping.objects.get(adsapp_field="company", deleted_at=None)
+        version = CrmConnection.objects.get().mapping_version
+    steps = {"step-0-step": "prefix", "step-0-text": "Co. "}
+    assert "Saved as a new version" in synced.follow(f"{base}/{row.pk}", **ROW, **steps, save="1")
+    with synced.inside:
+        row = CrmFieldMapping.objects.get(pk=row.pk)
+        assert row.transform_rule == {"steps": [{"step": "prefix", "text": "Co. "}], "starts_at": "app"}
+    assert "What going back to it would change" in synced.get(f"{base}/versions/{version}")
+    synced.post(f"{base}/versions/{version}")
+    with synced.inside:
+        assert CrmFieldMapping.objects.get(pk=row.pk).transform_rule is None
+    synced.post(f"{base}/{row.pk}/remove")
+    with synced.inside:
+        assert not CrmFieldMapping.objects.filter(adsapp_field="company", deleted_at=None).exists()
+
+
+def test_a_transform_without_inverse_on_a_two_way_field_is_refused_and_changes_nothing(synced):
+    with synced.inside:
+        before = CrmConnection.objects.get().mapping_version
+    said = {**ROW, "step-0-step": "truncate", "step-0-length": "3", "save": "1"}
+    answer = synced.post("/connections/hubspot/mapping/new", **said)
+    assert answer.status_code == 422
+    page = answer.content.decode()
+    assert "Not saved; nothing was changed." in page
+    assert "Make the mapping one-way" in page
+    with synced.inside:
+        assert CrmConnection.objects.get().mapping_version == before
+
+
+def test_the_preview_shows_real_contacts_through_the_steps_and_saves_nothing(synced):
+    with synced.inside:
+        row = CrmFieldMapping.objects.get(adsapp_field="jobTitle")
+    said = {**ROW, "app_field": "jobTitle", "remote_field": "jobtitle", "step-0-step": "suffix", "step-0-text": " (x)"}
+    page = synced.post(f"/connections/hubspot/mapping/{row.pk}", **said, preview="1").content.decode()
+    assert "Countess (x)" in page
+    assert "refused" in page  # what the CRM holds now has no suffix to take off
+    with synced.inside:
+        assert CrmFieldMapping.objects.get(pk=row.pk).transform_rule is None
+
+
+def test_steps_are_added_moved_removed_and_read_from_json_without_saving(synced):
+    path = "/connections/hubspot/mapping/new"
+    two = {"step-0-step": "trim", "step-1-step": "prefix", "step-1-text": "a"}
+    page = synced.post(path, **ROW, **two, move="up-1").content.decode()
+    assert page.index('value="prefix"') < page.index('value="trim"')
+    page = synced.post(path, **ROW, **two, move="remove-0").content.decode()
+    assert 'name="step-1-step"' not in page
+    page = synced.post(path, **ROW, **two, add="1", new_step="case").content.decode()
+    assert 'name="step-2-step" value="case"' in page
+    page = synced.post(path, **ROW, use_json="1", json='{"steps": [{"step": "trim"}]}').content.decode()
+    assert 'name="step-0-step" value="trim"' in page
+    answer = synced.post(path, **ROW, use_json="1", json="{")
+    assert answer.status_code == 422
+    assert "cannot be read" in answer.content.decode()
+
+
+# Settings and people ----------------------------------------------------------------------------------------
+
+
+def test_pausing_stops_runs_and_resuming_lets_them_go_on(synced):
+    assert "Paused" in synced.follow("/connections/hubspot/change", pause="1")
+    assert "paused" in synced.follow("/connections/hubspot/sync", kind="delta")
+    assert "Resumed" in synced.follow("/connections/hubspot/change", resume="1")
+
+
+def test_rules_are_saved_and_a_wrong_one_is_refused(synced):
+    with synced.inside:
+        row = CrmConnection.objects.get()
+    said = {
+        "mode": "observe",
+        "strategy": "crm_wins",
+        "tie_rule": "manual",
+        "on_app_deleted": "unlink",
+        "on_crm_deleted": "unlink",
+        "create_in_crm": "on",
+        "max_count_deleted": "5",
+        "max_count_created": "500",
+    }
+    assert "observe mode" not in synced.get()
+    assert "The settings are saved" in synced.follow("/connections/hubspot", **said)
+    assert "observe mode" in synced.get()
+    assert synced.post("/connections/hubspot", **{**said, "strategy": "dice"}).status_code == 422
+    with synced.inside:
+        after = CrmConnection.objects.get(pk=row.pk)
+        assert (after.mode, after.strategy, after.create_in_app) == ("observe", "crm_wins", False)
+
+
+def test_disconnecting_keeps_links_and_history(synced):
+    assert "Disconnected" in synced.follow("/connections/hubspot/disconnect")
+    with synced.inside:
+        assert CrmConnection.objects.get().status == "disconnected"
+        assert CrmSyncState.objects.count() == 3
+
+
+def test_a_key_is_shown_once_and_can_be_revoked(stand):
+    page = stand.post("/people", act="key", name="billing", scope="read").content.decode()
+    assert page.count("crm_live_") >= 1
+    assert "It is shown this once" in page
+    again = stand.get("/people")
+    assert "It is shown this once" not in again
+    key = again.split('name="key" value="')[1].split('"')[0]
+    assert "revoked" in stand.follow("/people", act="revoke", key=key)
+
+
+def test_nobody_appoints_above_themselves_and_the_last_owner_stays(stand):
+    admin = stand.member(Role.ADMIN)
+    admin.post(f"{BASE}/people", {"act": "member", "email": "admin@example.com", "role": "owner"})
+    stand.post("/people", act="member", email=stand.tenant.user.email, role="viewer")
+    page = stand.get("/people")
+    assert page.count('<td data-label="Role">Owner</td>') == 1
+
+
+# What strangers wrote ---------------------------------------------------------------------------------------
+
+
+def test_values_are_escaped_and_what_hides_in_them_is_shown(stand):
+    """A script, a reversed text and a control character reach no page as such."""
+    stand.connect()
+    evil = "<script>alert(1)</script>\"'>"
+    contact_id = stand.contact(firstName=evil, lastName="a\u202eb\u200b", email="evil@x.example", jobTitle="bell\x07")
+    stand.account.add({"firstname": f"{evil}2", "email": "evil2@x.example", "jobtitle": "x\u202ey"})
+    stand.sync()
+    for path in pages_of(stand):
+        answer = stand.client.get(f"{BASE}{path}")
+        page = answer.content.decode()
+        assert "<script>alert" not in page, path
+        assert "\u202e" not in page, path
+    page = stand.get(f"/contacts/{contact_id}")
+    assert "U+202E" in page
+    assert "RIGHT-TO-LEFT OVERRIDE" in page
+
+
+def test_pages_carry_the_strict_policy_and_no_inline_style_or_script(synced):
+    for path in pages_of(synced):
+        answer = synced.client.get(f"{BASE}{path}")
+        if answer.status_code == 302:
+            continue
+        policy = answer.headers["Content-Security-Policy"]
+        assert "unsafe" not in policy, path
+        page = answer.content.decode()
+        assert " style=" not in page, path
+        assert "onclick" not in page, path
+        assert "<script>" not in page, path
