@@ -58,6 +58,16 @@ def sync_wait_seconds() -> int:
     return int(_read("CRM_SYNC_WAIT_SECONDS", 20))
 
 
+def requests_per_minute() -> int:
+    """Of one person or API key in one organization."""
+    return int(_read("CRM_API_REQUESTS_PER_MINUTE", 600))
+
+
+def organization_requests_per_minute() -> int:
+    """Of all people and API keys of one organization together."""
+    return int(_read("CRM_API_ORGANIZATION_REQUESTS_PER_MINUTE", 3000))
+
+
 def log_retention_days() -> int:
     return int(_read("CRM_LOG_RETENTION_DAYS", 30))
 

@@ -54,12 +54,12 @@ def sync_now(run_id: str) -> None:
 
 
 @shared_task
-def drain(connection_id: str) -> None:
-    """Bring the contacts into step that have something to do at this connection."""
+def drain(connection_id: str, seconds: int = realtime.RECENT_SECONDS) -> None:
+    """Bring the contacts into step that were changed within ``seconds`` and have something to do at this connection."""
     organization_id = organization_of_connection(uuid.UUID(connection_id))
     if organization_id is None:
         return
-    run_id = realtime.start_push(organization_id, uuid.UUID(connection_id))
+    run_id = realtime.start_push(organization_id, uuid.UUID(connection_id), seconds=seconds)
     if run_id is not None:
         sync_now(str(run_id))
 
@@ -137,4 +137,4 @@ def sweep() -> None:
     for connection_id in waiting_inboxes():
         refetch.delay(str(connection_id))
     for connection_id in connections_beside_changes(realtime.WINDOW_SECONDS):
-        drain.delay(str(connection_id))
+        drain.delay(str(connection_id), realtime.WINDOW_SECONDS)

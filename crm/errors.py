@@ -92,7 +92,7 @@ class MappingError(ConfigurationError):
 
 
 class UnsupportedFeatureError(ConfigurationError):
-    """This provider cannot express it."""
+    """The provider cannot express it."""
 
     default_code = "config.unsupported"
 

@@ -175,7 +175,8 @@ class Connector(Protocol):
 
     def create(self, record_type: str, items: Sequence[CreateItem]) -> Mapping[str, ItemResult]:
         """By key. A lost answer is an item with OutcomeUnknownError; an existing record one with
-        DuplicateRecordError. Never sends an item twice."""
+        DuplicateRecordError. Never sends an item twice.
+        """
         ...
 
     def update(self, record_type: str, items: Sequence[UpdateItem]) -> Mapping[str, ItemResult]:
@@ -234,12 +235,14 @@ class Unit(Protocol):
         ``seen`` is stamped with the run and the database's time either way.
 
         ``read_at``: database time before the records were read. A link that was saved since then knows
-        more than they do: it is left as it is, and its id returned."""
+        more than they do: it is left as it is, and its id returned.
+        """
         ...
 
     def mark_seen(self, run_id: str, seen: Mapping[str, int]) -> None:
         """Link id -> contact version. These links were looked at and nothing is to be done: stamps
-        the run and the time, sets the synced version and clears ``due``. One statement."""
+        the run and the time, sets the synced version and clears ``due``. One statement.
+        """
         ...
 
     def add_lines(self, run_id: str, plan_id: str, actions: Sequence[Action]) -> None: ...
@@ -247,7 +250,8 @@ class Unit(Protocol):
     # pair
     def unpaired_records(self, run_id: str, record_type: str, after: str, limit: int) -> list[Observation]:
         """Live observed records seen by this run without any link row and without a line that waits
-        for approval, by remote id after ``after``."""
+        for approval, by remote id after ``after``.
+        """
         ...
 
     def unpaired_contacts(
@@ -257,7 +261,8 @@ class Unit(Protocol):
         that is due (contact changed since its synced version, or next attempt reached, or, with
         ``recheck_matches``, an error code ``match.*``), by contact id after ``after``, each with its
         PENDING row. Never excluded ones, nor those with an open create intent or a line that waits
-        for approval."""
+        for approval.
+        """
         ...
 
     def key_hits(
@@ -272,7 +277,8 @@ class Unit(Protocol):
 
     def planned_contacts(self, plan_id: str, contact_ids: Sequence[str]) -> set[str]:
         """Those of these contacts that a line of the plan is about, or that a question about a record
-        names as candidates."""
+        names as candidates.
+        """
         ...
 
     def planned_records(self, plan_id: str, record_type: str, remote_ids: Sequence[str]) -> set[str]:
@@ -282,7 +288,8 @@ class Unit(Protocol):
     # due work
     def due_links(self, record_type: str, after: str, limit: int) -> list[LinkView]:
         """Live links whose contact version is above the synced version, that are ``due``, have an
-        answered conflict, or whose next attempt has come; by link id after ``after``."""
+        answered conflict, or whose next attempt has come; by link id after ``after``.
+        """
         ...
 
     def missing_links(self, run_id: str, record_type: str, after: str, limit: int) -> list[LinkView]:
@@ -294,14 +301,16 @@ class Unit(Protocol):
 
     def hold_lines(self, plan_id: str, codes: Sequence[str]) -> int:
         """Hold the lines the named brakes stop: ``brake.deletions`` (deletes and blanks),
-        ``brake.creations`` (creates), ``brake.empty_source`` and ``brake.first_sync`` (all)."""
+        ``brake.creations`` (creates), ``brake.empty_source`` and ``brake.first_sync`` (all).
+        """
         ...
 
     def claim_lines(self, plan_id: str, stage: int, limit: int) -> list[PlanLine]:
         """Planned lines of that stage whose record nobody else works on, claimed for this worker.
 
         A claim is a committed row with the database's clock and ends by itself; ``confirm`` time
-        checks that it is still ours (``check_claims``)."""
+        checks that it is still ours (``check_claims``).
+        """
         ...
 
     def check_claims(self, lines: Sequence[PlanLine]) -> None:
@@ -326,7 +335,8 @@ class Unit(Protocol):
 
     def save_links(self, links: Sequence[Link]) -> dict[str, str]:
         """Insert or replace by ``link_id``; clears the observation where ``observed`` is None.
-        Returns link id -> '' or a code (``match.taken``) where a unique rule refused it."""
+        Returns link id -> '' or a code (``match.taken``) where a unique rule refused it.
+        """
         ...
 
     def add_ledger(self, run_id: str, entries: Sequence[LedgerEntry]) -> None: ...
@@ -377,7 +387,8 @@ class Limiter(Protocol):
     def acquire(self, budget: str, cost: int = 1) -> float:
         """Reserve ``cost`` and return the seconds to wait before sending (0.0: now).
 
-        Raises RateLimitedError when the wait is longer than a worker should sit out."""
+        Raises RateLimitedError when the wait is longer than a worker should sit out.
+        """
         ...
 
     def observe(self, headers: Mapping[str, str]) -> None:

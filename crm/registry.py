@@ -6,12 +6,30 @@ from collections.abc import Mapping
 from typing import Final
 
 from crm.errors import ConfigurationError
-from crm.providers.base import ConnectorContext, Provider
+from crm.providers.base import (
+    ChangeHint,
+    ConnectorContext,
+    Delivery,
+    HintKind,
+    Provider,
+    SubscribingConnector,
+    WebhookRoute,
+)
 from crm.providers.hubspot import PROVIDER as HUBSPOT
 from crm.providers.pipedrive import PROVIDER as PIPEDRIVE
 from crm.providers.salesforce import PROVIDER as SALESFORCE
 
-__all__ = ["PROVIDERS", "ConnectorContext", "Provider", "provider"]
+__all__ = [
+    "PROVIDERS",
+    "ChangeHint",
+    "ConnectorContext",
+    "Delivery",
+    "HintKind",
+    "Provider",
+    "SubscribingConnector",
+    "WebhookRoute",
+    "provider",
+]
 
 PROVIDERS: Final[Mapping[str, Provider]] = {
     HUBSPOT.key: HUBSPOT,

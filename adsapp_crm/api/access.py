@@ -1,50 +1,181 @@
-"""Who may do what: a logged-in person, in one organization, by their role there."""
+"""Who may do what: a person or a program, in one organization, by their role there; and each POST once."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
 from collections.abc import Mapping
-from typing import ClassVar, Final
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Final
 
+from django.http import HttpRequest
+from rest_framework.authentication import SessionAuthentication
 from rest_framework.permissions import BasePermission
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
+from adsapp_crm.api.authentication import ApiKeyAuthentication
+from adsapp_crm.api.caller import actor_of, hides_values, organization_of, role_of
+from adsapp_crm.api.operations import Operation
+from adsapp_crm.api.throttles import ActorThrottle, OrganizationThrottle
 from adsapp_crm.models.choices import Role
-from adsapp_crm.tenancy import NoOrganizationError
+from adsapp_crm.services.api_keys import KeyGrant
+from adsapp_crm.services.idempotency import Claim, StoredAnswer, claim_request, give_up, keep_answer
+from adsapp_crm.services.refusals import refuse
+from adsapp_crm.services.staff import log_staff_access
+from adsapp_crm.tenancy import organization_context
+
+__all__ = ["RANK", "OrganizationView", "actor_of", "needed_role", "organization_of", "role_of", "valid"]
 
 RANK: Final[Mapping[str, int]] = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2, Role.OWNER: 3}
+MAX_BODY_BYTES: Final = 2 * 1024 * 1024
+REPLAYED: Final = "Idempotency-Replayed"
+_KEPT_HEADERS: Final = ("Location", "ETag")
 
 
 class MayInOrganization(BasePermission):
     """The role in the request's organization is at least the one that the view names for the method."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        if not request.user.is_authenticated:
+        if not (request.user.is_authenticated or isinstance(request.auth, KeyGrant)):
             return False
         organization_of(request)
-        needed = getattr(view, "roles", {}).get(request.method, Role.OWNER)
-        return RANK.get(getattr(request, "organization_role", ""), -1) >= RANK[needed]
+        if request.method == "OPTIONS":
+            return True
+        return RANK.get(getattr(request, "organization_role", ""), -1) >= RANK[needed_role(view, request.method or "")]
 
 
 class OrganizationView(APIView):
     """A view of one organization's data. It opens its own transactions: services do, for as long as they need one."""
 
+    authentication_classes = [ApiKeyAuthentication, SessionAuthentication]
     permission_classes = [MayInOrganization]
+    throttle_classes = [ActorThrottle, OrganizationThrottle]
+    operations: ClassVar[Mapping[str, Operation]] = {}
+    """HTTP method -> what it takes, answers and needs; a method that is not named needs the owner."""
     roles: ClassVar[Mapping[str, str]] = {}
-    """HTTP method -> the least role; a method that is not named needs the owner."""
+    """The least role alone, for views without ``operations``."""
     opens_own_transactions: ClassVar[bool] = True
     """Nothing is opened round it (``adsapp_crm.middleware``)."""
 
+    _claim: Claim | None = None
 
-def organization_of(request: Request) -> uuid.UUID:
-    """Raises NoOrganizationError (a 400) when none is chosen."""
-    organization_id = getattr(request, "organization_id", None)
-    if organization_id is None:
-        raise NoOrganizationError
-    found: uuid.UUID = organization_id
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        body = _read_body(request)
+        super().initial(request, *args, **kwargs)
+        staff_access_id = getattr(request, "staff_access_id", None)
+        if staff_access_id is not None:
+            log_staff_access(organization_of(request), staff_access_id, method=request.method or "", path=request.path)
+        key = request.headers.get("Idempotency-Key")
+        if request.method == "POST" and key is not None:
+            self._claim_once(request, key, body)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, _ReplayedError):
+            stored = exc.answer
+            return Response(stored.body, status=stored.status, headers={**stored.headers, REPLAYED: "true"})
+        return super().handle_exception(exc)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            _settle(claim, response)
+        final = super().finalize_response(request, response, *args, **kwargs)
+        final.setdefault("Cache-Control", "no-store")
+        return final
+
+    def need(self, request: Request, role: str) -> None:
+        """Refuse what needs a higher role than the route itself does."""
+        if RANK.get(getattr(request, "organization_role", ""), -1) < RANK[role]:
+            self.permission_denied(request)
+
+    def work(self, request: Request) -> AbstractContextManager[uuid.UUID]:
+        """The organization's transaction, in the name of who asks."""
+        origin = "api" if isinstance(request.auth, KeyGrant) else "user"
+        return organization_context(organization_of(request), actor=actor_of(request), origin=origin)
+
+    def query(self, request: Request) -> dict[str, Any]:
+        """The query string, by the operation's serializer."""
+        return valid(self._operation(request).query, request.query_params.dict())
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """The body, by the operation's serializer. No body counts as an empty one."""
+        return valid(self._operation(request).body, request.data)
+
+    def answer(self, request: Request, found: Any, *, status: int = 0, headers: Mapping[str, str] | None = None) -> Any:
+        """``found`` in the operation's words."""
+        operation = self._operation(request)
+        if operation.answer is None:
+            return Response(status=status or operation.status)
+        shaped = operation.answer(found, context={"hides": hides_values(request)}).data
+        return Response(shaped, status=status or operation.status, headers=dict(headers or {}))
+
+    def _operation(self, request: Request) -> Operation:
+        return self.operations["GET" if request.method == "HEAD" else request.method or ""]
+
+    def _claim_once(self, request: Request, key: str, body: bytes) -> None:
+        found = claim_request(
+            organization_of(request),
+            actor_of(request),
+            key,
+            method="POST",
+            path=request.get_full_path(),
+            body_digest=hashlib.sha256(body).hexdigest(),
+        )
+        if isinstance(found, StoredAnswer):
+            raise _ReplayedError(found)
+        self._claim = found
+
+
+class _ReplayedError(Exception):
+    def __init__(self, answer: StoredAnswer) -> None:
+        super().__init__("answered before")
+        self.answer = answer
+
+
+def needed_role(view: Any, method: str) -> str:
+    """The least role that a view, or a class of views, asks for; HEAD is GET without a body."""
+    name = "GET" if method == "HEAD" else method
+    operations: Mapping[str, Operation] = getattr(view, "operations", {})
+    if name in operations:
+        return operations[name].role
+    roles: Mapping[str, str] = getattr(view, "roles", {})
+    return roles.get(name, Role.OWNER)
+
+
+def valid(kind: type[BaseSerializer[Any]] | None, given: Any) -> dict[str, Any]:
+    """What the serializer takes; raises DRF's ValidationError, which names every key that is wrong."""
+    if kind is None:
+        return {}
+    serializer = kind(data=given)
+    serializer.is_valid(raise_exception=True)
+    found: dict[str, Any] = serializer.validated_data
     return found
 
 
-def actor_of(request: Request) -> str:
-    return f"user:{request.user.pk}"
+def _read_body(request: Request) -> bytes:
+    """The body, read once and held: it is digested as it came. Raises RefusedError (``request.too_large``)."""
+    outer: HttpRequest = request._request  # noqa: SLF001  DRF reads its stream from there
+    if request.method in {"GET", "HEAD", "OPTIONS"}:
+        return b""
+    try:
+        announced = int(outer.headers.get("Content-Length") or 0)
+    except ValueError:
+        announced = 0
+    body = b"" if announced > MAX_BODY_BYTES else outer.body
+    if announced > MAX_BODY_BYTES or len(body) > MAX_BODY_BYTES:
+        raise refuse("request.too_large", f"A body has at most {MAX_BODY_BYTES} bytes.")
+    return body
+
+
+def _settle(claim: Claim, response: Any) -> None:
+    if not 200 <= response.status_code < 300 or not isinstance(response, Response):
+        give_up(claim)
+        return
+    body = json.loads(JSONRenderer().render(response.data)) if response.data is not None else None
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    keep_answer(claim, StoredAnswer(response.status_code, body, headers))

@@ -30,9 +30,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="crmwebhookrefusal",
-            constraint=models.UniqueConstraint(
-                fields=("crm_type", "code", "day"), name="crm_webhook_refusals_reason"
-            ),
+            constraint=models.UniqueConstraint(fields=("crm_type", "code", "day"), name="crm_webhook_refusals_reason"),
         ),
         LetLookUpsRead("crm_app_registrations", "id", "organization_id", "crm_type"),
         LetLookUpsRead("crm_webhook_events", "organization_id", "connection_id", "status"),

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 from django.utils.translation import gettext_lazy as _
 
 from adsapp_crm.models.base import OrganizationManager, OrganizationModel, OrganizationQuerySet, indexed, unique
@@ -52,6 +52,14 @@ def match_keys(email: str, phone: str, region: str) -> dict[str, str]:
 
 def keys_source(email: str, phone: str) -> str:
     return f"{email}\n{phone}"
+
+
+_KEY = models.CharField(editable=False)
+
+
+def _searched(column: str, *, name: str) -> models.Index:
+    """Finds by the whole key and, whatever the database's collation, by its beginning (``^@``)."""
+    return models.Index(fields=["organization", column], name=name, opclasses=["uuid_ops", "varchar_pattern_ops"])
 
 
 class ContactQuerySet(OrganizationQuerySet["Contact"]):
@@ -113,6 +121,9 @@ class Contact(OrganizationModel):
     email_normalized = models.CharField(null=True, editable=False)  # noqa: DJ001  NULL: not made yet
     phone_normalized = models.CharField(null=True, editable=False)  # noqa: DJ001
     keys_of = models.CharField(default="", db_default="", editable=False)
+    # What a search compares with: the database's own lower case, so that both sides of it agree.
+    first_name_key = models.GeneratedField(expression=Lower("first_name"), output_field=_KEY, db_persist=True)
+    last_name_key = models.GeneratedField(expression=Lower("last_name"), output_field=_KEY, db_persist=True)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
     updated_at = models.DateTimeField(_("updated at"), db_default=Now(), editable=False)
     deleted_at = models.DateTimeField(_("deleted at"), null=True, blank=True, editable=False)
@@ -135,8 +146,10 @@ class Contact(OrganizationModel):
         verbose_name = _("contact")
         verbose_name_plural = _("contacts")
         indexes = [
-            indexed("email_normalized", name="contacts_email"),
-            indexed("phone_normalized", name="contacts_phone"),
+            _searched("email_normalized", name="contacts_email"),
+            _searched("phone_normalized", name="contacts_phone"),
+            _searched("first_name_key", name="contacts_first_name"),
+            _searched("last_name_key", name="contacts_last_name"),
             indexed("updated_at", "id", name="contacts_updated"),
             indexed(
                 "id",

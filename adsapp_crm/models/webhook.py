@@ -129,9 +129,7 @@ class CrmWebhookRefusal(models.Model):
         db_table = "crm_webhook_refusals"
         verbose_name = _("refused webhook deliveries")
         verbose_name_plural = _("refused webhook deliveries")
-        constraints = [
-            models.UniqueConstraint(fields=["crm_type", "code", "day"], name="crm_webhook_refusals_reason")
-        ]
+        constraints = [models.UniqueConstraint(fields=["crm_type", "code", "day"], name="crm_webhook_refusals_reason")]
 
     def __str__(self) -> str:
         return f"{self.crm_type} {self.code} on {self.day}: {self.deliveries}"

@@ -10,13 +10,13 @@ from itertools import islice
 from adsapp_crm.models import Contact
 from adsapp_crm.services.contact_values import read_contact_values
 from adsapp_crm.services.contacts import new_contact, save_new_contacts
+from adsapp_crm.services.formulas import unguarded
 from adsapp_crm.services.refusals import Refusal, RefusedError, refuse
 from adsapp_crm.tenancy import current_organization, organization_context
 from crm.mapping.app_fields import APP_FIELDS, app_field
 from crm.normalize import email_key, normalize_name
 
 BATCH_ROWS = 500
-_FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def _rows(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, str] | RefusedE
                     ),
                 )
                 continue
-            yield reader.line_num, dict(zip(header, map(_plain, values), strict=False))
+            yield reader.line_num, dict(zip(header, map(unguarded, values), strict=False))
     except (csv.Error, UnicodeDecodeError) as error:
         raise refuse(
             "import.unreadable",
@@ -138,8 +138,3 @@ def _check_header(header: list[str]) -> None:
     ]
     if refusals:
         raise RefusedError(refusals)
-
-
-def _plain(value: str) -> str:
-    """Take off the apostrophe that keeps spreadsheets from running a value as a formula (our exports put it there)."""
-    return value[1:] if value.startswith("'") and value[1:].startswith(_FORMULA_STARTS) else value

@@ -34,7 +34,7 @@ from adsapp_crm.tenancy import organization_context
 from crm.errors import CrmError
 from crm.http.limits import Priority
 from crm.model import RemoteState, RunKind
-from crm.providers.base import ChangeHint, HintKind
+from crm.registry import ChangeHint, HintKind
 
 MOST_RECORDS: Final = 200
 """One run takes at most a page."""

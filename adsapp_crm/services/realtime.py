@@ -12,7 +12,7 @@ import uuid
 from collections import Counter
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection as database
 from django.db import transaction
@@ -126,7 +126,7 @@ def _syncing_connections() -> list[str]:
 
 def _due_contacts(connection_id: uuid.UUID, seconds: int) -> list[str]:
     """Oldest change first; one more than a page when there are more."""
-    asked = {
+    asked: dict[str, Any] = {
         "organization": current_organization(),
         "connection": connection_id,
         "window": seconds,

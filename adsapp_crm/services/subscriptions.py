@@ -30,8 +30,7 @@ from adsapp_crm.tenancy import organization_context
 from crm.errors import CrmError
 from crm.http.limits import Priority
 from crm.http.redact import Secret
-from crm.providers.base import SubscribingConnector, WebhookRoute
-from crm.registry import provider
+from crm.registry import SubscribingConnector, WebhookRoute, provider
 
 PATH: Final = "/api/crm/webhooks/{crm_type}/{token}"
 INSTALLATION: Final = "app"

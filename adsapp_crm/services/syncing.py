@@ -165,7 +165,7 @@ def cancel_run(run_id: uuid.UUID | str, *, actor: str) -> None:
 def _drop_older_plans(connection: CrmConnection, run: CrmSyncLog, *, actor: str) -> None:
     """Before the first approval a new scan plans everything anew: what was shown before covers nothing any more."""
     older = CrmPlan.objects.filter(connection=connection, status__in=[PlanStatus.PLANNED, PlanStatus.HELD])
-    for plan in older.exclude(pk=run.plan_id).exclude(run__completed_at__isnull=True):
+    for plan in older.exclude(run=run).exclude(run__completed_at__isnull=True):
         drop_plan(plan.pk, actor=actor)
 
 

@@ -27,8 +27,7 @@ from adsapp_crm.tenancy import organization_context
 from adsapp_crm.webhooks.rates import RATES
 from crm.errors import ConfigurationError, WebhookRejectedError
 from crm.http.redact import Secret
-from crm.providers.base import ChangeHint, Delivery, Provider, WebhookRoute
-from crm.registry import PROVIDERS
+from crm.registry import PROVIDERS, ChangeHint, Delivery, Provider, WebhookRoute
 
 MAX_BODY_BYTES: Final = 1_048_576
 MAX_ID_CHARACTERS: Final = 100

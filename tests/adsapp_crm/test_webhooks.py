@@ -7,11 +7,12 @@ import time
 import pytest
 import requests
 
-from adsapp_crm.models import Contact, CrmSyncState, CrmWebhook, CrmWebhookEvent
+from adsapp_crm.models import Contact, CrmConnection, CrmNotice, CrmSyncState, CrmWebhook
 from adsapp_crm.services.subscriptions import keep_subscription, remove_subscription, setup_of
 from tests.adsapp_crm.webhook_stand import (
     APP_SECRET,
     EVENTS,
+    TOKENS,
     add_contact,
     connect,
     contacts,
@@ -88,3 +89,200 @@ def test_an_edit_in_hubspot_arrives_by_its_webhook(tenant, hubspot, ann):
     assert runs(tenant) == [("webhook", "completed", [ann])]
     assert hubspot.writes() == writes
     assert refusals() == {}
+
+
+def test_a_new_contact_in_hubspot_becomes_one_here(tenant, hubspot, ann):
+    """Creation and property changes of one record come as several events and end in one refetch."""
+    hubspot.back_door("POST", "records", {"properties": {"firstname": "Bob", "email": "bob@example.com"}})
+
+    assert hubspot.deliver() == 3
+
+    assert contacts(tenant, "email") == ["ann@example.com", "bob@example.com"]
+    assert sorted(status for _kind, status in events(tenant)) == ["coalesced", "coalesced", "done"]
+    assert len(runs(tenant)) == 1
+    assert hubspot.deliver() == 0
+
+
+def test_a_deletion_in_hubspot_unlinks_at_once(tenant, hubspot, ann):
+    """HubSpot's delta shows no deletions; the event does, and the record is looked for before it counts."""
+    hubspot.back_door("DELETE", f"records/{ann}")
+
+    assert hubspot.deliver() == 1
+
+    assert contacts(tenant) == ["Ann"]
+    with tenant.context():
+        assert CrmSyncState.objects.get(crm_record_id=ann).state != "live"
+
+
+def test_a_merge_in_hubspot_moves_the_link_to_the_survivor(tenant, hubspot, ann):
+    """Whatever the order of deletion and merge events, nobody is created again."""
+    (other,) = hubspot.back_door("POST", "bulk", {"records": [{"email": "ann2@example.com", "jobtitle": "Chief"}]})[
+        "ids"
+    ]
+    hubspot.deliver()
+    survivor = hubspot.back_door("POST", "merge", {"primaryObjectId": other, "objectIdToMerge": ann})["id"]
+
+    assert hubspot.deliver() >= 1
+
+    with tenant.context():
+        live = CrmSyncState.objects.filter(state="live")
+        assert [link.crm_record_id for link in live] == [survivor]
+        assert Contact.objects.count() == 2
+    assert all(status in ("done", "coalesced") for _kind, status in events(tenant))
+
+
+def test_a_privacy_deletion_erases_the_person(tenant, hubspot, ann):
+    """Values go from the contact; nothing asks a person to delete what HubSpot has deleted."""
+    answer = requests.post(
+        f"{hubspot.url}/crm/v3/objects/contacts/gdpr-delete",
+        json={"objectId": ann},
+        headers={"Authorization": f"Bearer {TOKENS['hubspot']}"},
+        timeout=10,
+    )
+    assert answer.status_code == 204
+
+    assert hubspot.deliver() == 2
+
+    with tenant.context():
+        erased = Contact.objects.get()
+        assert erased.erased_at is not None
+        assert (erased.first_name, erased.email) == ("", "")
+        assert CrmNotice.objects.count() == 0
+    assert ("erased", "done") in events(tenant)
+
+
+def test_a_claimed_erasure_of_a_living_record_erases_nobody(tenant, hubspot, ann, public, settings):
+    """The event is a hint: HubSpot still shows the record, so the contact stays."""
+    url = f"{public}/api/crm/webhooks/hubspot/app"
+    with tenant.context():
+        portal = portal_of(tenant)
+    event = hubspot_event(portal, int(ann), subscriptionType="contact.privacyDeletion")
+    body, headers = signed(url, [event], now_ms=time.time_ns() // 1_000_000)
+
+    assert requests.post(url, body, headers=headers, timeout=10).status_code == 200
+
+    assert contacts(tenant) == ["Ann"]
+    assert events(tenant) == [("erased", "done")]
+
+
+def portal_of(tenant):
+    return int(CrmConnection.objects.get(crm_type="hubspot").remote_account_id)
+
+
+def test_two_organizations_on_one_portal_each_get_the_event_once(tenant, other, hubspot):
+    """One delivery, one row for each organization, one refetch by each."""
+    (bob,) = hubspot.back_door("POST", "bulk", {"records": [{"firstname": "Bob", "email": "bob@example.com"}]})["ids"]
+    subscribe(tenant, hubspot, connect(tenant, "hubspot"))
+    connect(other, "hubspot")
+    assert contacts(tenant) == contacts(other) == ["Bob"]
+    edit(hubspot, bob, firstname="Rob")
+
+    assert hubspot.deliver() == 1
+
+    assert contacts(tenant) == contacts(other) == ["Rob"]
+    assert events(tenant) == events(other) == [("changed", "done")]
+
+
+def test_a_delivery_again_is_stored_once_and_reads_nothing(tenant, hubspot, ann, public):
+    """The same event five times, in one body and in five: one row, one run."""
+    url = f"{public}/api/crm/webhooks/hubspot/app"
+    with tenant.context():
+        portal = portal_of(tenant)
+    event = hubspot_event(portal, int(ann))
+    for attempt in range(5):
+        listed = [{**event, "attemptNumber": attempt, "eventId": attempt}] * 2
+        body, headers = signed(url, listed, now_ms=time.time_ns() // 1_000_000)
+        assert requests.post(url, body, headers=headers, timeout=10).status_code == 200
+
+    assert events(tenant) == [("changed", "done")]
+    assert len(runs(tenant)) == 1
+    assert contacts(tenant) == ["Ann"]
+
+
+@pytest.fixture
+def pipedrive(settings, public):
+    with stand_in("pipedrive") as crm:
+        settings.CRM_PROVIDERS = {"pipedrive": {"api_base": crm.url}}
+        yield crm
+
+
+def test_pipedrive_is_subscribed_and_delivers(tenant, pipedrive):
+    """Through its API: subscribed once, checked again for nothing, an edit arrives, removed at the end."""
+    add_contact(tenant, firstName="Ann", lastName="Lee", email="ann@example.com")
+    connection_id = connect(tenant, "pipedrive")
+    person = linked_id(tenant, "ann@example.com")
+
+    assert keep_subscription(tenant.id, connection_id) == ""
+    assert keep_subscription(tenant.id, connection_id, now=True) == ""
+    assert len(pipedrive.fake.webhooks.hooks) == 1
+    pipedrive.back_door("POST", "webhooks", {"paused": True})
+    pipedrive.back_door("PATCH", f"records/{person}", {"properties": {"first_name": "Anna", "last_name": "Lee"}})
+    assert pipedrive.deliver() == 1
+
+    assert contacts(tenant) == ["Anna"]
+    assert events(tenant) == [("changed", "done")]
+    with tenant.context():
+        assert CrmWebhook.objects.get().last_event_at is not None
+
+    remove_subscription(tenant.id, connection_id)
+    assert pipedrive.fake.webhooks.hooks == {}
+    assert setup_of(tenant.id, connection_id, actor="user:test").status == ""
+
+
+def test_a_subscription_that_pipedrive_ended_is_made_again(tenant, pipedrive):
+    """Three days without success and Pipedrive deletes it: the next check subscribes anew at the same address."""
+    connection_id = connect(tenant, "pipedrive")
+    keep_subscription(tenant.id, connection_id)
+    (first,) = pipedrive.fake.webhooks.hooks.values()
+    pipedrive.fake.webhooks.hooks.clear()
+
+    assert keep_subscription(tenant.id, connection_id) == ""
+    assert pipedrive.fake.webhooks.hooks == {}
+    assert keep_subscription(tenant.id, connection_id, now=True) == ""
+
+    (second,) = pipedrive.fake.webhooks.hooks.values()
+    assert second["subscription_url"] == first["subscription_url"]
+    assert second["id"] != first["id"]
+
+
+def test_no_subscription_is_made_for_an_address_nobody_can_reach(tenant, pipedrive, settings):
+    """Plain http or a private host is told as such, and Pipedrive is not asked."""
+    connection_id = connect(tenant, "pipedrive")
+    settings.CRM_PROVIDERS = {"pipedrive": {}}
+    settings.CRM_PUBLIC_URL = "http://crm.example.com"
+
+    assert keep_subscription(tenant.id, connection_id, now=True) == "webhook.not_public"
+
+    assert pipedrive.fake.webhooks.hooks == {}
+    assert setup_of(tenant.id, connection_id, actor="user:test").error_code == "webhook.not_public"
+
+
+@pytest.fixture
+def salesforce(settings, public):
+    with stand_in("salesforce") as crm:
+        settings.CRM_PROVIDERS = {"salesforce": {"login_base": crm.url, "instance_url": crm.url}}
+        yield crm
+
+
+def test_salesforce_is_told_how_and_its_messages_are_acknowledged(tenant, salesforce):
+    """The steps name the address; a message to it is answered with Ack and read again; another org's is not."""
+    add_contact(tenant, firstName="Ann", lastName="Lee", email="ann@example.com")
+    connection_id = connect(tenant, "salesforce")
+    contact = linked_id(tenant, "ann@example.com")
+    setup = setup_of(tenant.id, connection_id, actor="user:test")
+    assert setup.address in setup.steps[1]
+    assert keep_subscription(tenant.id, connection_id, now=True) == ""
+    salesforce.back_door("POST", "outbound", {"targetUrl": setup.address, "paused": True})
+    salesforce.back_door("PATCH", f"records/{contact}", {"fields": {"FirstName": "Anna"}})
+
+    assert salesforce.deliver() == 1
+
+    assert contacts(tenant) == ["Anna"]
+    assert events(tenant) == [("changed", "done")]
+
+    foreign = {"targetUrl": setup.address, "paused": True, "organizationId": "00D000000000001"}
+    salesforce.back_door("POST", "outbound", foreign)
+    salesforce.back_door("PATCH", f"records/{contact}", {"fields": {"FirstName": "Annie"}})
+    assert salesforce.deliver() == 0
+    assert contacts(tenant) == ["Anna"]
+    assert refusals() == {"salesforce webhook.foreign": 1}

@@ -1,4 +1,4 @@
-"""CRMs on loopback that deliver webhooks to the application on loopback, and tasks that are done where they are sent."""
+"""CRMs on loopback that deliver webhooks to the application, and tasks that are done where they are sent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from crm.testing.wsgi import LoopbackServer
 TOKENS = {
     "hubspot": "pat-eu1-11111111-2222-3333-4444-555555555555",
     "pipedrive": "0123456789abcdef0123456789abcdef01234567",
-    "salesforce": "00D!token",
+    "salesforce": "00DdM0000000001!AQ.fake.session.that.opens.nothing",
 }
 APP_SECRET = "11111111-2222-3333-4444-555555555555"
 EVENTS = ["creation", "deletion", "merge", "restore", "privacyDeletion", "propertyChange"]

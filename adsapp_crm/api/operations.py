@@ -1,0 +1,35 @@
+"""What a method of a view takes, answers and needs: said once, for checks, documentation and tests alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rest_framework.serializers import BaseSerializer
+
+from adsapp_crm.models.choices import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """``roles`` and the OpenAPI schema are made of it; the isolation and role tests run over it."""
+
+    role: Role
+    """The least one that may."""
+    summary: str
+    answer: type[BaseSerializer[Any]] | None = None
+    """None: no body."""
+    body: type[BaseSerializer[Any]] | None = None
+    query: type[BaseSerializer[Any]] | None = None
+    status: int = 200
+    also: tuple[int, ...] = ()
+    """Other statuses with the same answer."""
+    problems: tuple[int, ...] = ()
+    """Statuses of problem documents besides those that any route may answer with."""
+    media_type: str = "application/json"
+    conditional: bool = False
+    """Takes ``If-Match``."""
+    example: Mapping[str, Any] | None = None
+    """Of the body."""
+    answer_example: Any = field(default=None)

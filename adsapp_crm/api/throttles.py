@@ -1,0 +1,58 @@
+"""How many requests a minute: of one person or key, and of an organization. Redis counts; without it nobody is held."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from django.core.cache import cache
+from redis.exceptions import RedisError
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
+
+from adsapp_crm import conf
+from adsapp_crm.api.caller import actor_of
+
+WINDOW_SECONDS: Final = 60
+
+
+class _MinuteThrottle(BaseThrottle):
+    def allow_request(self, request: Request, view: APIView) -> bool:  # noqa: ARG002
+        who = self.who(request)
+        if who is None:
+            return True
+        key = f"throttle:{who}:{int(time.time() // WINDOW_SECONDS)}"
+        try:
+            cache.add(key, 0, timeout=2 * WINDOW_SECONDS)
+            return int(cache.incr(key)) <= self.most()
+        except (RedisError, ValueError):
+            # ValueError: the counter ran out between the two calls.
+            return True
+
+    def wait(self) -> float:
+        return WINDOW_SECONDS - time.time() % WINDOW_SECONDS
+
+    def who(self, request: Request) -> str | None:
+        raise NotImplementedError
+
+    def most(self) -> int:
+        raise NotImplementedError
+
+
+class ActorThrottle(_MinuteThrottle):
+    def who(self, request: Request) -> str | None:
+        organization_id = getattr(request, "organization_id", None)
+        return f"{organization_id}:{actor_of(request)}"
+
+    def most(self) -> int:
+        return conf.requests_per_minute()
+
+
+class OrganizationThrottle(_MinuteThrottle):
+    def who(self, request: Request) -> str | None:
+        organization_id = getattr(request, "organization_id", None)
+        return str(organization_id) if organization_id else None
+
+    def most(self) -> int:
+        return conf.organization_requests_per_minute()

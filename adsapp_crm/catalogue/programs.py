@@ -1,0 +1,138 @@
+"""Codes of the API's manners: keys, conditions, repeated requests, members."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from adsapp_crm.catalogue.entry import Retry, table
+
+PROGRAMS = table(
+    (
+        "request.too_large",
+        _("The request is too large"),
+        _("Its body is larger than any address takes."),
+        _("Send it in several smaller requests."),
+        Retry.NO,
+        "A contact with a picture in its notes.",
+    ),
+    (
+        "request.precondition",
+        _("It was changed in the meantime"),
+        _("The If-Match header names a version that is no longer the current one."),
+        _("Read it again, repeat the change on what it is now, and send the new ETag."),
+        Retry.NO,
+        "Two people edit the mappings.",
+    ),
+    (
+        "idempotency.key",
+        _("The Idempotency-Key cannot be used"),
+        _("It is empty, too long, or not printable ASCII."),
+        _("Use a new random UUID for each request that shall be done once."),
+        Retry.NO,
+        "An empty header.",
+    ),
+    (
+        "idempotency.mismatch",
+        _("The Idempotency-Key was used for another request"),
+        _("A key belongs to one address and one body for a day."),
+        _("Use a new key for a new request, and the old body with the old key."),
+        Retry.NO,
+        "A counter that began anew.",
+    ),
+    (
+        "idempotency.in_flight",
+        _("The first request with this key has not ended"),
+        _("It is being worked on at this moment, and is not done twice."),
+        _("Repeat it in a few seconds; the answer of the first one comes then."),
+        Retry.SOON,
+        "A client that repeats after half a second.",
+    ),
+    (
+        "key.refused",
+        _("The API key opens nothing"),
+        _("It is misspelt, was revoked, or its time is over."),
+        _("Send a valid key as Authorization: Bearer crm_live_..., or make a new one."),
+        Retry.NO,
+        "A key that was revoked yesterday.",
+    ),
+    (
+        "key.unknown",
+        _("There is no such API key"),
+        _("No API key of the organization has this id."),
+        _("Take the id of a key from the list."),
+        Retry.NO,
+        "The key itself instead of its id.",
+    ),
+    (
+        "key.invalid",
+        _("The API key cannot be made like this"),
+        _("Its name, a scope or its time does not follow the rule."),
+        _("Correct the field that is named."),
+        Retry.NO,
+        "A key without scopes.",
+    ),
+    (
+        "key.scope",
+        _("Nobody gives a key more than they may do themselves"),
+        _("The scope is wider than the role or key that asks for it."),
+        _("Ask an administrator to make the key."),
+        Retry.NO,
+        "A key with write that makes one with admin.",
+    ),
+    (
+        "member.unknown",
+        _("There is no such member"),
+        _("No member of the organization has this id."),
+        _("Take the id of a member from the list."),
+        Retry.NO,
+        "The id of a user instead of the membership.",
+    ),
+    (
+        "member.role",
+        _("Only owners make and change owners"),
+        _("The role that is given or taken is above the one of who asks."),
+        _("Ask an owner of the organization."),
+        Retry.NO,
+        "An administrator who makes somebody an owner.",
+    ),
+    (
+        "member.last_owner",
+        _("An organization keeps at least one owner"),
+        _("The change would leave the organization without one."),
+        _("Make somebody else an owner first."),
+        Retry.NO,
+        "The only owner leaves.",
+    ),
+    (
+        "mapping.version_unknown",
+        _("There is no such version of the mappings"),
+        _("The connection's mappings were never saved under this number."),
+        _("Take a number from the list of versions."),
+        Retry.NO,
+        "Version 0.",
+    ),
+    (
+        "webhook.event_unknown",
+        _("There is no such webhook event"),
+        _("No event of the organization has this id; old ones are removed after their retention."),
+        _("Take the id of an event from the list."),
+        Retry.NO,
+        "An event of last year.",
+    ),
+    (
+        "change.unknown",
+        _("There is no such change"),
+        _("No entry of the organization's ledger has this id."),
+        _("Take the id of a change from the list."),
+        Retry.NO,
+        "The id of a run.",
+    ),
+    (
+        "record.unknown",
+        _("There is no such record"),
+        _("No contact of the organization is linked under this id."),
+        _("Take the id of a record from the list."),
+        Retry.NO,
+        "The CRM's id instead of ours.",
+    ),
+)

@@ -1,0 +1,119 @@
+"""A POST that named itself is done once: whoever repeats it gets the answer that was given.
+
+Only what was done is remembered. A refused request has changed nothing, so repeating it is judged anew; and a
+request whose worker died is given up after a while, and may be made again.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from cryptography.fernet import InvalidToken
+from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.db.models.functions import Now
+
+from adsapp_crm.fields import DecryptionError, encryption_box
+from adsapp_crm.models import IdempotencyKey
+from adsapp_crm.services.refusals import refuse
+from adsapp_crm.tenancy import organization_context
+
+KEPT_FOR: Final = timedelta(hours=24)
+GIVEN_UP_AFTER: Final = timedelta(minutes=10)
+"""Longer than any request lives."""
+MAX_KEY_CHARACTERS: Final = 255
+SECRET_KEYS: Final = frozenset({"secret", "authUrl"})
+"""Keys of answers whose values are stored encrypted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to do the request; ends with ``keep_answer`` or ``give_up``."""
+
+    organization_id: uuid.UUID
+    row_id: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+
+def claim_request(
+    organization_id: uuid.UUID, actor: str, key: str, *, method: str, path: str, body_digest: str
+) -> Claim | StoredAnswer:
+    """Claim the request, or find what it was answered with. Commits.
+
+    Must be called outside ``organization_context``. Raises RefusedError: ``idempotency.key``,
+    ``idempotency.mismatch``, ``idempotency.in_flight``.
+    """
+    if not key or len(key) > MAX_KEY_CHARACTERS or not key.isascii() or not key.isprintable():
+        raise refuse(
+            "idempotency.key", f"An Idempotency-Key is 1 to {MAX_KEY_CHARACTERS} printable ASCII characters long."
+        )
+    said = {"method": method, "path": path, "body_digest": body_digest}
+    with organization_context(organization_id):
+        mine = IdempotencyKey(actor=actor, key=key, expires_at=Now() + KEPT_FOR, **said)
+        IdempotencyKey.objects.bulk_create([mine], ignore_conflicts=True)
+        row = _stored(actor, key)
+        if row.pk == mine.pk:
+            return Claim(organization_id, mine.pk)
+        if row.over:
+            IdempotencyKey.objects.filter(pk=row.pk).update(
+                **said, status_code=None, response=None, created_at=Now(), expires_at=Now() + KEPT_FOR
+            )
+            return Claim(organization_id, row.pk)
+        if any(getattr(row, name) != value for name, value in said.items()):
+            raise refuse("idempotency.mismatch", "This Idempotency-Key belongs to another request.")
+        if row.status_code is None:
+            raise refuse("idempotency.in_flight", "The first request with this key has not ended.")
+        stored = row.response or {}
+        return StoredAnswer(row.status_code, _unsealed(stored.get("body")), stored.get("headers", {}))
+
+
+def keep_answer(claim: Claim, answer: StoredAnswer) -> None:
+    with organization_context(claim.organization_id):
+        IdempotencyKey.objects.filter(pk=claim.row_id).update(
+            status_code=answer.status, response={"body": _sealed(answer.body), "headers": dict(answer.headers)}
+        )
+
+
+def give_up(claim: Claim) -> None:
+    """Forget a request that did nothing."""
+    with organization_context(claim.organization_id):
+        IdempotencyKey.objects.filter(pk=claim.row_id, status_code__isnull=True).delete()
+
+
+def _stored(actor: str, key: str) -> Any:
+    """The row, locked, with ``over``: its time has passed, or its worker died."""
+    abandoned = Q(status_code__isnull=True, created_at__lt=Now() - GIVEN_UP_AFTER)
+    over = ExpressionWrapper(Q(expires_at__lte=Now()) | abandoned, output_field=BooleanField())
+    return IdempotencyKey.objects.select_for_update().annotate(over=over).get(actor=actor, key=key)
+
+
+def _sealed(body: Any) -> Any:
+    if not isinstance(body, dict):
+        return body
+    return {key: _seal(text) if key in SECRET_KEYS and text else text for key, text in body.items()}
+
+
+def _unsealed(body: Any) -> Any:
+    if not isinstance(body, dict):
+        return body
+    return {key: _unseal(text) if key in SECRET_KEYS and text else text for key, text in body.items()}
+
+
+def _seal(text: str) -> str:
+    return encryption_box().encrypt(text.encode()).decode()
+
+
+def _unseal(token: str) -> str:
+    try:
+        return encryption_box().decrypt(token.encode()).decode()
+    except InvalidToken as error:
+        raise DecryptionError("No key in FERNET_KEYS opens a stored answer.") from error

@@ -1,0 +1,100 @@
+"""Each contact at each CRM: one of five words, and why. The words' counts add up to the number of records."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from django.db.models import Case, CharField, Count, Exists, F, Func, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import Coalesce, NullIf
+
+from adsapp_crm.models import Contact, CrmConflict, CrmConnection, CrmObservation, CrmSyncState
+from adsapp_crm.models.choices import LinkStatus, QuestionStatus, RecordState
+from adsapp_crm.services.refusals import refuse
+
+WORDS: Final = ("in_sync", "pending", "excluded", "failing", "conflict")
+_CURRENT: Final = (LinkStatus.LIVE, LinkStatus.PENDING)
+_ASKED: Final = (QuestionStatus.OPEN, QuestionStatus.ANSWERED)
+
+
+class FirstTrouble(Func):
+    """The code of the first refused field."""
+
+    template = "(jsonb_path_query_first(%(expressions)s, '$.*.code') #>> '{}')"
+    output_field = CharField()
+
+
+def find_records(asked: Mapping[str, Any]) -> QuerySet[CrmSyncState]:
+    """Records of the current organization with ``word`` and ``why``; keys: connectionId, contactId, state, code."""
+    found: QuerySet[CrmSyncState] = _told()
+    for key, column in (("connectionId", "connection_id"), ("contactId", "contact_id"), ("state", "word")):
+        found = found.filter(**{column: asked[key]}) if asked.get(key) else found
+    return found.filter(**{"why": asked["code"]}) if asked.get("code") else found
+
+
+def count_records(connection: CrmConnection) -> dict[str, Any]:
+    """By word and by reason, and what has no partner on either side; a constant number of queries."""
+    rows = _told().filter(connection=connection).values_list("word", "why").annotate(number=Count("pk"))
+    counts, reasons = dict.fromkeys(WORDS, 0), []
+    for word, why, number in rows.order_by("-number", "why"):
+        counts[word] += number
+        if why:
+            reasons.append({"state": word, "code": why, "records": number})
+    linked = CrmSyncState.objects.filter(connection=connection, contact=OuterRef("pk"), state__in=_CURRENT)
+    alone = Contact.objects.live().filter(~Exists(linked)).count()
+    unlinked = CrmObservation.objects.filter(connection=connection, state=RecordState.LIVE).count()
+    return {
+        "total": sum(counts.values()),
+        "counts": counts,
+        "reasons": reasons,
+        "contacts_without_record": alone,
+        "records_without_contact": unlinked,
+    }
+
+
+def chosen_records(
+    connection_id: uuid.UUID, record_ids: Sequence[uuid.UUID], code: str | None
+) -> QuerySet[CrmSyncState]:
+    """The links that a bulk action names: by id, or all with one reason. Every id has to be one of the connection's.
+
+    Raises RefusedError (``record.unknown``), and then nothing is to be done for any.
+    """
+    links = CrmSyncState.objects.filter(connection_id=connection_id, state__in=_CURRENT)
+    if code is not None:
+        chosen = _told().filter(connection_id=connection_id, why=code)
+        return links.filter(pk__in=list(chosen.values_list("pk", flat=True)))
+    found = links.filter(pk__in=record_ids)
+    if found.count() != len(set(record_ids)):
+        raise refuse("record.unknown", "An id names no record of this connection.", field="recordIds")
+    return found
+
+
+def _told() -> Any:
+    question = CrmConflict.objects.filter(link_id=OuterRef("pk"), status__in=_ASKED)
+    failing = ~Q(error_code="") | ~Q(troubles={})
+    pending = Q(state=LinkStatus.PENDING) | Q(due=True) | Q(contact__version__gt=F("synced_version"))
+    word = Case(
+        When(excluded_at__isnull=False, then=Value("excluded")),
+        When(Exists(question), then=Value("conflict")),
+        When(failing, then=Value("failing")),
+        When(pending, then=Value("pending")),
+        default=Value("in_sync"),
+        output_field=CharField(),
+    )
+    asked_code = question.annotate(
+        told=Coalesce(
+            NullIf("code", Value("")), Case(*_KINDS, default=Value("conflict.field"), output_field=CharField())
+        )
+    )
+    why = Case(
+        When(word="excluded", then=Value("state.excluded")),
+        When(word="conflict", then=asked_code.order_by("id").values("told")[:1]),
+        When(word="failing", then=Coalesce(NullIf("error_code", Value("")), FirstTrouble("troubles"))),
+        default=Value(""),
+        output_field=CharField(),
+    )
+    return CrmSyncState.objects.filter(state__in=_CURRENT).annotate(word=word).annotate(why=why)
+
+
+_KINDS: Final = [When(kind=kind, then=Value(f"conflict.{kind}")) for kind in ("field", "delete_edit", "match", "merge")]

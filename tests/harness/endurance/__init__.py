@@ -1,0 +1,1 @@
+"""How the application keeps up by itself: real processes, real time, figures."""

@@ -1,0 +1,269 @@
+"""``python -m tests.harness.torture``: break the real stack while people edit, and judge what is left."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+import traceback
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from tests.harness import services
+from tests.harness.binaries import ServicesError
+from tests.harness.torture import stand as stands
+from tests.harness.torture.app import App, StuckError
+from tests.harness.torture.blows import Blow, Struck, all_blows
+from tests.harness.torture.judge import Findings, judge, linked, marks
+from tests.harness.torture.people import Town
+
+RECOVERY_SECONDS = 30.0
+PAGE = 200
+RUNS_TO_QUIET = 4
+
+
+@dataclass
+class Round:
+    name: str
+    seconds: float = 0.0
+    recovery_seconds: float | None = None
+    sent_again: int = 0
+    runs_to_quiet: int = 0
+    findings: Findings = field(default_factory=Findings)
+
+    @property
+    def ok(self) -> bool:
+        return not self.findings.accusations
+
+
+@dataclass
+class Torture:
+    stand: stands.Stand
+    app: App
+    town: Town
+    draw: random.Random
+    rounds: list[Round] = field(default_factory=list)
+
+    def first_sync(self) -> None:
+        with self._round("first sync") as this:
+            held = self.app.start("full")
+            self.app.follow(held)
+            self.app.follow(self.app.approve(held))
+            self._judge(this)
+
+    def suffer(self, blow: Blow) -> None:
+        from django.db import connections
+
+        with self._round(blow.name) as this:
+            self.town.begin_round()
+            pairs = linked(self.town)
+            self.stand.wait_for_workers()
+            self.town.newcomers(6)
+            self.town.edit_some(pairs, 24, contested=2)
+            if self.town.round % 4 == 1:
+                self.town.take_leave(pairs)
+            blow.prepare(self.stand, self.draw)
+            run_id = self.app.start(blow.kind or self.draw.choice(("full", "delta")), messages=blow.messages)
+            struck = blow.strike(self.stand, self.app, self.draw)
+            if struck.killed_at is not None:
+                self._await_recovery(this, struck)
+            connections.close_all()  # the blow may have cut ours as well
+            self.stand.start_workers()
+            self.town.edit_some(pairs, 6)
+            self.app.follow(run_id)
+            for deed in struck.after:
+                deed()
+            this.sent_again = self.app.sent_again(run_id)
+            self.stand.crm_proxy.heal()
+            self.stand.crm.go_right()
+            self.stand.take_order_back()
+            self._judge(this)
+
+    def _await_recovery(self, this: Round, struck: Struck) -> None:
+        recovered_at = self.app.wait_for_heir(seconds=RECOVERY_SECONDS + 10)
+        if recovered_at is None or struck.killed_at is None:
+            this.findings.accuse("recovery", "nobody went on with the run")
+            return
+        this.recovery_seconds = recovered_at - struck.killed_at
+
+    def _judge(self, this: Round) -> None:
+        """Run until a whole run does nothing, bounded; then look at both sides."""
+        accused = this.findings.accusations
+        before = marks(self.town)
+        while True:
+            this.runs_to_quiet += 1
+            self.app.follow(self.app.start("full"))
+            after = marks(self.town)
+            if after == before:
+                break
+            if this.runs_to_quiet == RUNS_TO_QUIET:
+                grown = {name: after[name] - before[name] for name in after if after[name] != before[name]}
+                accused.setdefault("I2", []).append(f"run {RUNS_TO_QUIET} still did {grown}")
+                break
+            before = after
+        this.findings = judge(self.town)
+        for invariant, texts in accused.items():
+            this.findings.accusations.setdefault(invariant, []).extend(texts)
+        if this.recovery_seconds is not None and this.recovery_seconds > RECOVERY_SECONDS:
+            this.findings.accuse("recovery", f"went on after {this.recovery_seconds:.1f} s")
+        if this.sent_again > PAGE:
+            this.findings.accuse("recovery", f"{this.sent_again} writes were sent again, more than a page")
+
+    def _round(self, name: str) -> _Timed:
+        this = Round(name)
+        self.rounds.append(this)
+        return _Timed(this)
+
+
+class _Timed:
+    def __init__(self, this: Round) -> None:
+        self._this, self._began = this, time.monotonic()
+
+    def __enter__(self) -> Round:
+        return self._this
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> bool:
+        self._this.seconds = time.monotonic() - self._began
+        if isinstance(error, StuckError):
+            self._this.findings.accuse("I12", str(error))
+        _say(_row(self._this))
+        return isinstance(error, StuckError)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parse(arguments)
+    began = time.monotonic()
+    for variable in services.VARIABLES:
+        os.environ.pop(variable, None)  # servers of its own: they are going to be restarted and flushed
+    torture: Torture | None = None
+    failure = ""
+    try:
+        with stands.opened() as stand:
+            torture = _prepare(stand, options)
+            _say(f"everything runs after {time.monotonic() - began:.0f} s; seed {options.seed}\n{HEAD}")
+            torture.first_sync()
+            blows = all_blows(options.kills)
+            torture.draw.shuffle(blows)
+            for blow in blows:
+                if options.only in blow.name:
+                    torture.suffer(blow)
+            stand.stack.processes["beat"].poll()
+    except (ServicesError, requests.RequestException, RuntimeError) as error:
+        traceback.print_exc()
+        failure = f"{type(error).__name__}: {error}"
+    except KeyboardInterrupt:
+        return 130
+    result = _result(torture, options.seed, failure, time.monotonic() - began)
+    _say(_verdict(result))
+    if options.json:
+        print(json.dumps(result))
+    return 0 if result["ok"] else 1
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="dev.py torture", description=__doc__)
+    parser.add_argument("--kills", type=int, default=3, metavar="N", help="kills at random, beside the named points")
+    parser.add_argument("--seed", type=int, default=1, help="draws people, edits, points and the order of the blows")
+    parser.add_argument("--people", type=int, default=300, metavar="N", help="on each side, at least 60")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only blows whose name holds this text")
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    options = parser.parse_args(arguments)
+    if options.people < 60:
+        parser.error("--people: at least 60, so that every round finds people to edit")
+    if options.kills < 0:
+        parser.error("--kills: not negative")
+    return options
+
+
+def _prepare(stand: stands.Stand, options: argparse.Namespace) -> Torture:
+    os.environ.update(stand.stack.environment)
+    stand.start_workers()
+    stand.start_beat()
+    import django
+
+    django.setup()
+    from adsapp_crm.services.connections import connect_with_token
+    from adsapp_crm.services.organizations import create_organization
+
+    mark = uuid.uuid4().hex[:6]
+    organization, _owner = create_organization(
+        f"Torture {mark}", email=f"owner-{mark}@torture.example", password=str(uuid.uuid4()), region="NL"
+    )
+    stand.wait_for_workers()
+    draw = random.Random(options.seed)
+    town = Town(draw, organization.id, stand.crm)
+    town.settle(options.people)
+    connected = connect_with_token(organization.id, "hubspot", stands.TOKEN, actor="user:torture")
+    return Torture(stand, App(organization.id, connected.connection_id, town), town, draw)
+
+
+HEAD = f"{'blow':<40} {'seconds':>7} {'recovery':>8} {'again':>6} {'runs':>5} {'edits':>6} {'named':>6}"
+
+
+def _row(this: Round) -> str:
+    recovery = "." if this.recovery_seconds is None else f"{this.recovery_seconds:.1f}"
+    told = f"{this.name:<40} {this.seconds:>7.1f} {recovery:>8} {this.sent_again or '.':>6} {this.runs_to_quiet:>5}"
+    lines = [f"{told} {this.findings.edits:>6} {this.findings.named:>6}{'' if this.ok else '  NOT OK'}"]
+    for invariant, texts in sorted(this.findings.accusations.items()):
+        lines += [f"    {invariant}: {text}" for text in texts[:5]]
+        if len(texts) > 5:
+            lines.append(f"    {invariant}: {len(texts) - 5} more")
+    return "\n".join(lines)
+
+
+def _result(torture: Torture | None, seed: int, failure: str, seconds: float) -> dict[str, Any]:
+    rounds = torture.rounds if torture else []
+    recoveries = [each.recovery_seconds for each in rounds if each.recovery_seconds is not None]
+    accusations: dict[str, int] = {}
+    for each in rounds:
+        for invariant, texts in each.findings.accusations.items():
+            accusations[invariant] = accusations.get(invariant, 0) + len(texts)
+    return {
+        "ok": bool(rounds) and not failure and all(each.ok for each in rounds),
+        "seed": seed,
+        "failure": failure,
+        "rounds": [
+            {
+                "blow": each.name,
+                "ok": each.ok,
+                "seconds": round(each.seconds, 1),
+                "recoverySeconds": None if each.recovery_seconds is None else round(each.recovery_seconds, 1),
+                "sentAgain": each.sent_again,
+                "runsToQuiet": each.runs_to_quiet,
+                "accusations": each.findings.accusations,
+            }
+            for each in rounds
+        ],
+        "kills": torture.stand.kills if torture else 0,
+        "edits": len(torture.town.edits) if torture else 0,
+        "editsNamedAsOverruled": rounds[-1].findings.named if rounds else 0,
+        "people": len(torture.town.everybody) if torture else 0,
+        "lostEdits": accusations.get("I4", 0),
+        "duplicates": accusations.get("I5", 0),
+        "accusations": accusations,
+        "slowestRecoverySeconds": round(max(recoveries), 1) if recoveries else None,
+        "seconds": round(seconds, 1),
+    }
+
+
+def _verdict(result: dict[str, Any]) -> str:
+    told = "Nothing lost, nothing double." if result["ok"] else "NOT as promised."
+    return (
+        f"\n{told} {len(result['rounds'])} rounds, {result['kills']} kills, {result['edits']} edits of"
+        f" {result['people']} people, {result['lostEdits']} lost, {result['duplicates']} double,"
+        f" slowest recovery {result['slowestRecoverySeconds']} s; {result['seconds']} s, seed {result['seed']}."
+    )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
