@@ -1,0 +1,183 @@
+"""``python -m tests.harness.screenshots``: pictures of every page, at two widths, light and dark.
+
+They go to docs/screenshots/. A page that is wider than its window, loads something from elsewhere, or says something
+in the console (a policy it broke, say) makes the command fail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.harness import stack as stacks
+from tests.harness.binaries import ServicesError
+from tests.harness.ports import free_port
+
+if TYPE_CHECKING:  # imports Django's models, which need the stack's environment first
+    from tests.harness.screenshots.scene import Scene
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+FOLDER = CHECKOUT / "docs" / "screenshots"
+BASE = "/dashboard/settings/crm"
+WIDTHS = {375: 812, 1280: 860}
+SCHEMES = ("light", "dark")
+TALLEST = 2600
+"""Pixels of a page that a picture shows."""
+HUBSPOT_TOKEN, PIPEDRIVE_TOKEN = "pat-na1-pictures-0000-0000", "0123456789abcdef0123456789abcdef01234567"
+MISSING = "Chromium is missing. On Debian and Ubuntu: apt install chromium. Or: python -m playwright install chromium."
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="dev.py screenshots", description="Take pictures of the pages.")
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    parser.add_argument("--to", type=Path, default=FOLDER, help="where the pictures go (default docs/screenshots)")
+    parser.add_argument("--only", nargs="*", default=[], metavar="PAGE", help="these pages, by name")
+    options = parser.parse_args(arguments)
+    began = time.monotonic()
+    try:
+        from playwright.sync_api import Error as BrowserError
+    except ImportError:
+        print("error: playwright is missing: uv sync --group e2e", file=sys.stderr)
+        return 1
+    try:
+        with tempfile.TemporaryDirectory() as folder, stacks.opened(folder=Path(folder)) as stack:
+            taken, problems = _work(stack, options)
+    except (ServicesError, BrowserError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for problem in problems:
+        print(f"problem: {problem}", file=sys.stderr)
+    result = {
+        "ok": not problems,
+        "pictures": taken,
+        "problems": problems,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    print(json.dumps(result) if options.json else f"{taken} pictures in {options.to}, {len(problems)} problems")
+    return 0 if result["ok"] else 1
+
+
+def _work(stack: stacks.Stack, options: argparse.Namespace) -> tuple[int, list[str]]:
+    hubspot = _start_fakes(stack)
+    os.environ.update(stack.environment)
+    import django
+
+    django.setup()
+    from tests.harness.screenshots.scene import Scene
+
+    port = stack.url.rpartition(":")[2]
+    web = ("-m", "gunicorn", "config.wsgi", "--bind", f"127.0.0.1:{port}", "--threads", "8", "--pid", "{pid_file}")
+    stack.spawn("web", *web, "--no-control-socket")
+    stack.wait_for_port(int(port), "web")
+    scene = Scene(hubspot, HUBSPOT_TOKEN, PIPEDRIVE_TOKEN)
+    scene.play()
+    options.to.mkdir(parents=True, exist_ok=True)
+    camera = Camera(stack.url, options.to, set(options.only))
+    with camera.open(scene):
+        camera.take_all(scene.pages)
+        scene.sync()
+        camera.take_all(scene.pages)
+    return camera.taken, camera.problems
+
+
+def _start_fakes(stack: stacks.Stack) -> str:
+    urls = {}
+    for name, token in (("hubspot", HUBSPOT_TOKEN), ("pipedrive", PIPEDRIVE_TOKEN)):
+        port = free_port()
+        urls[name] = f"http://127.0.0.1:{port}"
+        serve = ("manage.py", "crm_fake", name, "--port", str(port), "--token", token, "--limits", "none")
+        stack.spawn(name, *serve, "--search-lag", "0", "--pidfile", "{pid_file}")
+        stack.wait_for_port(port, name)
+    hosts = ",".join(url.removeprefix("http://") for url in urls.values())
+    stack.environment.update(
+        {
+            "CRM_HUBSPOT_API_BASE": urls["hubspot"],
+            "CRM_PIPEDRIVE_API_BASE": urls["pipedrive"],
+            "CRM_EXTRA_HOSTS": hosts,
+        }
+    )
+    return urls["hubspot"]
+
+
+class Camera:
+    """One browser, a window for each width and scheme, all logged in as the same person."""
+
+    def __init__(self, url: str, folder: Path, only: set[str]) -> None:
+        self.url, self.folder, self.only = url, folder, only
+        self.taken = 0
+        self.problems: list[str] = []
+        self._windows: dict[tuple[int, str], Any] = {}
+        self._page = ""
+
+    @contextlib.contextmanager
+    def open(self, scene: Scene) -> Iterator[None]:
+        from playwright.sync_api import sync_playwright
+
+        from tests.harness.screenshots.scene import PASSWORD
+
+        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's loop runs in this thread; the scene does not
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+            for width, height in WIDTHS.items():
+                for scheme in SCHEMES:
+                    window = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+                    window.on("console", lambda said: self._note(f"console: {said.text}"))
+                    window.on("pageerror", lambda error: self._note(f"script: {error}"))
+                    window.on("request", lambda asked: self._watch(asked.url))
+                    window.goto(f"{self.url}/login")
+                    self._picture(window, "log-in", width, scheme)
+                    window.fill("#id_username", scene.email)
+                    window.fill("#id_password", PASSWORD)
+                    window.press("#id_password", "Enter")
+                    window.wait_for_url(f"**{BASE}")
+                    self._windows[width, scheme] = window
+            yield
+            browser.close()
+
+    def take_all(self, pages: dict[str, str]) -> None:
+        for name, path in pages.items():
+            if path == "/login" or (self.only and name not in self.only):
+                continue
+            for (width, scheme), window in self._windows.items():
+                self._page = f"{name} at {width} {scheme}"
+                answer = window.goto(f"{self.url}{BASE}{path}")
+                if answer.status != 200:
+                    self._note(f"answered {answer.status}")
+                self._picture(window, name, width, scheme)
+
+    def _picture(self, window: Any, name: str, width: int, scheme: str) -> None:
+        self._page = f"{name} at {width} {scheme}"
+        wide = window.evaluate("document.documentElement.scrollWidth")
+        if wide > width:
+            self._note(f"is {wide} pixels wide")
+        tall = window.evaluate("document.documentElement.scrollHeight")
+        path = self.folder / f"{name}-{width}-{scheme}.png"
+        height = max(WIDTHS[width], min(tall, TALLEST))
+        clip = {"x": 0, "y": 0, "width": width, "height": height}
+        window.screenshot(path=path, full_page=True, clip=clip)
+        self.taken += 1
+
+    def _watch(self, address: str) -> None:
+        if not address.startswith(self.url):
+            self._note(f"asked for {address}")
+
+    def _note(self, text: str) -> None:
+        self.problems.append(f"{self._page}: {text}")
+
+
+def chromium() -> str | None:
+    """Debian's browser when it is there; else the one that Playwright brought."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
