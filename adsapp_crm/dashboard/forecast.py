@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db.models import Count, Q
@@ -34,7 +34,6 @@ class Forecast:
     calls: int
     seconds: float | None
     """At the pace of the run that made the plan; None where that says nothing."""
-    by_kind: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +95,12 @@ def _seconds(plan: CrmPlan, calls: int) -> float | None:
 def samples_of(plan: CrmPlan) -> Sequence[Sample]:
     """Up to 25 lines, of every kind that the plan has: what is rare is what people look for."""
     open_lines = CrmPlanLine.objects.filter(plan=plan, status__in=OPEN)
-    kinds = list(open_lines.order_by().values_list("kind", flat=True).distinct())
-    found: list[CrmPlanLine] = []
-    if kinds:
-        share = max(1, SAMPLES // len(kinds))
-        parts = [open_lines.filter(kind=kind).order_by("id")[:share] for kind in sorted(kinds)]
-        found = list(parts[0].union(*parts[1:], all=True)) if len(parts) > 1 else list(parts[0])
-    return [Sample(line, codec.decode(Action, line.action)) for line in found[:SAMPLES]]
+    kinds = sorted(open_lines.order_by().values_list("kind", flat=True).distinct())
+    parts = [open_lines.filter(kind=kind).order_by("id")[:SAMPLES] for kind in kinds]
+    found = list(parts[0].union(*parts[1:], all=True)) if len(parts) > 1 else [line for part in parts for line in part]
+    share = SAMPLES // max(1, len(kinds))
+    by_kind = [[line for line in found if line.kind == kind] for kind in kinds]
+    chosen = [line for lines in by_kind for line in lines[:share]]
+    rest = [line for lines in by_kind for line in lines[share:]]
+    shown = [*chosen, *rest[: SAMPLES - len(chosen)]]
+    return [Sample(line, codec.decode(Action, line.action)) for line in sorted(shown, key=lambda each: each.kind)]

@@ -223,7 +223,7 @@ def _settle_run(events: QuerySet[CrmWebhookEvent], run: CrmSyncLog) -> None:
     events = events.exclude(event_type=HintKind.ERASED)
     again = events.filter(attempts__lt=MOST_ATTEMPTS - 1)
     if run.status == RunState.CANCELLED:
-        _close(events, DeliveryStatus.FAILED, "run.cancelled")
+        _close(events, DeliveryStatus.FAILED, "run.unfinished")
     elif run.status == RunState.FAILED:
         again.update(run_id=None, attempts=F("attempts") + 1)
         _close(events, DeliveryStatus.FAILED, run.error_code)

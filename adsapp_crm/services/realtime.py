@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from django.db import connection as database
 from django.db import transaction
+from django.db.models import Q
 from django.dispatch import Signal
 
 from adsapp_crm.models import CrmConnection, CrmSyncLog
@@ -121,7 +122,9 @@ def _want_push(connection_id: str) -> None:
 
 def _syncing_connections() -> list[str]:
     rows = CrmConnection.objects.filter(status=ConnectionStatus.ACTIVE, first_sync_approved_at__isnull=False)
-    return [str(each) for each in rows.exclude(**{f"settings__{REALTIME_SETTING}": False}).values_list("pk", flat=True)]
+    said = f"settings__{REALTIME_SETTING}"
+    rows = rows.filter(Q(**{f"{said}__isnull": True}) | Q(**{said: True}))  # a key that is missing says nothing: on
+    return [str(each) for each in rows.values_list("pk", flat=True)]
 
 
 def _due_contacts(connection_id: uuid.UUID, seconds: int) -> list[str]:

@@ -27,10 +27,11 @@ class FirstTrouble(Func):
 
 def find_records(asked: Mapping[str, Any]) -> QuerySet[CrmSyncState]:
     """Records of the current organization with ``word`` and ``why``; keys: connectionId, contactId, state, code."""
-    found: QuerySet[CrmSyncState] = _told()
+    found: Any = _told()
     for key, column in (("connectionId", "connection_id"), ("contactId", "contact_id"), ("state", "word")):
         found = found.filter(**{column: asked[key]}) if asked.get(key) else found
-    return found.filter(**{"why": asked["code"]}) if asked.get("code") else found
+    chosen: QuerySet[CrmSyncState] = found.filter(why=asked["code"]) if asked.get("code") else found
+    return chosen
 
 
 def count_records(connection: CrmConnection) -> dict[str, Any]:

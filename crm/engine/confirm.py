@@ -49,6 +49,9 @@ _PASSING = ("net.", "quota.")
 """Codes of refusals that pass by themselves: the field is pushed again instead of dead-lettered."""
 
 
+_MAKES_PAIR = (ActionKind.SYNC, ActionKind.LINK, ActionKind.RELINK)
+
+
 @dataclass(slots=True)
 class Outcome:
     """A line and what came of it, before it is stored."""
@@ -70,6 +73,24 @@ class Outcome:
     @property
     def contact_version(self) -> int:
         return self.contact.version if self.contact is not None else 0
+
+    @property
+    def goes_on(self) -> bool:
+        """Applied; or refused by the CRM, where the rest holds all the same: pulls, agreements, questions."""
+        refused = self.status is LineStatus.FAILED and self.action.kind in _MAKES_PAIR
+        return refused or self.status is LineStatus.APPLIED
+
+    @property
+    def refused_fields(self) -> set[str]:
+        """Mapping ids of pushed fields that the CRM does not hold for certain: nothing else of them is confirmed."""
+        written = self.sent is not None and self.sent.written
+        done = confirmed_effects(self.action.pushes, self.sent.returned) if written and self.sent is not None else ()
+        return {effect.mapping_id for effect in self.action.pushes} - {effect.mapping_id for effect in done}
+
+    @property
+    def pulls(self) -> tuple[Effect, ...]:
+        refused = self.refused_fields
+        return tuple(effect for effect in self.action.pulls if effect.mapping_id not in refused)
 
 
 @dataclass(slots=True)
@@ -139,7 +160,7 @@ def _store(unit: Unit, outcomes: Sequence[Outcome], refused: dict[str, str], run
 
 def _contact_writes(outcome: Outcome) -> list[ContactWrite]:
     action = outcome.action
-    if outcome.status is not LineStatus.APPLIED or not action.contact_id:
+    if not outcome.goes_on or not action.contact_id:
         return []
     if action.kind is ActionKind.CREATE_IN_APP:
         values = {effect.app_field: effect.after for effect in action.pulls}
@@ -147,8 +168,8 @@ def _contact_writes(outcome: Outcome) -> list[ContactWrite]:
     version = outcome.contact_version
     if action.kind is ActionKind.DELETE_IN_APP:
         return [ContactWrite(action.contact_id, version, {}, delete=True)]
-    if action.pulls or action.tag:
-        values = {effect.app_field: effect.after for effect in action.pulls}
+    if outcome.pulls or action.tag:
+        values = {effect.app_field: effect.after for effect in outcome.pulls}
         return [ContactWrite(action.contact_id, version, values, add_tag=action.tag, changed_at=_stamps(action))]
     return []
 
@@ -175,20 +196,20 @@ def _add(
     if missed_contact and outcome.status is LineStatus.APPLIED:
         outcome.status, outcome.code = LineStatus.STALE, "state.changed"
     written = sent is not None and sent.written
-    effects = _effects(outcome, keep_pulls=not missed_contact and outcome.status is LineStatus.APPLIED)
-    moves = outcome.status is LineStatus.FAILED and action.kind is ActionKind.RELINK
-    if outcome.status is LineStatus.APPLIED or moves:  # they make room for the link that goes on
+    effects = _effects(outcome, missed=missed_contact)
+    if outcome.goes_on:  # they make room for the link that goes on
         for view in outcome.superseded:
             remote_id = "" if view.link.remote_id == action.remote_id else view.link.remote_id
             ended = replace(view.link, state=LinkState.SUPERSEDED, superseded_by=action.link_id, remote_id=remote_id)
             batch.links.append(ended)
     if outcome.taken:
         _ask_about_taken(batch, outcome)
-    link = None if outcome.taken else _link(outcome, effects, versions, book)
+    link = None if outcome.taken else _link(outcome, effects, versions, book, missed=missed_contact)
     if link is not None:
         batch.links.append(link)
-    if outcome.status is LineStatus.APPLIED or moves or (written and effects):
-        if effects or action.closes or action.kind not in (ActionKind.SYNC, ActionKind.REVIEW):
+    if outcome.goes_on or (written and effects):
+        closes = _closes(outcome)
+        if effects or closes or action.kind not in (ActionKind.SYNC, ActionKind.REVIEW):
             remote_id = sent.record.remote_id if sent is not None and sent.record is not None else action.remote_id
             batch.ledger.append(
                 LedgerEntry(
@@ -200,16 +221,15 @@ def _add(
                     contact_version=versions.get(action.contact_id, outcome.contact_version),
                 )
             )
-        drafts = [draft for draft in action.conflicts if not moves or draft.kind is ConflictKind.MERGE]
-        if drafts or (action.closes and not moves):
+        if action.conflicts or closes:
             batch.conflicts.append(
                 ConflictChange(
                     link_id=action.link_id if link is not None or outcome.view is not None else "",
                     contact_id=action.contact_id,
                     record_type=action.record_type,
                     remote_id=action.remote_id,
-                    drafts=tuple(drafts),
-                    closes=() if moves else action.closes,
+                    drafts=action.conflicts,
+                    closes=closes,
                 )
             )
     batch.lines.append(LineResult(outcome.line.line_id, outcome.status, outcome.code))
@@ -258,22 +278,27 @@ def _classify(outcome: Outcome, error: CrmError) -> None:
         outcome.status = LineStatus.FAILED
 
 
-def _effects(outcome: Outcome, *, keep_pulls: bool) -> tuple[Effect, ...]:
-    """The effects that really happened, with the values that came back."""
-    effects = outcome.action.effects
-    sent = outcome.sent
+def _effects(outcome: Outcome, *, missed: bool) -> tuple[Effect, ...]:
+    """The effects that really happened, with the values that came back. ``missed``: the contact had moved on."""
+    effects, sent, refused = outcome.action.effects, outcome.sent, outcome.refused_fields
     if sent is not None and sent.written:
         effects = confirmed_effects(effects, sent.returned)
-    else:
-        effects = tuple(effect for effect in effects if effect.side is not Side.CRM)
-    if outcome.status in (LineStatus.FAILED, LineStatus.UNKNOWN, LineStatus.PLANNED):
-        keep_pulls = False
-    if not keep_pulls:
+    effects = tuple(effect for effect in effects if effect.mapping_id not in refused)
+    if missed or not outcome.goes_on:
         effects = tuple(effect for effect in effects if effect.side is Side.CRM)
     return effects
 
 
-def _link(outcome: Outcome, effects: tuple[Effect, ...], versions: dict[str, int], book: Rulebook) -> Link | None:
+def _closes(outcome: Outcome) -> tuple[str, ...]:
+    """The questions that are settled: not the one whose answer the CRM refused."""
+    refused, view = outcome.refused_fields, outcome.view
+    asked = {item.conflict_id: item.mapping_id for item in view.conflicts} if view is not None else {}
+    return tuple(conflict_id for conflict_id in outcome.action.closes if asked.get(conflict_id) not in refused)
+
+
+def _link(
+    outcome: Outcome, effects: tuple[Effect, ...], versions: dict[str, int], book: Rulebook, *, missed: bool
+) -> Link | None:
     """The link row as it is afterwards; None where the line leaves it alone."""
     action, view, sent = outcome.action, outcome.view, outcome.sent
     old = view.link if view is not None else None
@@ -284,19 +309,11 @@ def _link(outcome: Outcome, effects: tuple[Effect, ...], versions: dict[str, int
     link = old or Link(action.link_id, action.contact_id, action.record_type, action.remote_id)
     if not link.contact_id or not action.link_id:
         return None  # a question about a record that has no contact
-    if outcome.status is LineStatus.FAILED:
-        return _failed_link(outcome, link, book)
     by_id = {field_map.mapping_id: field_map for field_map in book.maps}
-    base, flips = dict(link.base), dict(link.flips)
-    for effect in effects:
-        field_map = by_id.get(effect.mapping_id)
-        if field_map is None:
-            continue
-        flip = count_flip(flips.get(effect.mapping_id), effect, base.get(effect.mapping_id), field_map)
-        if flip is not None:
-            flips[effect.mapping_id] = flip
-        unread = effect.rule is Rule.UNREADABLE
-        base[effect.mapping_id] = BasePair(effect.app_value, effect.crm_value, field_map.definition, unread)
+    link = _confirm_fields(link, effects, by_id)
+    if outcome.status is LineStatus.FAILED:
+        version = versions.get(action.contact_id, outcome.contact_version)
+        return replace(_failed_link(outcome, link, version, book), due=missed)
     troubles = dict(link.troubles if action.explicit else action.troubles)
     if sent is not None:
         troubles.update(_refusals(action, sent.refused, by_id))
@@ -309,7 +326,6 @@ def _link(outcome: Outcome, effects: tuple[Effect, ...], versions: dict[str, int
         record_type=action.record_type,
         remote_id=(record.remote_id if record is not None and record.remote_id else action.remote_id) or link.remote_id,
         state=state,
-        base=base,
         synced_version=link.synced_version if stale else versions.get(action.contact_id, outcome.contact_version),
         remote_modified_at=(record.modified_at if record is not None else None)
         or action.before.remote_modified_at
@@ -317,23 +333,31 @@ def _link(outcome: Outcome, effects: tuple[Effect, ...], versions: dict[str, int
         observed=None,
         due=stale or _unconfirmed(action, effects, troubles),
         troubles=troubles,
-        flips=flips,
         error_code=_shown_code(action, troubles),
         attempts=0,
         next_attempt_seconds=None,
     )
 
 
-_MAKES_LIVE = (
-    ActionKind.SYNC,
-    ActionKind.LINK,
-    ActionKind.RELINK,
-    ActionKind.CREATE_IN_CRM,
-    ActionKind.CREATE_IN_APP,
-)
+_MAKES_LIVE = (*_MAKES_PAIR, ActionKind.CREATE_IN_CRM, ActionKind.CREATE_IN_APP)
 
 
-def _failed_link(outcome: Outcome, link: Link, book: Rulebook) -> Link:
+def _confirm_fields(link: Link, effects: tuple[Effect, ...], by_id: Mapping[str, FieldMap]) -> Link:
+    """Base and flips after these effects."""
+    base, flips = dict(link.base), dict(link.flips)
+    for effect in effects:
+        field_map = by_id.get(effect.mapping_id)
+        if field_map is None:
+            continue
+        flip = count_flip(flips.get(effect.mapping_id), effect, base.get(effect.mapping_id), field_map)
+        if flip is not None:
+            flips[effect.mapping_id] = flip
+        unread = effect.rule is Rule.UNREADABLE
+        base[effect.mapping_id] = BasePair(effect.app_value, effect.crm_value, field_map.definition, unread)
+    return replace(link, base=base, flips=flips)
+
+
+def _failed_link(outcome: Outcome, link: Link, version: int, book: Rulebook) -> Link:
     """The CRM refuses the record: shown with its reason, tried again some times, then left to a person.
 
     A link that follows a merge does so all the same; what both sides hold is decided again there.
@@ -351,9 +375,8 @@ def _failed_link(outcome: Outcome, link: Link, book: Rulebook) -> Link:
     return replace(
         link,
         state=LinkState.PENDING if outcome.action.kind is ActionKind.CREATE_IN_CRM else link.state,
-        synced_version=outcome.contact_version,
+        synced_version=version,
         remote_modified_at=outcome.action.before.remote_modified_at or link.remote_modified_at,
-        due=False,
         troubles=troubles,
         error_code=outcome.code,
         attempts=attempts,

@@ -39,7 +39,7 @@ def codes_in(source: str) -> set[str]:
             found |= {node.value} if node.value.partition(".")[0] in FAMILIES else set()
         if isinstance(node, ast.keyword) and node.arg == "code" and isinstance(node.value, ast.Constant):
             found |= {value for value in (node.value.value,) if isinstance(value, str) and "." in value}
-    return found - NOT_CODES
+    return {code for code in found if not code.endswith(".html")} - NOT_CODES
 
 
 def sources() -> list[Path]:

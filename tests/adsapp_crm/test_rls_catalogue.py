@@ -151,15 +151,18 @@ def test_look_ups_are_few_closed_and_owned_by_nobody():
     )
     assert [row[0] for row in found] == [
         "crm_api_key",
+        "crm_connections_beside_changes",
         "crm_connections_of_account",
         "crm_oauth_state",
         "crm_open_connections",
+        "crm_organization_of_app",
         "crm_organization_of_connection",
         "crm_organization_of_run",
         "crm_organizations",
         "crm_organizations_named",
         "crm_organizations_of",
         "crm_unfinished_runs",
+        "crm_waiting_inboxes",
         "crm_webhook_of_path",
     ]
     assert {row[1:5] for row in found} == {("crm_definer", '{"search_path=public, pg_temp"}', True, False)}
@@ -182,9 +185,14 @@ def test_the_look_up_role_reads_no_contents():
         )
     }
     assert columns & {"crm_connections.credentials", "organizations.tombstone_key", "api_keys.secret_hash"} == set()
+    assert {name for name in columns if name.startswith("contact_changes.")} == {
+        "contact_changes.organization_id",
+        "contact_changes.at",
+    }
     assert {name.partition(".")[0] for name in columns} == {
         *("api_keys", "crm_connections", "crm_oauth_states", "crm_sync_logs", "crm_webhooks"),
-        *("memberships", "organizations", "staff_access"),
+        *("memberships", "organizations", "staff_access", "contact_changes", "crm_app_registrations"),
+        "crm_webhook_events",
     }
     assert sql("SELECT rolcanlogin, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = 'crm_definer'") == [
         (False, False, False)

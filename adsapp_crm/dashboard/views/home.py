@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from adsapp_crm.dashboard.access import page, show
 from adsapp_crm.dashboard.standings import cards, with_names
 from adsapp_crm.models import CrmFieldMapping, CrmSyncLog
+from crm.registry import PROVIDERS
 
 RECENT_RUNS = 8
 
@@ -18,6 +19,7 @@ def home(request: HttpRequest) -> HttpResponse:
     broken = CrmFieldMapping.objects.filter(deleted_at__isnull=True).exclude(broken_code="")
     context = {
         "cards": found,
+        "labels": PROVIDERS,
         "connected": [card for card in found if card.row],
         "runs": with_names(list(runs.order_by("-started_at", "-id")[:RECENT_RUNS])),
         "broken": broken.filter(connection__in=[card.row.pk for card in found if card.row]).count(),

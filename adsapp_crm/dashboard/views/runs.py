@@ -141,7 +141,7 @@ def _progress(found: CrmSyncLog, row: CrmConnection, seconds: float) -> Progress
         links = CrmSyncState.objects.filter(connection=row, state=LinkStatus.LIVE).count()
         total = links if found.sync_type == "full" and links > done else None
     else:
-        done = int(found.progress.get("planned", 0))
+        done = max(int(found.progress.get("planned", 0)), found.records_processed)
     rate = done / seconds if seconds >= SHORTEST_SECONDS and done else None
     left = (total - done) / rate if total and rate and total > done else None
     return Progress(str(PHASES.get(phase, phase)), done, total, rate, left)

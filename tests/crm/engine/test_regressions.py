@@ -12,7 +12,7 @@ from crm.engine.run import advance
 from crm.errors import TransientError
 from crm.mapping.field_map import FieldMap
 from crm.mapping.kinds import Kind
-from crm.model import ConflictKind, Direction, IntentStatus, LinkState, Phase, Policy, RunKind, Strategy
+from crm.model import ConflictKind, Direction, IntentStatus, LinkState, Phase, Policy, RunKind, Side, Strategy
 from crm.testing.adversary import RECORD_TYPE, AdversaryConnector
 from crm.testing.adversary_nature import HUBSPOT_LIKE, PIPEDRIVE_LIKE, SALESFORCE_LIKE
 from crm.testing.memory import MemoryStore
@@ -214,8 +214,9 @@ def test_a_link_follows_a_merge_though_the_crm_refuses_what_is_to_be_written():
     (survivor,) = [record.remote_id for record in pair.crm.live() if record.remote_id != pair.remote_id]
     pair.store.app.edit_contact(other, {"lastName": "H" * 41})
     pair.crm.user_merges(pair.remote_id, survivor)
-    pair.wait(600)
-    pair.run(RunKind.FULL)
+    for _ in range(2):  # first the survivor's own fields, then the link that comes in
+        pair.wait(600)
+        pair.run(RunKind.FULL)
     states = {link.contact_id: (link.state, link.remote_id) for link in pair.store.links()}
     assert states == {other: (LinkState.LIVE, survivor), pair.contact_id: (LinkState.SUPERSEDED, pair.remote_id)}
     assert ConflictKind.MERGE in [row.draft.kind for row in pair.store.open_conflicts()]
@@ -360,3 +361,43 @@ def test_a_contact_whose_new_record_somebody_else_got_is_asked_about_and_gets_no
     (question,) = pair.store.open_conflicts()
     assert (question.draft.kind, question.draft.candidates[0]) == (ConflictKind.MATCH, f"contact:{contact_id}")
     assert run.counts.planned == 0
+
+
+def test_what_a_refused_push_leaves_of_a_line_is_applied():
+    """The CRM refuses the record without naming a field: its own edits arrive, and answered questions are closed."""
+    pair = Pair(PIPEDRIVE_LIKE, strategy=Strategy.MANUAL)
+    pair.edit(company="Looms")
+    pair.edit_record(company="Mills")
+    pair.wait(600)
+    pair.run()
+    (question,) = pair.store.open_conflicts()
+    pair.store.answer_conflict(question.conflict_id, Side.CRM)
+    pair.edit(lastName="L" * 41)
+    pair.edit_record(firstname="Augusta")
+    pair.wait(600)
+    run = pair.run()
+    assert (run.counts.failed, run.counts.updated_in_app, run.counts.updated_in_crm) == (1, 1, 0)
+    assert (pair.contact["firstName"], pair.contact["company"]) == ("Augusta", "Mills")
+    assert pair.store.open_conflicts() == []
+    for _ in range(3):
+        pair.wait(4000)
+        run = pair.run(RunKind.FULL)
+    assert (run.counts.planned, pair.record["lastname"]) == (0, "Lovelace")
+    pair.edit(lastName="King")
+    pair.run()
+    assert pair.record["lastname"] == "King"
+
+
+def test_an_answer_that_the_crm_refuses_stays_a_question():
+    """The kept value cannot be written: neither is the question closed nor the other side taken as agreed."""
+    pair = Pair(PIPEDRIVE_LIKE, strategy=Strategy.MANUAL)
+    pair.edit(lastName="L" * 41)
+    pair.edit_record(lastname="Byron")
+    pair.wait(600)
+    pair.run()
+    (question,) = pair.store.open_conflicts()
+    pair.store.answer_conflict(question.conflict_id, Side.APP)
+    assert pair.run().counts.failed == 1
+    assert [row.conflict_id for row in pair.store.open_conflicts()] == [question.conflict_id]
+    (link,) = pair.store.links()
+    assert link.base["m-lastname"].crm == "Lovelace"

@@ -132,9 +132,7 @@ class Scene:
 
     def _second_crm(self) -> None:
         made = connect_with_token(self.organization_id, "pipedrive", self.pipedrive_token, actor=self.actor)
-        self._finish(
-            start_run(self.organization_id, made.connection_id, RunKind.FULL, actor=self.actor, dry_run=True)
-        )
+        self._finish(start_run(self.organization_id, made.connection_id, RunKind.FULL, actor=self.actor, dry_run=True))
 
     def _running(self) -> uuid.UUID:
         """A run that has done one page and goes on when a worker comes."""
