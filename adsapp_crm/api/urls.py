@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
+from adsapp_crm.api.views.changes import ChangesView, ChangeView
+from adsapp_crm.api.views.conflicts import (
+    ConflictBulkView,
+    ConflictIgnoreView,
+    ConflictLinkView,
+    ConflictResolveView,
+    ConflictsView,
+    ConflictView,
+)
 from adsapp_crm.api.views.connect import ConnectView
 from adsapp_crm.api.views.contacts import (
     ContactEraseView,
@@ -17,6 +26,8 @@ from adsapp_crm.api.views.contacts import (
 from adsapp_crm.api.views.cron import CronView
 from adsapp_crm.api.views.log_in import CallbackView, ConfirmView
 from adsapp_crm.api.views.mapping import MappingView
+from adsapp_crm.api.views.plans import PlanApproveView, PlanDropView, PlanLinesView, PlansView, PlanView
+from adsapp_crm.api.views.runs import RunCancelView, RunsView, RunUndoView, RunView
 from adsapp_crm.api.views.sync import SyncView
 
 app_name = "api"
@@ -35,5 +46,22 @@ urlpatterns = [
     path("crm/contacts/<uuid:contact_id>/merge", ContactMergeView.as_view(), name="contact-merge"),
     path("crm/contacts/<uuid:contact_id>/erase", ContactEraseView.as_view(), name="contact-erase"),
     path("crm/contacts/<uuid:contact_id>/history", ContactHistoryView.as_view(), name="contact-history"),
+    path("crm/runs", RunsView.as_view(), name="runs"),
+    path("crm/runs/<uuid:run_id>", RunView.as_view(), name="run"),
+    path("crm/runs/<uuid:run_id>/cancel", RunCancelView.as_view(), name="run-cancel"),
+    path("crm/runs/<uuid:run_id>/undo", RunUndoView.as_view(), name="run-undo"),
+    path("crm/plans", PlansView.as_view(), name="plans"),
+    path("crm/plans/<uuid:plan_id>", PlanView.as_view(), name="plan"),
+    path("crm/plans/<uuid:plan_id>/lines", PlanLinesView.as_view(), name="plan-lines"),
+    path("crm/plans/<uuid:plan_id>/approve", PlanApproveView.as_view(), name="plan-approve"),
+    path("crm/plans/<uuid:plan_id>/drop", PlanDropView.as_view(), name="plan-drop"),
+    path("crm/conflicts", ConflictsView.as_view(), name="conflicts"),
+    path("crm/conflicts/resolve", ConflictBulkView.as_view(), name="conflicts-resolve"),
+    path("crm/conflicts/<uuid:conflict_id>", ConflictView.as_view(), name="conflict"),
+    path("crm/conflicts/<uuid:conflict_id>/resolve", ConflictResolveView.as_view(), name="conflict-resolve"),
+    path("crm/conflicts/<uuid:conflict_id>/link", ConflictLinkView.as_view(), name="conflict-link"),
+    path("crm/conflicts/<uuid:conflict_id>/ignore", ConflictIgnoreView.as_view(), name="conflict-ignore"),
+    path("crm/changes", ChangesView.as_view(), name="changes"),
+    path("crm/changes/<uuid:change_id>", ChangeView.as_view(), name="change"),
     path("cron/crm-sync", CronView.as_view(), name="cron"),
 ]

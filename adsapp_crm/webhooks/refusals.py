@@ -51,6 +51,17 @@ class RefusalCounter:
 
     def write(self) -> None:
         """Write what has added up. A database that is away is told later."""
+        try:
+            self._write()
+        except DatabaseError:
+            log.warning("refused deliveries could not be counted yet")
+
+    def write_last(self) -> None:
+        """The process ends: what cannot be written now is lost, and there is nobody left to tell."""
+        with contextlib.suppress(Exception):
+            self._write()
+
+    def _write(self) -> None:
         with self._lock:
             taken, self._pending = self._pending, Counter()
             self._written_at = time.monotonic()
@@ -61,15 +72,11 @@ class RefusalCounter:
             with database.cursor() as cursor:
                 cursor.execute(_ADD, [json.dumps(rows)])
         except DatabaseError:
-            log.warning("refused deliveries could not be counted yet")
             with self._lock:
                 self._pending.update(taken)
+            raise
 
 
 REFUSALS: Final = RefusalCounter()
 
-
-@atexit.register
-def _write_at_exit() -> None:
-    with contextlib.suppress(Exception):  # the process ends: there is nobody to tell
-        REFUSALS.write()
+atexit.register(REFUSALS.write_last)

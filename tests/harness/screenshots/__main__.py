@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tests.harness import stack as stacks
 from tests.harness.binaries import ServicesError
@@ -29,7 +29,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 FOLDER = CHECKOUT / "docs" / "screenshots"
 BASE = "/dashboard/settings/crm"
 WIDTHS = {375: 812, 1280: 860}
-SCHEMES = ("light", "dark")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 TALLEST = 2600
 """Pixels of a page that a picture shows."""
 HUBSPOT_TOKEN, PIPEDRIVE_TOKEN = "pat-na1-pictures-0000-0000", "0123456789abcdef0123456789abcdef01234567"
