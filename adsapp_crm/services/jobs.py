@@ -49,6 +49,7 @@ from adsapp_crm.selectors import OpenConnection, open_connections, organization_
 from adsapp_crm.services import syncing
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.services.stepping import stream_of
+from adsapp_crm.services.tokens import renew_idle_grants, revoke_left_behind
 from adsapp_crm.tenancy import organization_context
 from crm.model import RunKind
 
@@ -271,8 +272,13 @@ def _start(
 
 
 def cleanup() -> Outcome:
-    """Remove what is older than its retention, by batches: no statement holds many rows for long."""
+    """Remove what is older than its retention, by batches: no statement holds many rows for long.
+
+    Grants are seen to on the way: those that idleness would end are renewed, those left behind are revoked.
+    """
     outcome = Outcome()
+    outcome.counts["grants_renewed"] = renew_idle_grants().renewed
+    outcome.counts["grants_revoked"] = revoke_left_behind().revoked
     for organization_id in organization_ids():
         for name, (model, condition) in _expired().items():
             removed = _delete(organization_id, model, condition)
