@@ -15,6 +15,7 @@ from django.conf import settings
 from adsapp_crm import conf
 from adsapp_crm.limiter import RedisLimits
 from adsapp_crm.models import CrmConnection, Organization
+from adsapp_crm.models.contact import tombstone_key_of
 from adsapp_crm.storage import DjangoStore, Lease, codec
 from adsapp_crm.storage.tokens import ConnectionTokens
 from adsapp_crm.tenancy import organization_context
@@ -64,9 +65,10 @@ def assemble(
     organization_id = str(connection.organization_id)
     with organization_context(organization_id):
         books, broken = books_of(connection)
+        tombstone_key = tombstone_key_of(Organization.scoped.get())
     connector = connector_of(connection, priority=priority, session=session, before_call=before_call)
     ports = Ports(
-        store=DjangoStore(organization_id, connection.pk, lease, worker=worker),
+        store=DjangoStore(organization_id, connection.pk, lease, worker=worker, tombstone_key=tombstone_key),
         connector=connector,
         books=books,
         organization_id=organization_id,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
@@ -10,6 +13,7 @@ from django.db.models.functions import Lower, Now
 from django.utils.translation import gettext_lazy as _
 
 from adsapp_crm.models.base import OrganizationManager, OrganizationModel, OrganizationQuerySet, indexed, unique
+from adsapp_crm.models.tenancy import Organization
 from adsapp_crm.tenancy import current_organization
 from crm.model import ContactState
 from crm.normalize import email_key, phone_key
@@ -195,6 +199,21 @@ class ContactChange(OrganizationModel):
 
     def __str__(self) -> str:
         return f"Contact {self.contact_id} version {self.version}"
+
+
+def tombstone_key_of(organization: Organization) -> bytes | None:
+    """The key under which the organization recognises erased people; None where nobody was erased yet."""
+    sealed = organization.tombstone_key
+    if sealed is None:
+        return None
+    if sealed["organization"] != str(organization.pk):
+        raise RuntimeError("The tombstone key belongs to another organization.")
+    return base64.b64decode(sealed["key"])
+
+
+def tombstone_digest(key: bytes, kind: str, *parts: str) -> str:
+    """How an erased person is recognised (``email``, ``record``): keyed, so that the table lets nobody try addresses."""
+    return hmac.new(key, "\n".join((kind, *parts)).encode(), hashlib.sha256).hexdigest()
 
 
 class ContactTombstone(OrganizationModel):

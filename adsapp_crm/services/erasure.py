@@ -8,8 +8,6 @@ of the same person is recognised and not made into a contact again.
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import secrets
 import uuid
 from collections.abc import Iterable, Sequence
@@ -36,7 +34,7 @@ from adsapp_crm.models import (
     Organization,
 )
 from adsapp_crm.models.choices import LinkStatus, OnDeletion, QuestionStatus
-from adsapp_crm.models.contact import TEXT_ATTRIBUTES
+from adsapp_crm.models.contact import TEXT_ATTRIBUTES, tombstone_digest, tombstone_key_of
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.tenancy import current_organization, organization_context
 from crm.normalize import email_key
@@ -110,7 +108,7 @@ def _with_merged(contact_id: uuid.UUID) -> list[uuid.UUID]:
 
 
 def _bury(ids: Sequence[uuid.UUID], links: Iterable[CrmSyncState]) -> None:
-    by_contact: dict[uuid.UUID, list[str]] = {contact_id: [] for contact_id in ids}
+    by_contact: dict[uuid.UUID, list[tuple[str, ...]]] = {contact_id: [] for contact_id in ids}
     for contact_id, email in Contact.objects.filter(pk__in=ids).values_list("pk", "email"):
         by_contact[contact_id] += _emails([email])
     for link in links:
@@ -248,34 +246,28 @@ def _erase_history(document: Any) -> Any:
     }
 
 
-def _emails(texts: Iterable[str]) -> list[str]:
-    return [f"email\n{key}" for key in map(email_key, texts) if key]
+def _emails(texts: Iterable[str]) -> list[tuple[str, ...]]:
+    return [("email", key) for key in map(email_key, texts) if key]
 
 
-def _records(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    return [f"record\n{crm_type}\n{remote_id}" for crm_type, remote_id in pairs if remote_id]
+def _records(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
+    return [("record", crm_type, remote_id) for crm_type, remote_id in pairs if remote_id]
 
 
-def _digests(names: Sequence[str], *, create_key: bool) -> set[str]:
-    """Keyed, so that a copy of the table alone does not let anybody try addresses."""
+def _digests(names: Sequence[tuple[str, ...]], *, create_key: bool) -> set[str]:
     if not names:
         return set()
     key = _tombstone_key(create=create_key)
-    return {hmac.new(key, name.encode(), hashlib.sha256).hexdigest() for name in names} if key else set()
+    return {tombstone_digest(key, *name) for name in names} if key else set()
 
 
 def _tombstone_key(*, create: bool) -> bytes | None:
     organizations = Organization.scoped.all()
     organization = (organizations.select_for_update(no_key=True) if create else organizations).get()
-    sealed = organization.tombstone_key
-    if sealed is None:
-        if not create:
-            return None
-        sealed = {
+    if organization.tombstone_key is None and create:
+        organization.tombstone_key = {
             "organization": str(organization.pk),
             "key": base64.b64encode(secrets.token_bytes(32)).decode(),
         }
-        Organization.objects.filter(pk=organization.pk).update(tombstone_key=sealed)
-    if sealed["organization"] != str(organization.pk):
-        raise RuntimeError("The tombstone key belongs to another organization.")
-    return base64.b64decode(sealed["key"])
+        Organization.objects.filter(pk=organization.pk).update(tombstone_key=organization.tombstone_key)
+    return tombstone_key_of(organization)

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
+from adsapp_crm.models.contact import tombstone_digest
 from adsapp_crm.storage import codec
 from adsapp_crm.storage.links import WAITING
 from adsapp_crm.storage.scope import Scope
@@ -77,6 +79,13 @@ WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s 
 """
 
 
+_TOMBSTONES: Final = """
+SELECT t.digest FROM contact_tombstones t
+WHERE t.organization_id = %(organization)s AND t.digest = ANY(%(digests)s)
+"""
+ERASED: Final = "state.erased"
+
+
 class Observations:
     """The observation verbs of ``crm.ports.Unit``."""
 
@@ -94,7 +103,25 @@ class Observations:
 
     def unpaired_records(self, run_id: str, record_type: str, after: str, limit: int) -> list[Observation]:
         rows = self._scope.rows(_UNPAIRED, run=run_id, record_type=record_type, after=after, limit=limit)
-        return [_observation(record_type, row) for row in rows]
+        return self._without_erased([_observation(record_type, row) for row in rows])
+
+    def _without_erased(self, alone: list[Observation]) -> list[Observation]:
+        """Records of people who asked to be forgotten are skipped by their reason: nobody makes them anew."""
+        key = self._scope.tombstone_key
+        digests = (
+            {each.email_key: tombstone_digest(key, "email", each.email_key) for each in alone if each.email_key}
+            if key
+            else {}
+        )
+        if not digests:
+            return alone
+        found = {digest for (digest,) in self._scope.rows(_TOMBSTONES, digests=sorted(digests.values()))}
+        return [
+            replace(each, record=replace(each.record, skip_reason=ERASED))
+            if digests.get(each.email_key) in found
+            else each
+            for each in alone
+        ]
 
     def finish_scan(self, run_id: str, record_type: str) -> None:
         self._scope.execute(_FINISH, run=run_id, record_type=record_type)

@@ -61,6 +61,8 @@ class Scope:
         }
         self._postponed: dict[str, str] = {}
         self._parameters: dict[str, Any] = {}
+        self.tombstone_key: bytes | None = None
+        """Under which erased people are recognised; None where nobody was erased."""
         self._cursor = database.cursor()
         self.now: datetime
         self.region: str

@@ -42,12 +42,19 @@ class DjangoStore:
     """
 
     def __init__(
-        self, organization_id: object, connection_id: object, lease: Lease | None = None, *, worker: str
+        self,
+        organization_id: object,
+        connection_id: object,
+        lease: Lease | None = None,
+        *,
+        worker: str,
+        tombstone_key: bytes | None = None,
     ) -> None:
         self.organization_id = str(organization_id)
         self.connection_id = str(connection_id)
         self.lease = lease
         self.worker = worker
+        self.tombstone_key = tombstone_key
 
     @contextmanager
     def unit(self) -> Iterator[DjangoUnit]:
@@ -60,6 +67,7 @@ class DjangoStore:
             raise RuntimeError("A unit opens its own transaction: leave organization_context first.")
         with transaction.atomic():
             scope = Scope(self.organization_id, self.connection_id, self.worker, self.lease)
+            scope.tombstone_key = self.tombstone_key
             try:
                 yield DjangoUnit(scope)
                 scope.flush()

@@ -15,6 +15,7 @@ from adsapp_crm.models import Contact, CrmConnection, CrmFieldMapping, CrmPlan, 
 from adsapp_crm.services import syncing
 from adsapp_crm.services.connections import connect_with_token
 from adsapp_crm.services.contacts import create_contact, update_contact
+from adsapp_crm.services.erasure import erase_contact
 from adsapp_crm.services.refusals import RefusedError
 from adsapp_crm.services.syncing import Left, RunBusyError
 from adsapp_crm.storage import acquire_lease, release_lease
@@ -184,6 +185,25 @@ def test_edits_travel_both_ways_in_a_delta_and_undo_takes_them_back(site):
     assert (properties["firstname"], properties["lastname"]) == ("Ada", "Byron")
     again = site.run(RunKind.DELTA)
     assert (again.status, again.counts.get("planned", 0)) == ("completed", 0)
+
+
+def test_an_erased_person_is_not_made_again_from_a_new_record(site):
+    """The address alone is recognised, by a keyed digest; nobody else is held back."""
+    contact_id = site.contact(firstName="Ada", email="ada@x.example")
+    site.approve(site.run().plan_id)
+    with site.inside:
+        erase_contact(uuid.UUID(str(contact_id)))
+    site.run(RunKind.DELTA)
+    (old,) = site.live_ids()
+    site.door("DELETE", f"records/{old}")
+    site.record(firstname="Ada", email="ADA@x.example")
+    site.record(firstname="Bea", email="bea@x.example")
+
+    run = site.run()
+
+    assert (run.status, run.counts["created_in_app"]) == ("completed", 1)
+    with site.inside:
+        assert list(Contact.objects.live().values_list("email", flat=True)) == ["bea@x.example"]
 
 
 def test_a_dropped_plan_is_carried_out_by_nobody(site):
