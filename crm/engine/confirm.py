@@ -41,6 +41,7 @@ from crm.model import (
     Rule,
     RunState,
     Side,
+    Value,
 )
 from crm.ports import Unit
 
@@ -330,13 +331,26 @@ def _link(
         remote_modified_at=(record.modified_at if record is not None else None)
         or action.before.remote_modified_at
         or link.remote_modified_at,
-        observed=None,
+        observed=_still_asked(outcome, by_id),
         due=stale or _unconfirmed(action, effects, troubles),
         troubles=troubles,
         error_code=_shown_code(action, troubles),
         attempts=0,
         next_attempt_seconds=None,
     )
+
+
+def _still_asked(outcome: Outcome, by_id: Mapping[str, FieldMap]) -> dict[str, Value] | None:
+    """What the CRM holds in fields whose question is open: it differs from the base, and the answer is about it."""
+    closed = set(_closes(outcome))
+    shown = {
+        question.mapping_id: question.crm_value
+        for question in (outcome.view.conflicts if outcome.view is not None else ())
+        if question.conflict_id not in closed
+    }
+    shown.update({draft.mapping_id: draft.crm_value for draft in outcome.action.conflicts})
+    asked = {by_id[mapping_id].remote_field: value for mapping_id, value in shown.items() if mapping_id in by_id}
+    return asked or None
 
 
 _MAKES_LIVE = (*_MAKES_PAIR, ActionKind.CREATE_IN_CRM, ActionKind.CREATE_IN_APP)

@@ -401,3 +401,17 @@ def test_an_answer_that_the_crm_refuses_stays_a_question():
     assert [row.conflict_id for row in pair.store.open_conflicts()] == [question.conflict_id]
     (link,) = pair.store.links()
     assert link.base["m-lastname"].crm == "Lovelace"
+
+
+def test_an_answer_is_applied_by_a_delta_that_sees_nothing_new_in_the_crm():
+    """The record has not changed since the question was asked: what it holds there is still known."""
+    pair = Pair(PIPEDRIVE_LIKE, strategy=Strategy.MANUAL)
+    pair.edit(company="Looms")
+    pair.edit_record(company="Mills")
+    pair.wait(600)
+    pair.run()
+    pair.wait(600)
+    (question,) = pair.store.open_conflicts()
+    pair.store.answer_conflict(question.conflict_id, Side.CRM)
+    assert pair.run().counts.updated_in_app == 1
+    assert (pair.contact["company"], pair.store.open_conflicts()) == ("Mills", [])
