@@ -212,7 +212,7 @@ def tombstone_key_of(organization: Organization) -> bytes | None:
 
 
 def tombstone_digest(key: bytes, kind: str, *parts: str) -> str:
-    """How an erased person is recognised (``email``, ``record``): keyed, so that the table lets nobody try addresses."""
+    """How an erased person is recognised: keyed, so that the table alone lets nobody try addresses."""
     return hmac.new(key, "\n".join((kind, *parts)).encode(), hashlib.sha256).hexdigest()
 
 
