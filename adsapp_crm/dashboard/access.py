@@ -90,7 +90,7 @@ def show(
     """Render a page with what stands round all of them. Opens the organization's context where none is open."""
     with organization_context(organization_of(request)):
         frame = {
-            "organization": Organization.objects.get(),
+            "organization": getattr(request, "organization", None) or Organization.objects.get(),
             "open_conflicts": CrmConflict.objects.filter(status=QuestionStatus.OPEN).count(),
             "may_operate": may(request, Role.OPERATOR),
             "may_administer": may(request, Role.ADMIN),
@@ -155,8 +155,9 @@ def _note_staff(request: HttpRequest) -> None:
 def _zone(request: HttpRequest) -> zoneinfo.ZoneInfo:
     """The person's zone, else the organization's."""
     name = getattr(request.user, "time_zone", "")
-    if not name and current_organization_or_none() is not None:
-        name = Organization.objects.values_list("time_zone", flat=True).first() or ""
+    if current_organization_or_none() is not None:
+        request.organization = Organization.objects.get()  # type: ignore[attr-defined]  # read once for the whole page
+        name = name or request.organization.time_zone  # type: ignore[attr-defined]
     try:
         return zoneinfo.ZoneInfo(name or "UTC")
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):

@@ -27,7 +27,7 @@ from adsapp_crm.models.choices import (
     QuestionStatus,
 )
 from adsapp_crm.models.intent import OPEN
-from adsapp_crm.services.mappings import app_value, current_mappings
+from adsapp_crm.services.mappings import app_value, mappings_of
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.storage import codec
 from crm.model import BasePair, FieldTrouble, Seen, Value
@@ -78,6 +78,8 @@ class Stand:
     attempts: int = 0
     fields: tuple[FieldStand, ...] = ()
     conflict_ids: tuple[uuid.UUID, ...] = ()
+    is_left_out: bool = False
+    """A person left it out; they can take it in again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ class Explanation:
     contact: Contact
     stands: tuple[Stand, ...]
     history: tuple[LedgerLine, ...]
+    connections: Mapping[uuid.UUID, CrmConnection]
+    """Of the organization, disconnected ones too: the history may name them."""
 
 
 @dataclass(slots=True)
@@ -122,14 +126,16 @@ def explain_contacts(who: str) -> list[Explanation]:
             field="contact",
             fix="Check the spelling, or look whether the contact was deleted for good.",
         )
-    connections = list(CrmConnection.objects.exclude(status=ConnectionStatus.DISCONNECTED).order_by("crm_type", "id"))
-    mappings = {each.pk: current_mappings(each) for each in connections}
+    known = {each.pk: each for each in CrmConnection.objects.order_by("crm_type", "id")}
+    connections = [each for each in known.values() if each.status != ConnectionStatus.DISCONNECTED]
+    mappings = mappings_of(connections)
     facts = _gather([contact.pk for contact in contacts])
     return [
         Explanation(
             contact,
             tuple(stand for each in connections for stand in _stands(contact, each, mappings[each.pk], facts)),
             tuple(facts.history[contact.pk]),
+            known,
         )
         for contact in contacts
     ]
@@ -209,6 +215,7 @@ def _stands(
             attempts=link.attempts,
             fields=tuple(_fields(contact, link, mappings, asked)),
             conflict_ids=tuple(each.pk for each in asked),
+            is_left_out=link.excluded_at is not None,
         )
 
 
@@ -271,6 +278,7 @@ def _fields(
         theirs = observed.get(row.crm_field, pair.crm if pair else None)
         if key in asked:
             state, code = CONFLICT, asked[key].code or "conflict.field"
+            theirs = codec.decode_values(asked[key].values).get("crm", theirs)  # newer than what was agreed on
         elif key in troubles or row.broken_code:
             state, code = FAILING, troubles[key].code if key in troubles else row.broken_code
         else:

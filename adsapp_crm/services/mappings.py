@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -73,6 +74,15 @@ def described(definitions: Mapping[str, Sequence[FieldDefinition]]) -> dict[str,
 def current_mappings(connection: CrmConnection) -> list[CrmFieldMapping]:
     """In the current organization's context, in their order."""
     return list(connection.mappings.filter(deleted_at__isnull=True).order_by("record_type", "position", "id"))
+
+
+def mappings_of(connections: Iterable[CrmConnection]) -> dict[uuid.UUID, list[CrmFieldMapping]]:
+    """``current_mappings`` of several connections, by connection id, in one query."""
+    found: dict[uuid.UUID, list[CrmFieldMapping]] = {each.pk: [] for each in connections}
+    rows = CrmFieldMapping.objects.filter(connection__in=list(found), deleted_at__isnull=True)
+    for row in rows.order_by("record_type", "position", "id"):
+        found[row.connection_id].append(row)
+    return found
 
 
 def seed_default_mappings(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from adsapp_crm.models import (
     Contact,
@@ -526,3 +528,34 @@ def test_pages_carry_the_strict_policy_and_no_inline_style_or_script(synced):
         assert " style=" not in page, path
         assert "onclick" not in page, path
         assert "<script>" not in page, path
+
+
+# Speed ------------------------------------------------------------------------------------------------------
+
+
+MOST_QUERIES = 15
+
+
+def queries_of(stand, path):
+    """Statements that read or write, without those that only open and close the transaction."""
+    with CaptureQueriesContext(connection) as captured:
+        answer = stand.client.get(f"{BASE}{path}")
+    assert answer.status_code == 200, path
+    quiet = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK", "SELECT set_config")
+    return [each["sql"] for each in captured.captured_queries if not each["sql"].startswith(quiet)]
+
+
+def test_no_page_asks_more_than_fifteen_queries_however_many_rows_there_are(contested):
+    """The same number for five rows of everything as for thirty."""
+    few = {path: len(queries_of(contested, path)) for path in pages_of(contested) if "?q=" not in path}
+    assert {path: number for path, number in few.items() if number > MOST_QUERIES} == {}
+    for number in range(25):
+        contested.contact(firstName=f"More {number}", email=f"more{number}@x.example", jobTitle="x")
+    contested.run(RunKind.DELTA)
+    with contested.inside:
+        CrmSyncState.objects.filter(contact__first_name__startswith="More").update(error_code="rule.validation")
+    listed = ["", "/connections/hubspot", "/connections/hubspot/mapping", "/conflicts", "/records", "/people"]
+    with contested.inside:
+        run = CrmSyncLog.objects.latest("started_at")
+    many = {path: len(queries_of(contested, path)) for path in [*listed, f"/runs/{run.pk}"]}
+    assert {path: number for path, number in many.items() if number > max(few.get(path, 0), MOST_QUERIES)} == {}

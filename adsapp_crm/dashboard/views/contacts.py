@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -16,16 +15,15 @@ from django.utils.translation import gettext as _
 from adsapp_crm.dashboard.access import actor_of, attempt, organization_of, page, show
 from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.dashboard.views.runs import name_of
-from adsapp_crm.models import Contact, ContactChange, CrmConflict, CrmConnection, CrmSyncState
+from adsapp_crm.models import Contact, ContactChange, CrmConnection, CrmSyncState
 from adsapp_crm.models.choices import Role, RunTrigger
 from adsapp_crm.services.contact_search import find_contacts
 from adsapp_crm.services.explain import FieldStand, Stand, explain_contacts
 from adsapp_crm.services.record_actions import exclude_links, include_links, retry_links, unlink
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.syncing import start_run
-from adsapp_crm.storage import codec
 from adsapp_crm.tasks import send_after_commit, sync_now
-from crm.model import RunKind, Seen
+from crm.model import RunKind
 from crm.normalize import email_key
 from crm.registry import PROVIDERS, Provider
 
@@ -39,8 +37,6 @@ class Place:
 
     stand: Stand
     provider: Provider
-    row: CrmConnection
-    link: CrmSyncState | None
     address: str
     """The record's page in the CRM; empty where it has none that can be trusted."""
     fields: tuple[FieldStand, ...]
@@ -75,26 +71,17 @@ def contact(request: HttpRequest, contact_id: uuid.UUID) -> HttpResponse:
     explanation = explain_contacts(str(contact_id))[0]
     if request.method == "POST":
         return _act(request, explanation.contact)
-    connections = {
-        row.pk: row for row in CrmConnection.objects.filter(pk__in=[s.connection_id for s in explanation.stands])
-    }
-    links = {link.pk: link for link in CrmSyncState.objects.filter(contact=explanation.contact)}
-    asked = _values_asked([key for stand in explanation.stands for key in stand.conflict_ids])
-    places = []
-    for stand in explanation.stands:
-        row = connections[stand.connection_id]
-        fields = [_as_asked(each, asked.get((row.pk, each.app_field))) for each in stand.fields]
-        places.append(
-            Place(
-                stand,
-                PROVIDERS[stand.crm_type],
-                row,
-                links.get(stand.link_id) if stand.link_id else None,
-                record_address(row, stand.record_type, stand.remote_id),
-                tuple(each for each in fields if not _is_blank(each)),
-                tuple(filter(_is_blank, fields)),
-            )
+    connections = explanation.connections
+    places = [
+        Place(
+            stand,
+            PROVIDERS[stand.crm_type],
+            record_address(connections[stand.connection_id], stand.record_type, stand.remote_id),
+            tuple(each for each in stand.fields if not _is_blank(each)),
+            tuple(filter(_is_blank, stand.fields)),
         )
+        for stand in explanation.stands
+    ]
     changes = list(ContactChange.objects.filter(contact=explanation.contact).order_by("-version")[:CHANGES])
     history = explanation.history
     context = {
@@ -104,19 +91,9 @@ def contact(request: HttpRequest, contact_id: uuid.UUID) -> HttpResponse:
         "history": history,
         "changes": changes,
         "names": names_of([*(each.who for each in changes), *(each.actor for each in history)]),
-        "crms": {row.pk: PROVIDERS[row.crm_type].label for row in CrmConnection.objects.all()},
+        "crms": {key: PROVIDERS[row.crm_type].label for key, row in connections.items()},
     }
     return show(request, "contact.html", context)
-
-
-def _values_asked(conflict_ids: Sequence[uuid.UUID]) -> dict[tuple[uuid.UUID, str], Seen]:
-    """By connection and field, the CRM's value that an open question is about: newer than the one agreed on."""
-    found = CrmConflict.objects.filter(pk__in=conflict_ids).exclude(app_field="")
-    return {(each.connection_id, each.app_field): codec.decode_values(each.values).get("crm") for each in found}
-
-
-def _as_asked(stand: FieldStand, value: Seen) -> FieldStand:
-    return stand if value is None else replace(stand, crm_value=value)
 
 
 def _is_blank(stand: FieldStand) -> bool:
