@@ -30,7 +30,7 @@ from adsapp_crm.models.choices import (
 )
 from adsapp_crm.services import syncing
 from adsapp_crm.services.erasure import erase_contact
-from adsapp_crm.tenancy import organization_context
+from adsapp_crm.tenancy import current_organization, organization_context
 from crm.errors import CrmError
 from crm.http.limits import Priority
 from crm.model import RemoteState, RunKind
@@ -43,20 +43,25 @@ MOST_ATTEMPTS: Final = 3
 ACTOR: Final = "webhook"
 
 _STORE: Final = """
-WITH stored AS (
+WITH place AS (
+  SELECT c.id, c.organization_id, c.first_sync_approved_at FROM crm_connections c
+  WHERE c.organization_id = %(organization)s AND c.id = %(connection)s AND c.remote_account_id = %(account)s
+    AND c.status <> 'disconnected'
+    AND (NOT %(of_app)s OR c.app_registration_id IS NOT DISTINCT FROM %(registration)s::uuid)
+),
+stored AS (
   INSERT INTO crm_webhook_events (id, organization_id, connection_id, webhook_id, event_key, event_type, record_type,
     remote_id, details, status, code, attempts, occurred_at, received_at)
-  SELECT d.id, c.organization_id, c.id, %(webhook)s::uuid, d.event_key, d.event_type, d.record_type, d.remote_id,
-    d.details,
-    CASE WHEN c.first_sync_approved_at IS NULL AND d.event_type <> 'erased' THEN 'ignored' ELSE 'received' END,
+  SELECT d.id, place.organization_id, place.id, %(webhook)s::uuid, d.event_key, d.event_type, d.record_type,
+    d.remote_id, d.details,
+    CASE WHEN place.first_sync_approved_at IS NULL AND d.event_type <> 'erased' THEN 'ignored' ELSE 'received' END,
     '', 0, d.occurred_at, clock_timestamp()
-  FROM crm_connections c, jsonb_to_recordset(%(events)s::jsonb) AS d (id uuid, event_key text, event_type text,
+  FROM place, jsonb_to_recordset(%(events)s::jsonb) AS d (id uuid, event_key text, event_type text,
     record_type text, remote_id text, details jsonb, occurred_at timestamptz)
-  WHERE c.organization_id = %(organization)s AND c.id = %(connection)s
   ON CONFLICT (organization_id, connection_id, event_key) DO NOTHING
   RETURNING status
 )
-SELECT count(*), count(*) FILTER (WHERE status = 'received'),
+SELECT EXISTS (SELECT FROM place), count(*), count(*) FILTER (WHERE status = 'received'),
   EXISTS (SELECT FROM crm_webhook_events e WHERE e.organization_id = %(organization)s
     AND e.connection_id = %(connection)s AND e.status = 'received' AND e.run_id IS NULL)
 FROM stored
@@ -71,11 +76,28 @@ class Stored:
     """Nobody knows yet that there is something to read: send ``tasks.refetch``."""
 
 
-def store(connection: CrmConnection, hints: Sequence[ChangeHint], *, webhook_id: uuid.UUID | None = None) -> Stored:
-    """Keep the events of one delivery, each once, in the current organization's context.
+NOTHING: Final = Stored(0, wakes=False)
 
-    Before the connection's first sync was approved they are kept as ignored: that sync reads everything. An erasure
-    always waits.
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The app that a delivery came by; ``registration_id`` None is this installation's."""
+
+    registration_id: uuid.UUID | None
+
+
+def store(
+    connection_id: uuid.UUID,
+    hints: Sequence[ChangeHint],
+    *,
+    webhook_id: uuid.UUID | None = None,
+    app: App | None = None,
+) -> Stored | None:
+    """Keep events of one account, each once, in the current organization's context.
+
+    None, and nothing kept, when the connection is disconnected, is not pinned to that account, or belongs to another
+    app than ``app``. Before the connection's first sync was approved events are kept as ignored: that sync reads
+    everything. An erasure always waits. Written as one statement, since a burst of deliveries comes by here.
     """
     events = [
         {
@@ -93,14 +115,17 @@ def store(connection: CrmConnection, hints: Sequence[ChangeHint], *, webhook_id:
         cursor.execute(
             _STORE,
             {
-                "organization": connection.organization_id,
-                "connection": connection.pk,
+                "organization": current_organization(),
+                "connection": connection_id,
+                "account": hints[0].remote_account_id,
+                "of_app": app is not None,
+                "registration": app.registration_id if app is not None else None,
                 "webhook": webhook_id,
                 "events": json.dumps(events),
             },
         )
-        new, received, waited = cursor.fetchone()
-    return Stored(new, bool(received) and not waited)
+        found, new, received, waited = cursor.fetchone()
+    return Stored(new, bool(received) and not waited) if found else None
 
 
 def start_refetch(organization_id: uuid.UUID, connection_id: uuid.UUID) -> uuid.UUID | None:

@@ -17,10 +17,9 @@ from typing import Final
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from adsapp_crm.models import CrmConnection, CrmWebhook
-from adsapp_crm.models.choices import ConnectionStatus
+from adsapp_crm.models import CrmWebhook
 from adsapp_crm.selectors import connections_of_account, organization_of_app, webhook_of_path
-from adsapp_crm.services.inbox import store
+from adsapp_crm.services.inbox import NOTHING, App, store
 from adsapp_crm.services.subscriptions import INSTALLATION, digest_of
 from adsapp_crm.storage.apps import client_of, webhook_secret_of
 from adsapp_crm.tenancy import organization_context
@@ -136,15 +135,12 @@ def _take_for_connection(address: Address, delivery: Delivery) -> Taken:
     organization_id, connection_id, webhook_id = address.organization_id, address.connection_id, address.webhook_id
     if organization_id is None or connection_id is None or webhook_id is None:
         raise _no_address()
+    if len({hint.remote_account_id for hint in delivery.hints}) > 1:
+        raise _foreign()
     with organization_context(organization_id):
-        connection = (
-            CrmConnection.objects.exclude(status=ConnectionStatus.DISCONNECTED).filter(pk=connection_id).first()
-        )
-        if connection is None:
-            raise _no_address()
-        if any(hint.remote_account_id != connection.remote_account_id for hint in delivery.hints):
-            raise WebhookRejectedError("The delivery is for another account", code="webhook.foreign")
-        stored = store(connection, delivery.hints, webhook_id=webhook_id)
+        stored = store(connection_id, delivery.hints, webhook_id=webhook_id) if delivery.hints else NOTHING
+        if stored is None:
+            raise _foreign()
         long_ago = Q(last_event_at__isnull=True) | Q(last_event_at__lt=Now() - SEEN_AGO)
         CrmWebhook.objects.filter(long_ago, pk=webhook_id).update(last_event_at=Now())
     return Taken(stored.new, 0, len(delivery.unknown), (connection_id,) if stored.wakes else ())
@@ -163,13 +159,10 @@ def _take_for_app(address: Address, delivery: Delivery) -> Taken:
             if address.organization_id not in (None, organization_id):
                 continue
             with organization_context(organization_id):
-                connection = CrmConnection.objects.filter(
-                    pk=connection_id, app_registration_id=address.registration_id
-                ).first()
-                if connection is None:
-                    continue
-                reached = True
-                stored = store(connection, hints)
+                stored = store(connection_id, hints, app=App(address.registration_id))
+            if stored is None:
+                continue
+            reached = True
             stored_events += stored.new
             if stored.wakes:
                 to_wake.append(connection_id)
@@ -182,6 +175,10 @@ def _is_plausible(hint: ChangeHint) -> bool:
     """Ids are short printable ASCII: what else comes is no id, and may be no text the database takes."""
     ids = (hint.remote_id, hint.remote_account_id, hint.event_key, *hint.former_ids)
     return all(0 < len(each) <= MAX_ID_CHARACTERS and each.isascii() and each.isprintable() for each in ids)
+
+
+def _foreign() -> WebhookRejectedError:
+    return WebhookRejectedError("The delivery is for another account", code="webhook.foreign")
 
 
 def _no_address() -> WebhookRejectedError:

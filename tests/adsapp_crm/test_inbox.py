@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -55,7 +56,10 @@ def hint(remote_id, key, kind=HintKind.CHANGED):
 
 def store(tenant, *hints):
     with tenant.context():
-        return inbox.store(CrmConnection.objects.get(), hints)
+        connection = CrmConnection.objects.get()
+        return inbox.store(
+            connection.pk, [replace(each, remote_account_id=connection.remote_account_id) for each in hints]
+        )
 
 
 def refetch(tenant):
@@ -185,9 +189,7 @@ def test_an_event_that_failed_is_tried_alone_after_the_others(tenant, hubspot, p
 
 def test_another_record_type_has_a_run_of_its_own(tenant, hubspot, people):
     """An event about a type that is not mapped is left out; it does not block those behind it."""
-    with tenant.context():
-        connection = CrmConnection.objects.get()
-        inbox.store(connection, [ChangeHint("1", "leads", "7", HintKind.CHANGED, "lead"), hint(people[0], "k")])
+    store(tenant, ChangeHint("1", "leads", "7", HintKind.CHANGED, "lead"), hint(people[0], "k"))
 
     refetch(tenant)
     refetch(tenant)
@@ -223,3 +225,14 @@ def test_replay_refuses_what_is_no_time(tenant, hubspot, people, since):
     """Named by the option, and nothing is replayed."""
     with pytest.raises(CommandError, match="--since"):
         call_command("crm_replay_webhooks", str(tenant.id), "hubspot", "--since", since, "--yes")
+
+
+def test_events_of_another_account_are_not_kept(tenant, hubspot, people):
+    """Neither for an account that the connection is not pinned to, nor by an app that it was not connected by."""
+    with tenant.context():
+        connection = CrmConnection.objects.get()
+        mine = replace(hint(people[0], "k"), remote_account_id=connection.remote_account_id)
+        assert inbox.store(connection.pk, [hint(people[0], "k")]) is None
+        assert inbox.store(connection.pk, [mine], app=inbox.App(connection.pk)) is None
+        assert events(tenant) == []
+        assert inbox.store(connection.pk, [mine], app=inbox.App(None)) == inbox.Stored(1, wakes=True)

@@ -1,0 +1,244 @@
+"""``python -m tests.harness.endurance``: how fast and how steadily the application keeps up, on its real processes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import time
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+
+from crm.errors import WebhookRejectedError
+from crm.http.redact import Secret
+from crm.registry import provider
+from tests.harness.binaries import ServicesError
+from tests.harness.endurance import flood, latency
+from tests.harness.endurance.flood import Sent, percentile
+from tests.harness.endurance.forgery import GENUINE, NOW_MS, forge
+from tests.harness.endurance.world import StuckError, World, opened
+
+MEDIAN_SECONDS, P95_SECONDS = 1.0, 2.0
+FLOOD_P99_SECONDS = 0.25
+INTAKE_PER_SECOND = 300
+MEMORY_GROWTH_MIB = 50
+FORGED = 10_000
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parse(arguments)
+    began = time.monotonic()
+    result: dict[str, Any] = {"seed": options.seed, "failure": ""}
+    try:
+        result["forged"] = _forged(options.seed)
+        with opened(options.people) as world:
+            _say(f"everything runs, three CRMs are in step after {time.monotonic() - began:.0f} s")
+            _measure(world, options, result)
+    except (ServicesError, StuckError, RuntimeError, requests.RequestException) as error:
+        traceback.print_exc()
+        result["failure"] = f"{type(error).__name__}: {error}"
+    except KeyboardInterrupt:
+        return 130
+    result["misses"] = _misses(result)
+    result["ok"] = not result["failure"] and not result["misses"]
+    result["seconds"] = round(time.monotonic() - began, 1)
+    _say("\n" + ("As promised." if result["ok"] else f"NOT as promised: {', '.join(result['misses']) or 'failed'}."))
+    if options.json:
+        print(json.dumps(result))
+    return 0 if result["ok"] else 1
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="dev.py endurance", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    parser.add_argument("--seed", type=int, default=1, help="draws the forged deliveries")
+    parser.add_argument("--people", type=int, default=40, metavar="N", help="known to all three CRMs")
+    parser.add_argument("--samples", type=int, default=15, metavar="N", help="edits measured in each direction")
+    parser.add_argument("--cycles", type=int, default=20, metavar="N", help="quiet rounds of all three deltas")
+    parser.add_argument("--flood-seconds", type=float, default=5.0, metavar="S", help="of each kind of load")
+    parser.add_argument(
+        "--genuine", type=float, default=60.0, metavar="R", help="genuine deliveries a second in the flood"
+    )
+    options = parser.parse_args(arguments)
+    if min(options.samples, options.cycles, options.people) < 3:
+        parser.error("--samples, --cycles and --people: at least 3")
+    if options.flood_seconds <= 0 or options.genuine <= 0:
+        parser.error("--flood-seconds and --genuine: above 0")
+    return options
+
+
+def _forged(seed: int) -> dict[str, Any]:
+    """10,000 variants a CRM at the function that decides, in this process."""
+    now = datetime.fromtimestamp(NOW_MS / 1000, UTC)
+    found: dict[str, Any] = {"variants": 0, "accepted": 0, "kinds": 0}
+    for key, genuine in GENUINE.items():
+        verify, kinds = provider(key).verify_webhook, set()
+        for each in (genuine.delivery, *forge(key, random.Random(seed), FORGED)):
+            believed = True
+            try:
+                verify(
+                    method=each.method,
+                    url=each.url,
+                    headers=each.headers,
+                    body=each.body,
+                    secret=Secret(genuine.secret),
+                    now=now,
+                )
+            except WebhookRejectedError:
+                believed = False
+            if each is genuine.delivery:
+                if not believed:
+                    message = f"the genuine delivery of {key} was refused"
+                    raise RuntimeError(message)
+                continue
+            kinds.add(each.kind)
+            found["variants"] += 1
+            found["accepted"] += believed
+        found["kinds"] += len(kinds)
+    _say(f"forged: {found['variants']:,} variants of {found['kinds']} kinds, {found['accepted']} accepted")
+    return found
+
+
+def _measure(world: World, options: argparse.Namespace, result: dict[str, Any]) -> None:
+    result["webhookToContact"] = _latency(latency.pulls(world, options.samples))
+    _say(_row("edit in a CRM to contact", result["webhookToContact"]))
+    result["contactToCrm"] = _latency(latency.pushes(world, options.samples))
+    _say(_row("edit of a contact to CRM", result["contactToCrm"]))
+    result["quiet"] = _quiet(world, options.cycles)
+    _say(f"quiet: {result['quiet']['cycles']} rounds of three deltas, {result['quiet']['writes']} writes")
+    result["intake"] = _intake(world, options)
+
+
+def _quiet(world: World, cycles: int) -> dict[str, Any]:
+    world.wait_until_quiet()
+    before = world.marks()
+    for _ in range(cycles):
+        for account in world.fakes.all:
+            world.app.sync("delta", account.key)
+    after = world.marks()
+    moved = {name: after[name] - before[name] for name in after if after[name] != before[name]}
+    return {"cycles": cycles, "connections": 3, "writes": sum(moved.values()), "moved": moved}
+
+
+def _intake(world: World, options: argparse.Namespace) -> dict[str, Any]:
+    seconds = options.flood_seconds
+    writes = world.marks()
+    stored = _stored(world)
+    plain = flood.intake(world, seconds)
+    batched = flood.intake(world, min(2.0, seconds), events=100)
+    memory = flood.web_memory_kib(world)
+    mixed = flood.flood(world, seconds, options.genuine)
+    one_by_one = flood.forged_over_http(world, 500)
+    growth = (flood.web_memory_kib(world) - memory) / 1024
+    expected = plain.statuses[200] + 100 * batched.statuses[200] + mixed.statuses[200]
+    found: dict[str, Any] = {
+        "processes": 2,
+        "deliveriesPerSecond": round(plain.statuses[200] / plain.seconds),
+        "eventsPerSecondInHundreds": round(100 * batched.statuses[200] / batched.seconds),
+        "unloaded": _milliseconds(plain),
+        "flood": {
+            "genuinePerSecond": round(mixed.statuses[200] / mixed.seconds),
+            "forgedPerSecond": round(sum(mixed.forged_statuses.values()) / mixed.seconds),
+            **_milliseconds(mixed),
+            "genuineRefused": sum(count for status, count in mixed.statuses.items() if status != 200),
+        },
+        "forgedOverHttp": sum((mixed.forged_statuses + one_by_one).values()),
+        "forgedAccepted": mixed.forged_statuses[200] + one_by_one[200],
+        "memoryGrowthMib": round(growth, 1),
+        "storedWrong": _stored(world) - stored - expected,
+    }
+    _say(
+        f"intake: {found['deliveriesPerSecond']} deliveries a second one by one,"
+        f" {found['eventsPerSecondInHundreds']} events a second in hundreds"
+    )
+    told = found["flood"]
+    _say(
+        f"flood: {told['genuinePerSecond']} genuine a second beside {told['forgedPerSecond']} forged, genuine p99"
+        f" {told['p99Milliseconds']} ms; {found['forgedAccepted']} forged accepted"
+    )
+    world.wait_until_quiet(120)
+    after = world.marks()
+    found["writes"] = sum(after[name] - writes[name] for name in after)
+    found["refetchRuns"], found["eventsTaken"] = _refetches(world)
+    return found
+
+
+def _stored(world: World) -> int:
+    from adsapp_crm.models import CrmWebhookEvent
+
+    return int(world.app._do(CrmWebhookEvent.objects.count))
+
+
+def _refetches(world: World) -> tuple[int, int]:
+    from adsapp_crm.models import CrmSyncLog
+
+    runs = world.app._do(lambda: CrmSyncLog.objects.filter(trigger="webhook").count())
+    return int(runs), _stored(world)
+
+
+def _latency(found: dict[str, list[float]]) -> dict[str, Any]:
+    everything = [seconds for values in found.values() for seconds in values]
+    return {
+        "samples": len(everything),
+        "medianSeconds": round(statistics.median(everything), 3),
+        "p95Seconds": round(percentile(everything, 0.95), 3),
+        "slowestSeconds": round(max(everything), 3),
+        "medianByCrm": {key: round(statistics.median(values), 3) for key, values in found.items() if values},
+    }
+
+
+def _milliseconds(sent: Sent) -> dict[str, float]:
+    return {f"p{share}Milliseconds": round(1000 * percentile(sent.latencies, share / 100), 1) for share in (50, 95, 99)}
+
+
+def _misses(result: dict[str, Any]) -> list[str]:
+    """The promises that were not kept."""
+    found = []
+    for name in ("webhookToContact", "contactToCrm"):
+        if name in result and result[name]["medianSeconds"] >= MEDIAN_SECONDS:
+            found.append(f"{name}: median {result[name]['medianSeconds']} s")
+        if name in result and result[name]["p95Seconds"] >= P95_SECONDS:
+            found.append(f"{name}: 95th percentile {result[name]['p95Seconds']} s")
+    if result.get("forged", {}).get("accepted"):
+        found.append("forged deliveries were accepted")
+    if result.get("quiet", {}).get("writes"):
+        found.append(f"quiet rounds wrote: {result['quiet']['moved']}")
+    return found + (_intake_misses(result["intake"]) if "intake" in result else [])
+
+
+def _intake_misses(intake: dict[str, Any]) -> list[str]:
+    found = []
+    if intake["deliveriesPerSecond"] < INTAKE_PER_SECOND:
+        found.append(f"intake: {intake['deliveriesPerSecond']} deliveries a second")
+    if intake["flood"]["p99Milliseconds"] >= 1000 * FLOOD_P99_SECONDS:
+        found.append(f"flood: 99th percentile {intake['flood']['p99Milliseconds']} ms")
+    if intake["flood"]["genuineRefused"] or intake["storedWrong"]:
+        found.append("flood: genuine deliveries were lost")
+    if intake["forgedAccepted"]:
+        found.append("flood: forged deliveries were accepted")
+    if intake["writes"]:
+        found.append(f"flood: {intake['writes']} writes")
+    if intake["memoryGrowthMib"] >= MEMORY_GROWTH_MIB:
+        found.append(f"flood: {intake['memoryGrowthMib']} MiB more memory")
+    return found
+
+
+def _row(name: str, told: dict[str, Any]) -> str:
+    each = ", ".join(f"{key} {seconds:.2f}" for key, seconds in told["medianByCrm"].items())
+    return (
+        f"{name}: median {told['medianSeconds']:.2f} s, 95th percentile {told['p95Seconds']:.2f} s,"
+        f" {told['samples']} samples (medians: {each})"
+    )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""One organization with three CRMs that deliver webhooks, on the real processes of a stack of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from tests.harness import services
+from tests.harness import stack as stacks
+from tests.harness.demo.__main__ import MINUTES_APART, Fakes, _start_fakes
+from tests.harness.demo.crm_side import CrmAccount
+
+if TYPE_CHECKING:  # these import Django's models, which need the stack's environment first
+    from tests.harness.demo.app_side import App
+
+PASSWORD = "endurance-Pa55word"
+QUIET_SECONDS = 0.4
+POLL_SECONDS = 0.01
+MOST_SECONDS = 60.0
+WEB_PROCESSES = "2"
+HUBSPOT_EVENTS = ("creation", "deletion", "merge", "restore", "privacyDeletion")
+
+
+class StuckError(RuntimeError):
+    """Something did not happen in time."""
+
+
+@dataclass(frozen=True)
+class Person:
+    contact_id: uuid.UUID
+    remote_ids: dict[str, str]
+    """By CRM."""
+
+
+@dataclass
+class World:
+    stack: stacks.Stack
+    fakes: Fakes
+    app: App
+    people: list[Person]
+    address: str
+    """HubSpot's, signed with ``secret``."""
+    secret: str
+    portal_id: int
+
+    def account(self, key: str) -> CrmAccount:
+        return next(account for account in self.fakes.all if account.key == key)
+
+    def writes(self) -> int:
+        return sum(int(account.counters()["writes"]) for account in self.fakes.all)
+
+    def wait_until_quiet(self, seconds: float = MOST_SECONDS) -> None:
+        """Return when nothing has been under way for a moment; raises StuckError."""
+        from adsapp_crm.models import CrmSyncLog, CrmWebhookEvent
+        from adsapp_crm.services import realtime
+
+        end, quiet_since = time.monotonic() + seconds, 0.0
+        while time.monotonic() < end:
+            busy = self.app._do(
+                lambda: (
+                    CrmSyncLog.objects.filter(completed_at__isnull=True).exists()
+                    or CrmWebhookEvent.objects.filter(status="received").exists()
+                    or any(realtime.has_due(each) for each in realtime.connections_to_ask())
+                )
+            )
+            now = time.monotonic()
+            quiet_since = 0.0 if busy else quiet_since or now
+            if quiet_since and now - quiet_since >= QUIET_SECONDS:
+                return
+            time.sleep(0.05)
+        message = f"something is still under way after {seconds:.0f} s"
+        raise StuckError(message)
+
+    def marks(self) -> dict[str, int]:
+        """What a write on either side would move."""
+        from django.db.models import Sum
+
+        from adsapp_crm.models import Contact, CrmLedgerEntry
+
+        ours = self.app._do(
+            lambda: {
+                "versions": Contact.objects.aggregate(all=Sum("version"))["all"],
+                "ledger": CrmLedgerEntry.objects.count(),
+            }
+        )
+        return {**ours, **{f"writes at {a.key}": int(a.counters()["writes"]) for a in self.fakes.all}}
+
+
+@contextlib.contextmanager
+def opened(people: int) -> Iterator[World]:
+    """Everything on an empty folder of its own, which is deleted afterwards unless ENDURANCE_KEEP is set."""
+    folder = Path(tempfile.mkdtemp(prefix="adsapp-crm-endurance-"))
+    for variable in services.VARIABLES:
+        os.environ.pop(variable, None)
+    try:
+        with stacks.opened(folder=folder) as stack:
+            stack.environment["WEB_CONCURRENCY"] = WEB_PROCESSES
+            fakes = _start_fakes(stack)
+            fakes.hubspot.let_pass(MINUTES_APART)  # its clock signs: it has to be right
+            stack.serve()
+            yield _settle(stack, fakes, people)
+    finally:
+        if "ENDURANCE_KEEP" not in os.environ:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _settle(stack: stacks.Stack, fakes: Fakes, count: int) -> World:
+    os.environ.update(stack.environment)
+    import django
+
+    django.setup()
+    from adsapp_crm.services.organizations import create_organization
+    from tests.harness.demo.app_side import App
+
+    mark = uuid.uuid4().hex[:6]
+    email = f"staff-{mark}@endurance.example"
+    organization, _owner = create_organization(
+        f"Endurance {mark}", email=email, password=PASSWORD, staff=True, region="NL"
+    )
+    app = App(stack, organization.id, email, PASSWORD)
+    rows = [
+        {"firstName": f"First{number}", "lastName": f"Last{number}", "email": f"person{number}@endurance.example"}
+        for number in range(count)
+    ]
+    app.import_people(rows)
+    for account in fakes.all:
+        app.connect(account)
+        app.approve(app.sync("full", account.key), account.key)
+    _listen(app, fakes)
+    people = app._do(_people)
+    if len(people) != count:
+        message = f"{len(people)} of {count} people are linked with all three CRMs"
+        raise StuckError(message)
+    address, portal_id = app._do(_hubspot_account)
+    secret = stack.environment["HUBSPOT_CLIENT_SECRET"]
+    world = World(stack, fakes, app, people, address, secret, portal_id)
+    world.wait_until_quiet()
+    return world
+
+
+def _listen(app: App, fakes: Fakes) -> None:
+    """Push within seconds, and have each CRM deliver."""
+    from adsapp_crm.models import CrmConnection
+    from adsapp_crm.services.subscriptions import keep_subscription, setup_of
+
+    def push_at_once() -> dict[str, uuid.UUID]:
+        for row in CrmConnection.objects.all():
+            row.settings = {name: value for name, value in row.settings.items() if name != "realtime"}
+            row.save(update_fields=["settings"])
+        return {row.crm_type: row.pk for row in CrmConnection.objects.all()}
+
+    ids = app._do(push_at_once)
+    secret = app.stack.environment["HUBSPOT_CLIENT_SECRET"]
+    address = setup_of(app.organization_id, ids["hubspot"], actor="endurance").address
+    wanted: list[Any] = [f"contact.{event}" for event in HUBSPOT_EVENTS]
+    wanted += [{"eventType": "contact.propertyChange", "propertyName": name} for name in ("lastname", "jobtitle")]
+    _told(fakes.hubspot, "webhooks", {"targetUrl": address, "secret": secret, "subscriptions": wanted})
+    outbound = setup_of(app.organization_id, ids["salesforce"], actor="endurance").address
+    _told(fakes.salesforce, "outbound", {"targetUrl": outbound})
+    code = keep_subscription(app.organization_id, ids["pipedrive"], now=True)
+    if code:
+        message = f"Pipedrive was not subscribed to: {code}"
+        raise StuckError(message)
+
+
+def _told(account: CrmAccount, path: str, body: dict[str, Any]) -> None:
+    requests.post(f"{account.url}/_fake/{path}", json=body, timeout=30).raise_for_status()
+
+
+def _people() -> list[Person]:
+    from adsapp_crm.models import CrmSyncState
+
+    found: dict[uuid.UUID, dict[str, str]] = {}
+    for link in CrmSyncState.objects.filter(state="live").select_related("connection").order_by("id"):
+        found.setdefault(link.contact_id, {})[link.connection.crm_type] = link.crm_record_id or ""
+    return [Person(contact_id, ids) for contact_id, ids in found.items() if len(ids) == 3]
+
+
+def _hubspot_account() -> tuple[str, int]:
+    from adsapp_crm import conf
+    from adsapp_crm.models import CrmConnection
+
+    row = CrmConnection.objects.get(crm_type="hubspot")
+    return f"{conf.public_url()}/api/crm/webhooks/hubspot/app", int(row.remote_account_id)
