@@ -100,26 +100,14 @@ def _relative(away: timedelta) -> str:
     future, seconds = away > timedelta(0), abs(away.total_seconds())
     if seconds < 45:
         return _("in a moment") if future else _("just now")
-    for size, one, many in (
-        (86400.0, "%(n)d day", "%(n)d days"),
-        (3600.0, "%(n)d hour", "%(n)d hours"),
-        (60.0, "%(n)d minute", "%(n)d minutes"),
-    ):
-        if seconds >= size or size == 60.0:
-            number = max(1, round(seconds / size))
-            text = _span(one, many, number)
-            return (_("in %s") if future else _("%s ago")) % text
-    return ""
-
-
-def _span(one: str, many: str, number: int) -> str:
-    words = {
-        "%(n)d day": ngettext("%(n)d day", "%(n)d days", number),
-        "%(n)d hour": ngettext("%(n)d hour", "%(n)d hours", number),
-        "%(n)d minute": ngettext("%(n)d minute", "%(n)d minutes", number),
-    }
-    del many
-    return words[one] % {"n": number}
+    minutes, hours, days = (max(1, round(seconds / size)) for size in (60, 3600, 86400))
+    if seconds < 3600:
+        span = ngettext("%(n)d minute", "%(n)d minutes", minutes) % {"n": minutes}
+    elif seconds < 86400:
+        span = ngettext("%(n)d hour", "%(n)d hours", hours) % {"n": hours}
+    else:
+        span = ngettext("%(n)d day", "%(n)d days", days) % {"n": days}
+    return (_("in %s") if future else _("%s ago")) % span
 
 
 @register.filter
