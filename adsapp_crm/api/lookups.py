@@ -26,11 +26,11 @@ def check_named(asked: Mapping[str, Any]) -> None:
             raise refuse(code, f"There is nothing with this {key}.", field=key)
 
 
-def find_connection(connection_id: uuid.UUID) -> CrmConnection:
+def find_connection(connection_id: uuid.UUID, *, field: str = "id") -> CrmConnection:
     """In any state, disconnected too."""
     row = CrmConnection.objects.filter(pk=connection_id).first()
     if row is None:
-        raise refuse("connection.unknown", "There is no connection with this id.", field="id")
+        raise refuse("connection.unknown", "There is no connection with this id.", field=field)
     return row
 
 

@@ -13,6 +13,15 @@ from adsapp_crm.api.views.conflicts import (
     ConflictsView,
     ConflictView,
 )
+from adsapp_crm.api.views.changes import ChangesView, ChangeView
+from adsapp_crm.api.views.conflicts import (
+    ConflictBulkView,
+    ConflictIgnoreView,
+    ConflictLinkView,
+    ConflictResolveView,
+    ConflictsView,
+    ConflictView,
+)
 from adsapp_crm.api.views.connect import ConnectView
 from adsapp_crm.api.views.contacts import (
     ContactEraseView,
@@ -27,6 +36,17 @@ from adsapp_crm.api.views.cron import CronView
 from adsapp_crm.api.views.log_in import CallbackView, ConfirmView
 from adsapp_crm.api.views.mapping import MappingView
 from adsapp_crm.api.views.plans import PlanApproveView, PlanDropView, PlanLinesView, PlansView, PlanView
+from adsapp_crm.api.views.runs import RunCancelView, RunsView, RunUndoView, RunView
+from adsapp_crm.api.views.plans import PlanApproveView, PlanDropView, PlanLinesView, PlansView, PlanView
+from adsapp_crm.api.views.records import (
+    ContactRecordsView,
+    RecordCountsView,
+    RecordsExcludeView,
+    RecordsIncludeView,
+    RecordsRetryView,
+    RecordsView,
+    RecordUnlinkView,
+)
 from adsapp_crm.api.views.runs import RunCancelView, RunsView, RunUndoView, RunView
 from adsapp_crm.api.views.sync import SyncView
 
@@ -61,6 +81,30 @@ urlpatterns = [
     path("crm/conflicts/<uuid:conflict_id>/resolve", ConflictResolveView.as_view(), name="conflict-resolve"),
     path("crm/conflicts/<uuid:conflict_id>/link", ConflictLinkView.as_view(), name="conflict-link"),
     path("crm/conflicts/<uuid:conflict_id>/ignore", ConflictIgnoreView.as_view(), name="conflict-ignore"),
+    path("crm/changes", ChangesView.as_view(), name="changes"),
+    path("crm/changes/<uuid:change_id>", ChangeView.as_view(), name="change"),
+    path("crm/contacts/<uuid:contact_id>/records", ContactRecordsView.as_view(), name="contact-records"),
+    path("crm/runs", RunsView.as_view(), name="runs"),
+    path("crm/runs/<uuid:run_id>", RunView.as_view(), name="run"),
+    path("crm/runs/<uuid:run_id>/cancel", RunCancelView.as_view(), name="run-cancel"),
+    path("crm/runs/<uuid:run_id>/undo", RunUndoView.as_view(), name="run-undo"),
+    path("crm/plans", PlansView.as_view(), name="plans"),
+    path("crm/plans/<uuid:plan_id>", PlanView.as_view(), name="plan"),
+    path("crm/plans/<uuid:plan_id>/lines", PlanLinesView.as_view(), name="plan-lines"),
+    path("crm/plans/<uuid:plan_id>/approve", PlanApproveView.as_view(), name="plan-approve"),
+    path("crm/plans/<uuid:plan_id>/drop", PlanDropView.as_view(), name="plan-drop"),
+    path("crm/conflicts", ConflictsView.as_view(), name="conflicts"),
+    path("crm/conflicts/resolve", ConflictBulkView.as_view(), name="conflicts-resolve"),
+    path("crm/conflicts/<uuid:conflict_id>", ConflictView.as_view(), name="conflict"),
+    path("crm/conflicts/<uuid:conflict_id>/resolve", ConflictResolveView.as_view(), name="conflict-resolve"),
+    path("crm/conflicts/<uuid:conflict_id>/link", ConflictLinkView.as_view(), name="conflict-link"),
+    path("crm/conflicts/<uuid:conflict_id>/ignore", ConflictIgnoreView.as_view(), name="conflict-ignore"),
+    path("crm/records", RecordsView.as_view(), name="records"),
+    path("crm/records/counts", RecordCountsView.as_view(), name="record-counts"),
+    path("crm/records/retry", RecordsRetryView.as_view(), name="records-retry"),
+    path("crm/records/exclude", RecordsExcludeView.as_view(), name="records-exclude"),
+    path("crm/records/include", RecordsIncludeView.as_view(), name="records-include"),
+    path("crm/records/<uuid:record_id>/unlink", RecordUnlinkView.as_view(), name="record-unlink"),
     path("crm/changes", ChangesView.as_view(), name="changes"),
     path("crm/changes/<uuid:change_id>", ChangeView.as_view(), name="change"),
     path("cron/crm-sync", CronView.as_view(), name="cron"),

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from django.db.models import Case, CharField, Count, Exists, F, Func, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, TextField, Count, Exists, F, Func, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce, NullIf
 
 from adsapp_crm.models import Contact, CrmConflict, CrmConnection, CrmObservation, CrmSyncState
@@ -15,6 +15,7 @@ from adsapp_crm.services.refusals import refuse
 
 WORDS: Final = ("in_sync", "pending", "excluded", "failing", "conflict")
 _CURRENT: Final = (LinkStatus.LIVE, LinkStatus.PENDING)
+_BLANK: Final = Value("", output_field=TextField())
 _ASKED: Final = (QuestionStatus.OPEN, QuestionStatus.ANSWERED)
 
 
@@ -22,7 +23,7 @@ class FirstTrouble(Func):
     """The code of the first refused field."""
 
     template = "(jsonb_path_query_first(%(expressions)s, '$.*.code') #>> '{}')"
-    output_field = CharField()
+    output_field = TextField()
 
 
 def find_records(asked: Mapping[str, Any]) -> QuerySet[CrmSyncState]:
@@ -81,19 +82,17 @@ def _told() -> Any:
         When(failing, then=Value("failing")),
         When(pending, then=Value("pending")),
         default=Value("in_sync"),
-        output_field=CharField(),
+        output_field=TextField(),
     )
     asked_code = question.annotate(
-        told=Coalesce(
-            NullIf("code", Value("")), Case(*_KINDS, default=Value("conflict.field"), output_field=CharField())
-        )
+        told=Coalesce(NullIf("code", _BLANK), Case(*_KINDS, default=Value("conflict.field"), output_field=TextField()))
     )
     why = Case(
         When(word="excluded", then=Value("state.excluded")),
         When(word="conflict", then=asked_code.order_by("id").values("told")[:1]),
-        When(word="failing", then=Coalesce(NullIf("error_code", Value("")), FirstTrouble("troubles"))),
-        default=Value(""),
-        output_field=CharField(),
+        When(word="failing", then=Coalesce(NullIf("error_code", _BLANK), FirstTrouble("troubles"))),
+        default=_BLANK,
+        output_field=TextField(),
     )
     return CrmSyncState.objects.filter(state__in=_CURRENT).annotate(word=word).annotate(why=why)
 
