@@ -13,15 +13,6 @@ from adsapp_crm.api.views.conflicts import (
     ConflictsView,
     ConflictView,
 )
-from adsapp_crm.api.views.changes import ChangesView, ChangeView
-from adsapp_crm.api.views.conflicts import (
-    ConflictBulkView,
-    ConflictIgnoreView,
-    ConflictLinkView,
-    ConflictResolveView,
-    ConflictsView,
-    ConflictView,
-)
 from adsapp_crm.api.views.connect import ConnectView
 from adsapp_crm.api.views.contacts import (
     ContactEraseView,
@@ -35,8 +26,6 @@ from adsapp_crm.api.views.contacts import (
 from adsapp_crm.api.views.cron import CronView
 from adsapp_crm.api.views.log_in import CallbackView, ConfirmView
 from adsapp_crm.api.views.mapping import MappingView
-from adsapp_crm.api.views.plans import PlanApproveView, PlanDropView, PlanLinesView, PlansView, PlanView
-from adsapp_crm.api.views.runs import RunCancelView, RunsView, RunUndoView, RunView
 from adsapp_crm.api.views.plans import PlanApproveView, PlanDropView, PlanLinesView, PlansView, PlanView
 from adsapp_crm.api.views.records import (
     ContactRecordsView,
