@@ -14,7 +14,7 @@ from datetime import datetime
 from crm.engine.confirm import Outcome
 from crm.engine.context import Ports, gather_evidence
 from crm.engine.digest import digest_base, digest_record
-from crm.engine.observe import plan_again
+from crm.engine.observe import gone_by_merges, plan_again
 from crm.engine.plan import Rulebook, plan_pairing
 from crm.model import (
     Action,
@@ -98,6 +98,8 @@ class Checker:
         return view is None or observed_at is None or observed_at < self.fresh_since
 
     def _check_against(self, outcomes: Sequence[Outcome], records: dict[str, RemoteRecord]) -> None:
+        linked_views = [outcome.view for outcome in outcomes if outcome.view is not None]
+        records.update(gone_by_merges(linked_views, records, self.book, self.ports))
         exact = [outcome for outcome in outcomes if outcome.line.approved]
         exact += [
             outcome for outcome in outcomes if outcome.action.kind in (ActionKind.RELINK, ActionKind.CREATE_IN_APP)

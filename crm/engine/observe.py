@@ -7,7 +7,7 @@ worker reads the same page again and stores the same things.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -159,6 +159,23 @@ def plan_chosen_links(run: RunState, ports: Ports) -> None:
     ids = [view.link.remote_id for view in views]
     records = dict(ports.connector.fetch(book.record_type, ids, book.remote_fields))
     _plan_views(run, ports, book, views, records, views[-1].link.link_id)
+
+
+def gone_by_merges(
+    views: Sequence[LinkView], records: Mapping[str, RemoteRecord], book: Rulebook, ports: Ports
+) -> dict[str, RemoteRecord]:
+    """Records that were merged into one which is gone by now: they count as gone themselves."""
+    merged = [
+        _Subject(record, view)
+        for view in views
+        if (record := records.get(view.link.remote_id)) is not None and record.state is RemoteState.MERGED
+    ]
+    followed = _follow_merges(merged, book, ports)
+    return {
+        before.record.remote_id: after.record
+        for before, after in zip(merged, followed, strict=True)
+        if after.record.remote_id == before.record.remote_id and after.record.state is not RemoteState.MERGED
+    }
 
 
 def plan_again(

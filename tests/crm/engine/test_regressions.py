@@ -12,7 +12,19 @@ from crm.engine.run import advance
 from crm.errors import TransientError
 from crm.mapping.field_map import FieldMap
 from crm.mapping.kinds import Kind
-from crm.model import ConflictKind, Direction, IntentStatus, LinkState, Phase, Policy, RunKind, Side, Strategy
+from crm.model import (
+    ConflictKind,
+    ContactState,
+    DeletionPolicy,
+    Direction,
+    IntentStatus,
+    LinkState,
+    Phase,
+    Policy,
+    RunKind,
+    Side,
+    Strategy,
+)
 from crm.testing.adversary import RECORD_TYPE, AdversaryConnector
 from crm.testing.adversary_nature import HUBSPOT_LIKE, PIPEDRIVE_LIKE, SALESFORCE_LIKE
 from crm.testing.memory import MemoryStore
@@ -415,3 +427,19 @@ def test_an_answer_is_applied_by_a_delta_that_sees_nothing_new_in_the_crm():
     pair.store.answer_conflict(question.conflict_id, Side.CRM)
     assert pair.run().counts.updated_in_app == 1
     assert (pair.contact["company"], pair.store.open_conflicts()) == ("Mills", [])
+
+
+def test_an_approved_deletion_holds_though_the_record_went_by_a_merge():
+    """Merged, and the survivor deleted: what was approved is what a fresh read shows."""
+    pair = Pair(PIPEDRIVE_LIKE, on_crm_deleted=DeletionPolicy.DELETE, max_count_deleted=0)
+    survivor = pair.crm.user_creates({"lastname": "Byron"})
+    pair.crm.user_merges(pair.remote_id, survivor)
+    pair.crm.user_deletes(survivor)
+    pair.crm.user_creates({"lastname": "Babbage"})
+    pair.wait(600)
+    held = pair.run(RunKind.FULL)
+    assert held.counts.held == 1
+    assert pair.store.approve_plan(held.plan_id) == 1
+    run = pair.run(RunKind.MANUAL, plan_id=held.plan_id)
+    assert (run.counts.deleted_in_app, run.counts.stale) == (1, 0)
+    assert pair.store.app.get(pair.contact_id).state is ContactState.DELETED
