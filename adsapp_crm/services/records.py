@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from django.db.models import Case, TextField, Count, Exists, F, Func, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Count, Exists, F, Func, OuterRef, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Coalesce, NullIf
 
 from adsapp_crm.models import Contact, CrmConflict, CrmConnection, CrmObservation, CrmSyncState
