@@ -124,9 +124,14 @@ def step_run(
         return Step(Left.BUSY, run.status)
     try:
         with kept_alive(connection, lease) as check_lease:
-            return _work(connection, run, lease, check_lease, deadline, session)
-    finally:
+            step = _work(connection, run, lease, check_lease, deadline, session)
+    except DatabaseError:
+        raise  # the lease is left to run out: that is how the sweep learns, soon, that nobody goes on with the run
+    except BaseException:
         release_lease(connection, lease)
+        raise
+    release_lease(connection, lease)
+    return step
 
 
 def _work(

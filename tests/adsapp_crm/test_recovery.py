@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from adsapp_crm import wiring
@@ -113,6 +114,23 @@ def test_a_run_whose_worker_is_alive_or_left_is_not_offered(tenant, hubspot, app
 
     release_lease(connection, lease)
     assert runs_to_resume() == []
+
+
+def test_a_run_that_lost_its_database_is_offered_once_its_lease_has_run_out(monkeypatch, tenant, hubspot, approved):
+    """The lease is not given back: without it the sweep would take the run for one whose message is on its way."""
+
+    def lost(*_arguments):
+        raise OperationalError("the server closed the connection")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stepping, "advance", lost)
+        with pytest.raises(OperationalError):
+            stepping.step_run(tenant.id, approved)
+
+    let_the_lease_run_out(tenant)
+    assert runs_to_resume() == [approved]
+    assert stepping.step_run(tenant.id, approved, seconds=60).left is stepping.Left.ENDED
+    assert len(hubspot.records()) == 3
 
 
 def test_a_worker_that_was_stopped_past_its_lease_sends_nothing_more(monkeypatch, tenant, hubspot, approved):
