@@ -19,7 +19,7 @@ from tests.harness import services
 from tests.harness.binaries import ServicesError
 from tests.harness.torture import stand as stands
 from tests.harness.torture.app import App, StuckError
-from tests.harness.torture.blows import Blow, Struck, all_blows
+from tests.harness.torture.blows import Blow, all_blows
 from tests.harness.torture.judge import Findings, judge, linked, marks
 from tests.harness.torture.people import Town
 
@@ -62,35 +62,35 @@ class Torture:
 
         with self._round(blow.name) as this:
             self.town.begin_round()
-            pairs = linked(self.town)
+            self.app.push_at_once(wanted=self.town.round % 2 == 0)
             self.stand.wait_for_workers()
+            pairs = linked(self.town)
+            blow.prepare(self.stand, self.draw)
             self.town.newcomers(6)
             self.town.edit_some(pairs, 24, contested=2)
             if self.town.round % 4 == 1:
                 self.town.take_leave(pairs)
-            blow.prepare(self.stand, self.draw)
             run_id = self.app.start(blow.kind or self.draw.choice(("full", "delta")), messages=blow.messages)
             struck = blow.strike(self.stand, self.app, self.draw)
-            if struck.killed_at is not None:
-                self._await_recovery(this, struck)
+            if struck.victim is not None:
+                self._await_recovery(this, struck.victim)
             connections.close_all()  # the blow may have cut ours as well
             self.stand.start_workers()
             self.town.edit_some(pairs, 6)
             self.app.follow(run_id)
             for deed in struck.after:
                 deed()
+            self.app.wait_until_idle()
             this.sent_again = self.app.sent_again(run_id)
             self.stand.crm_proxy.heal()
             self.stand.crm.go_right()
             self.stand.take_order_back()
             self._judge(this)
 
-    def _await_recovery(self, this: Round, struck: Struck) -> None:
-        recovered_at = self.app.wait_for_heir(seconds=RECOVERY_SECONDS + 10)
-        if recovered_at is None or struck.killed_at is None:
-            this.findings.accuse("recovery", "nobody went on with the run")
-            return
-        this.recovery_seconds = recovered_at - struck.killed_at
+    def _await_recovery(self, this: Round, victim: dict[str, Any]) -> None:
+        taken_at = self.app.wait_for_heir(victim["stream"], victim["fence"], seconds=RECOVERY_SECONDS + 10)
+        if taken_at is not None:
+            this.recovery_seconds = taken_at - victim["at"]
 
     def _judge(self, this: Round) -> None:
         """Run until a whole run does nothing, bounded; then look at both sides."""
@@ -99,6 +99,7 @@ class Torture:
         while True:
             this.runs_to_quiet += 1
             self.app.follow(self.app.start("full"))
+            self.app.wait_until_idle()
             after = marks(self.town)
             if after == before:
                 break
@@ -153,7 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
             for blow in blows:
                 if options.only in blow.name:
                     torture.suffer(blow)
-            stand.stack.processes["beat"].poll()
+            stand.stack.check()
     except (ServicesError, requests.RequestException, RuntimeError) as error:
         traceback.print_exc()
         failure = f"{type(error).__name__}: {error}"

@@ -26,8 +26,8 @@ class App:
     organization_id: uuid.UUID
     connection_id: uuid.UUID
     town: Town
-    first_fence: int = 0
-    """Of the grant under which the run that was started last begins: a greater one means that another worker has it."""
+    fence_before: int = 0
+    """Of the scan's lease when the last run was started."""
 
     def start(self, kind: str, *, messages: int = 1) -> str:
         """Store a run and send its message so many times; returns its id. Waits while another scan runs."""
@@ -44,7 +44,7 @@ class App:
                 if time.monotonic() > end:
                     raise StuckError("another run does not end") from busy
                 self.follow(str(busy.run_id))
-        self.first_fence = self.fence() + 1
+        self.fence_before = self.grant("scan")[0]
         for _ in range(messages):
             sync_page.delay(run_id)
         return run_id
@@ -77,33 +77,58 @@ class App:
 
         return dict(self._ask(lambda: CrmSyncLog.objects.filter(pk=run_id).values().get()))
 
-    def fence(self) -> int:
-        """Of the scan's lease: it grows when a worker takes it."""
+    def grant(self, stream: str) -> tuple[int, bool]:
+        """(fence, held): how often the stream's lease was granted, and whether the last owner has not given it back."""
         from adsapp_crm.models import CrmLease
 
-        rows = self._ask(lambda: list(CrmLease.objects.filter(stream="scan").values_list("fence", flat=True)))
-        return int(rows[0]) if rows else 0
+        rows = self._ask(lambda: list(CrmLease.objects.filter(stream=stream).values_list("fence", "owner")))
+        return (int(rows[0][0]), bool(rows[0][1])) if rows else (0, False)
 
     def wait_for_worker(self, *, seconds: float = 20.0) -> None:
         """Return when a worker has begun with the run that was started last."""
         end = time.monotonic() + seconds
-        while self.fence() < self.first_fence and time.monotonic() < end:
+        while self.grant("scan")[0] <= self.fence_before and time.monotonic() < end:
             time.sleep(0.02)
 
-    def is_idle(self) -> bool:
-        """No run is under way."""
+    def wait_for_heir(self, stream: str, fence: int, *, seconds: float) -> float | None:
+        """When another worker took over after that grant; None where nothing was left to do.
+
+        Raises StuckError when nobody did in time.
+        """
+        end = time.monotonic() + seconds
+        while self.grant(stream)[0] <= fence:
+            if not self._ask(self._unfinished):
+                return None
+            if time.monotonic() > end:
+                message = f"nobody went on with {stream}"
+                raise StuckError(message)
+            time.sleep(POLL_SECONDS)
+        return time.time()
+
+    def wait_until_idle(self, *, seconds: float = RUN_SECONDS) -> None:
+        """Return when no run of any kind is under way."""
+        end = time.monotonic() + seconds
+        while runs := self._ask(self._unfinished):
+            for run_id in runs:
+                self.follow(run_id, seconds=max(0.0, end - time.monotonic()))
+
+    @staticmethod
+    def _unfinished() -> list[str]:
         from adsapp_crm.models import CrmSyncLog
 
-        return not self._ask(lambda: CrmSyncLog.objects.filter(completed_at__isnull=True).exists())
+        found = CrmSyncLog.objects.filter(completed_at__isnull=True).values_list("pk", flat=True)
+        return [str(each) for each in found]
 
-    def wait_for_heir(self, *, seconds: float) -> float | None:
-        """When another worker went on with the run that was started last; None when none did in time."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if self.fence() > self.first_fence:
-                return time.time()
-            time.sleep(POLL_SECONDS)
-        return None
+    def push_at_once(self, *, wanted: bool) -> None:
+        """Whether contacts that change here are pushed within seconds, beside the scans, or wait for a scan."""
+        from adsapp_crm.models import CrmConnection
+        from adsapp_crm.services.realtime import REALTIME_SETTING
+
+        def store() -> None:
+            row = CrmConnection.objects.get(pk=self.connection_id)
+            CrmConnection.objects.filter(pk=row.pk).update(settings={**row.settings, REALTIME_SETTING: wanted})
+
+        self._ask(store)
 
     def sent_again(self, run_id: str) -> int:
         """Lines of the run whose write was sent more than once."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 from tests.harness.torture.app import App, StuckError
 from tests.harness.torture.stand import LEASE_SECONDS, Stand
@@ -21,8 +22,8 @@ OBEY_SECONDS = 40.0
 class Struck:
     """A blow that was dealt."""
 
-    killed_at: float | None = None
-    """When the worker was killed or stopped."""
+    victim: dict[str, Any] | None = None
+    """The grant of the worker that was killed or stopped at its work: ``stream``, ``fence``, ``at``, ``pid``."""
     after: list[Callable[[], None]] = field(default_factory=list)
     """What is left to be done once the run has ended."""
 
@@ -66,7 +67,7 @@ def _stop_at(point: str) -> Callable[[Stand, Random], None]:
     return lambda stand, _draw: stand.order(point, deed="stop")
 
 
-def _wait_obeyed(stand: Stand) -> dict[str, float]:
+def _wait_obeyed(stand: Stand) -> dict[str, Any]:
     end = time.monotonic() + OBEY_SECONDS
     while time.monotonic() < end:
         if told := stand.obeyed():
@@ -79,16 +80,18 @@ def _wait_obeyed(stand: Stand) -> dict[str, float]:
 def _obeyed(stand: Stand, _app: App, _draw: Random) -> Struck:
     told = _wait_obeyed(stand)
     stand.kills += 1
-    return Struck(told["at"])
+    return Struck(told)
 
 
 def _kill_at_random(stand: Stand, app: App, draw: Random) -> Struck:
     app.wait_for_worker()
     time.sleep(draw.uniform(0.0, 0.5))
-    killed_at = stand.kill_holder()
-    stand.kills += killed_at is not None
-    # It may have ended its run just before: then there is nothing to go on with.
-    return Struck(None if app.is_idle() else killed_at)
+    victim = stand.kill_holder()
+    if victim is None:
+        return Struck()
+    stand.kills += 1
+    # It may have given its lease back just before: then there is nothing to go on with.
+    return Struck(victim if app.grant(victim["stream"]) == (victim["fence"], True) else None)
 
 
 def _flush(stand: Stand, app: App, draw: Random) -> Struck:
@@ -118,7 +121,7 @@ def _stopped(stand: Stand, _app: App, _draw: Random) -> Struck:
             os.kill(int(told["pid"]), signal.SIGCONT)
         time.sleep(1.0)
 
-    return Struck(told["at"], [go_on])
+    return Struck(told, [go_on])
 
 
 def _lose_answers(stand: Stand, draw: Random) -> None:

@@ -95,18 +95,18 @@ class Stand:
     def take_order_back(self) -> None:
         (self.folder / ORDERS).unlink(missing_ok=True)
 
-    def kill_holder(self) -> float | None:
-        """Kill the worker that took a lease last, with all its processes; returns when, None when none is known."""
+    def kill_holder(self) -> dict[str, Any] | None:
+        """Kill the worker that took a lease last, with all its processes; returns its grant and when, None without."""
         try:
-            group = int((self.folder / HOLDER).read_text().split()[0])
-        except (FileNotFoundError, ValueError, IndexError):
+            told: dict[str, Any] = json.loads((self.folder / HOLDER).read_text())
+        except FileNotFoundError:
             return None
         mine = {process.pid for name, process in self.stack.processes.items() if name in WORKERS}
-        if group not in mine:
+        if told["group"] not in mine:
             return None
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
-        return time.time()
+            os.killpg(told["group"], signal.SIGKILL)
+        return {**told, "at": time.time()}
 
     # the other processes
 

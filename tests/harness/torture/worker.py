@@ -34,6 +34,7 @@ class Points:
         self._folder = folder
         self.writing = ""
         """The kind of remote write that is under way."""
+        self._place: dict[str, Any] = {}
 
     def pass_by(self, point: str, kind: str = "") -> None:
         try:
@@ -47,8 +48,7 @@ class Points:
         except FileNotFoundError:
             return  # another process was faster
         group = os.getpgid(0)
-        told = {**order, "pid": os.getpid(), "group": group, "at": time.time()}
-        (self._folder / OBEYED).write_text(json.dumps(told))
+        (self._folder / OBEYED).write_text(json.dumps({**order, **self._place, "at": time.time()}))
         if order["deed"] == "kill":
             os.killpg(group, signal.SIGKILL)
         elif order["deed"] == "kill_child":
@@ -56,9 +56,12 @@ class Points:
         else:
             os.kill(os.getpid(), signal.SIGSTOP)
 
-    def hold(self) -> None:
-        """Say who works, for a blow that does not wait for a point."""
-        (self._folder / HOLDER).write_text(f"{os.getpgid(0)} {os.getpid()}")
+    def hold(self, stream: str, fence: int) -> None:
+        """Say who works, and under which grant, for a blow that does not wait for a point."""
+        self._place = {"group": os.getpgid(0), "pid": os.getpid(), "stream": stream, "fence": fence}
+        part = self._folder / f"{HOLDER}.{os.getpid()}"
+        part.write_text(json.dumps(self._place))
+        part.rename(self._folder / HOLDER)
 
 
 class _Watched:
@@ -101,7 +104,7 @@ def install(points: Points) -> None:
     def acquire(*arguments: Any, **named: Any) -> Any:
         lease = acquire_lease(*arguments, **named)
         if lease is not None:
-            points.hold()
+            points.hold(lease.stream, lease.fence)
         return lease
 
     def hear(sent: Any) -> Any:
