@@ -23,6 +23,7 @@ from adsapp_crm.selectors import (
 from adsapp_crm.services import inbox, jobs, realtime
 from adsapp_crm.services.connections import check_connection as ask_connection
 from adsapp_crm.services.stepping import Left, step_run
+from adsapp_crm.services.subscriptions import keep_subscription
 from adsapp_crm.tenancy import organization_context
 
 log = logging.getLogger(__name__)
@@ -104,9 +105,10 @@ def _follow_up(organization_id: uuid.UUID, connection_id: uuid.UUID) -> None:
 
 @shared_task
 def check_connection(connection_id: str) -> None:
+    """Whether the connection works, and once an hour whether its CRM still sends its events here."""
     organization_id = organization_of_connection(uuid.UUID(connection_id))
-    if organization_id is not None:
-        ask_connection(organization_id, uuid.UUID(connection_id))
+    if organization_id is not None and not ask_connection(organization_id, uuid.UUID(connection_id)):
+        keep_subscription(organization_id, uuid.UUID(connection_id))
 
 
 @shared_task

@@ -21,6 +21,7 @@ from adsapp_crm.models import CrmConnection, CrmLease, CrmPlan, CrmSyncLog, uuid
 from adsapp_crm.models.choices import ConnectionStatus, Health, PlanStatus, RunState
 from adsapp_crm.services.mappings import described, seed_default_mappings
 from adsapp_crm.services.refusals import RefusedError, refuse
+from adsapp_crm.services.subscriptions import remove_subscription
 from adsapp_crm.services.tokens import grant_to_end, revoke_grant
 from adsapp_crm.tenancy import organization_context
 from crm.errors import ConfigurationError, ConnectionBlockedError, CrmError, TransientError, WrongAccountError
@@ -229,6 +230,8 @@ def disconnect(
     """
     with organization_context(organization_id, actor=actor):
         connection = find_connection(crm_type)
+    remove_subscription(organization_id, connection.pk, session=session)
+    with organization_context(organization_id, actor=actor):
         row = CrmConnection.objects.select_for_update().defer(None).get(pk=connection.pk)
         row.seal_credentials(grant_to_end(row))
         row.refresh_claim_token = row.refresh_claimed_until = None

@@ -131,7 +131,8 @@ def store(
 def start_refetch(organization_id: uuid.UUID, connection_id: uuid.UUID) -> uuid.UUID | None:
     """A run over the records that waiting events name, or None: nothing waits, one is under way, or none may start."""
     with organization_context(organization_id, actor=ACTOR):
-        row = CrmConnection.objects.select_for_update().filter(pk=connection_id).first()
+        # No key: what is delivered meanwhile refers to this row, and must not wait.
+        row = CrmConnection.objects.select_for_update(no_key=True).filter(pk=connection_id).first()
         if row is None or row.status != ConnectionStatus.ACTIVE or row.first_sync_approved_at is None:
             return None
         if CrmSyncLog.objects.filter(connection=row, trigger=RunTrigger.WEBHOOK, completed_at__isnull=True).exists():
@@ -217,7 +218,10 @@ def _open(connection_id: uuid.UUID) -> QuerySet[CrmWebhookEvent]:
 def _choose(connection_id: uuid.UUID) -> dict[str, list[CrmWebhookEvent]]:
     """Waiting events by record, all of one record type. One that failed before is tried alone."""
     waiting = list(
-        _open(connection_id).filter(run_id__isnull=True).order_by("attempts", "received_at", "id")[:MOST_EVENTS]
+        _open(connection_id)
+        .filter(run_id__isnull=True)
+        .only("record_type", "remote_id", "event_type", "details", "attempts")
+        .order_by("attempts", "received_at", "id")[:MOST_EVENTS]
     )
     chosen: dict[str, list[CrmWebhookEvent]] = {}
     for event in waiting:

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Final
 
 from django.db import connection as database
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from adsapp_crm import conf
@@ -38,7 +38,6 @@ from adsapp_crm.models import (
 from adsapp_crm.models.choices import (
     ConnectionStatus,
     DeliveryStatus,
-    LinkStatus,
     PlanStatus,
     QuestionStatus,
     RunState,
@@ -188,38 +187,6 @@ def retry_failed() -> Outcome:
         if due:
             _start(outcome, each, RunKind.MANUAL, RunTrigger.RETRY, contact_ids=tuple(dict.fromkeys(due)))
     return outcome
-
-
-def start_drain(organization_id: uuid.UUID, connection_id: uuid.UUID) -> uuid.UUID | None:
-    """A run over the contacts whose pairs have something to do, or None.
-
-    None when nothing is due, when more than a page is (the delta takes it in batches), before the first sync
-    was approved, and while an earlier one is on its way.
-    """
-    with organization_context(organization_id):
-        ready = CrmConnection.objects.filter(
-            pk=connection_id, status=ConnectionStatus.ACTIVE, first_sync_approved_at__isnull=False
-        ).exists()
-        running = CrmSyncLog.objects.filter(
-            connection_id=connection_id, trigger=RunTrigger.APP_CHANGE, completed_at__isnull=True
-        ).exists()
-        links = CrmSyncState.objects.filter(
-            connection_id=connection_id, state=LinkStatus.LIVE, excluded_at__isnull=True
-        ).filter(Q(due=True) | Q(contact__version__gt=F("synced_version")))
-        found = [str(each) for each in links.order_by("id").values_list("contact_id", flat=True)[: DUE_CONTACTS + 1]]
-    if not ready or running or not found or len(found) > DUE_CONTACTS:
-        return None
-    try:
-        return syncing.start_run(
-            organization_id,
-            connection_id,
-            RunKind.MANUAL,
-            trigger=RunTrigger.APP_CHANGE,
-            actor="service:drain",
-            contact_ids=tuple(dict.fromkeys(found)),
-        )
-    except RefusedError:
-        return None  # paused or disconnected meanwhile
 
 
 def runs_to_resume() -> list[uuid.UUID]:

@@ -92,7 +92,7 @@ def start_push(
     push is on its way: its end asks again.
     """
     with organization_context(organization_id, actor="service:realtime"):
-        row = CrmConnection.objects.select_for_update().filter(pk=connection_id).first()
+        row = CrmConnection.objects.select_for_update(no_key=True).filter(pk=connection_id).first()
         if row is None or row.status != ConnectionStatus.ACTIVE or row.first_sync_approved_at is None:
             return None
         if row.settings.get(REALTIME_SETTING) is False:

@@ -170,8 +170,8 @@ def _drop_older_plans(connection: CrmConnection, run: CrmSyncLog, *, actor: str)
 
 
 def _usable(connection_id: uuid.UUID | str) -> CrmConnection:
-    """The connection's row, locked, when it may be worked on."""
-    row = CrmConnection.objects.select_for_update().filter(pk=connection_id).first()
+    """The connection's row, locked, when it may be worked on. What only refers to the row is not held up."""
+    row = CrmConnection.objects.select_for_update(no_key=True).filter(pk=connection_id).first()
     if row is None or row.status == ConnectionStatus.DISCONNECTED:
         raise refuse("connection.unknown", "There is no such connection.", fix="Connect the CRM first.")
     if row.status != ConnectionStatus.ACTIVE:

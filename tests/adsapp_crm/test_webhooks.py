@@ -7,7 +7,9 @@ import time
 import pytest
 import requests
 
+from adsapp_crm import tasks
 from adsapp_crm.models import Contact, CrmConnection, CrmNotice, CrmSyncState, CrmWebhook
+from adsapp_crm.services.connections import disconnect
 from adsapp_crm.services.subscriptions import keep_subscription, remove_subscription, setup_of
 from tests.adsapp_crm.webhook_stand import (
     APP_SECRET,
@@ -286,3 +288,19 @@ def test_salesforce_is_told_how_and_its_messages_are_acknowledged(tenant, salesf
     assert salesforce.deliver() == 0
     assert contacts(tenant) == ["Anna"]
     assert refusals() == {"salesforce webhook.foreign": 1}
+
+
+def test_the_health_check_subscribes_and_disconnecting_ends_it(tenant, pipedrive):
+    """The first check after connecting subscribes, the next one asks nothing; afterwards Pipedrive sends no more."""
+    connection_id = connect(tenant, "pipedrive")
+    tasks.check_connection.delay(str(connection_id))
+    before = sum(pipedrive.fake.requests.values())
+    tasks.check_connection.delay(str(connection_id))
+    assert sum(pipedrive.fake.requests.values()) - before == 1
+    (hook,) = pipedrive.fake.webhooks.hooks.values()
+
+    disconnect(tenant.id, "pipedrive", actor="user:test")
+
+    assert pipedrive.fake.webhooks.hooks == {}
+    assert requests.post(hook["subscription_url"], b"{}", timeout=10).status_code == 404
+    assert refusals() == {"pipedrive webhook.address": 1}

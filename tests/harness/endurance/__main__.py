@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import statistics
 import sys
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,12 +30,13 @@ FLOOD_P99_SECONDS = 0.25
 INTAKE_PER_SECOND = 300
 MEMORY_GROWTH_MIB = 50
 FORGED = 10_000
+PARTS = ("latency", "quiet", "intake")
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     began = time.monotonic()
-    result: dict[str, Any] = {"seed": options.seed, "failure": ""}
+    result: dict[str, Any] = {"seed": options.seed, "failure": "", "loadBefore": round(os.getloadavg()[0], 1)}
     try:
         result["forged"] = _forged(options.seed)
         with opened(options.people) as world:
@@ -41,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
             _measure(world, options, result)
     except (ServicesError, StuckError, RuntimeError, requests.RequestException) as error:
         traceback.print_exc()
-        result["failure"] = f"{type(error).__name__}: {error}"
+        result["failure"] = f"{type(error).__name__}: {str(error)[-500:]}"
     except KeyboardInterrupt:
         return 130
     result["misses"] = _misses(result)
@@ -58,7 +61,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     parser.add_argument("--seed", type=int, default=1, help="draws the forged deliveries")
     parser.add_argument("--people", type=int, default=40, metavar="N", help="known to all three CRMs")
-    parser.add_argument("--samples", type=int, default=15, metavar="N", help="edits measured in each direction")
+    parser.add_argument("--only", choices=PARTS, help="measure this alone")
+    parser.add_argument("--samples", type=int, default=12, metavar="N", help="edits measured in each direction")
     parser.add_argument("--cycles", type=int, default=20, metavar="N", help="quiet rounds of all three deltas")
     parser.add_argument("--flood-seconds", type=float, default=5.0, metavar="S", help="of each kind of load")
     parser.add_argument(
@@ -105,21 +109,26 @@ def _forged(seed: int) -> dict[str, Any]:
 
 
 def _measure(world: World, options: argparse.Namespace, result: dict[str, Any]) -> None:
-    result["webhookToContact"] = _latency(latency.pulls(world, options.samples))
-    _say(_row("edit in a CRM to contact", result["webhookToContact"]))
-    result["contactToCrm"] = _latency(latency.pushes(world, options.samples))
-    _say(_row("edit of a contact to CRM", result["contactToCrm"]))
-    result["quiet"] = _quiet(world, options.cycles)
-    _say(f"quiet: {result['quiet']['cycles']} rounds of three deltas, {result['quiet']['writes']} writes")
-    result["intake"] = _intake(world, options)
+    parts = (options.only,) if options.only else PARTS
+    if "latency" in parts:
+        result["webhookToContact"] = _latency(latency.pulls(world, options.samples))
+        _say(_row("edit in a CRM to contact", result["webhookToContact"]))
+        result["contactToCrm"] = _latency(latency.pushes(world, options.samples))
+        _say(_row("edit of a contact to CRM", result["contactToCrm"]))
+    if "quiet" in parts:
+        result["quiet"] = _quiet(world, options.cycles)
+        _say(f"quiet: {result['quiet']['cycles']} rounds of three deltas, {result['quiet']['writes']} writes")
+    if "intake" in parts:
+        result["intake"] = _intake(world, options)
 
 
 def _quiet(world: World, cycles: int) -> dict[str, Any]:
     world.wait_until_quiet()
     before = world.marks()
-    for _ in range(cycles):
-        for account in world.fakes.all:
-            world.app.sync("delta", account.key)
+    with ThreadPoolExecutor(len(world.browsers)) as pool:
+        for _ in range(cycles):
+            for done in [pool.submit(app.sync, "delta", key) for key, app in world.browsers.items()]:
+                done.result()
     after = world.marks()
     moved = {name: after[name] - before[name] for name in after if after[name] != before[name]}
     return {"cycles": cycles, "connections": 3, "writes": sum(moved.values()), "moved": moved}
@@ -129,8 +138,11 @@ def _intake(world: World, options: argparse.Namespace) -> dict[str, Any]:
     seconds = options.flood_seconds
     writes = world.marks()
     stored = _stored(world)
+    cpu = flood.web_cpu_seconds(world)
     plain = flood.intake(world, seconds)
+    cpu = flood.web_cpu_seconds(world) - cpu
     batched = flood.intake(world, min(2.0, seconds), events=100)
+    world.wait_until_quiet(120)
     memory = flood.web_memory_kib(world)
     mixed = flood.flood(world, seconds, options.genuine)
     one_by_one = flood.forged_over_http(world, 500)
@@ -140,6 +152,7 @@ def _intake(world: World, options: argparse.Namespace) -> dict[str, Any]:
         "processes": 2,
         "deliveriesPerSecond": round(plain.statuses[200] / plain.seconds),
         "eventsPerSecondInHundreds": round(100 * batched.statuses[200] / batched.seconds),
+        "webCpuMillisecondsPerDelivery": round(1000 * cpu / max(1, plain.statuses[200]), 2),
         "unloaded": _milliseconds(plain),
         "flood": {
             "genuinePerSecond": round(mixed.statuses[200] / mixed.seconds),

@@ -7,6 +7,7 @@ with. The flood is an open loop: each delivery has its time, and its latency cou
 from __future__ import annotations
 
 import http.client
+import os
 import random
 import threading
 import time
@@ -125,15 +126,24 @@ def forged_over_http(world: World, count: int) -> Counter[int]:
 
 def web_memory_kib(world: World) -> int:
     """Resident memory of the web server's processes."""
-    group, total = world.stack.processes["web"].pid, 0
+    return sum(fields[21] * 4 for fields in _web_processes(world))
+
+
+def web_cpu_seconds(world: World) -> float:
+    """What the web server's processes have computed so far: the figure that other load does not move much."""
+    return sum(fields[11] + fields[12] for fields in _web_processes(world)) / os.sysconf("SC_CLK_TCK")
+
+
+def _web_processes(world: World) -> Iterator[list[int]]:
+    """Fields of proc(5) from the fourth on, as numbers, of each process of the web server's group."""
+    group = world.stack.processes["web"].pid
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
-            fields = status.read_text().rpartition(")")[2].split()
-            if int(fields[2]) == group:
-                total += int(fields[21]) * 4
-        except (OSError, IndexError, ValueError):
+            fields = [0, *map(int, status.read_text().rpartition(")")[2].split()[1:])]
+        except (OSError, ValueError):
             continue
-    return total
+        if fields[2] == group:
+            yield fields
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -47,6 +47,8 @@ class World:
     stack: stacks.Stack
     fakes: Fakes
     app: App
+    browsers: dict[str, App]
+    """A session of its own for each CRM, so that three syncs can be asked for at once."""
     people: list[Person]
     address: str
     """HubSpot's, signed with ``secret``."""
@@ -143,7 +145,8 @@ def _settle(stack: stacks.Stack, fakes: Fakes, count: int) -> World:
         raise StuckError(message)
     address, portal_id = app._do(_hubspot_account)
     secret = stack.environment["HUBSPOT_CLIENT_SECRET"]
-    world = World(stack, fakes, app, people, address, secret, portal_id)
+    browsers = {account.key: App(stack, organization.id, email, PASSWORD) for account in fakes.all}
+    world = World(stack, fakes, app, browsers, people, address, secret, portal_id)
     world.wait_until_quiet()
     return world
 
