@@ -22,6 +22,7 @@ from crm.model import (
     ContactState,
     Effect,
     LineStatus,
+    Link,
     LinkState,
     RemoteRecord,
     RemoteState,
@@ -94,6 +95,8 @@ class Checker:
             return True
         if not action.pushes:
             return False
+        if view is not None and _known_otherwise(action, view.link):
+            return True
         observed_at = view.link.observed_at if view is not None else None
         return view is None or observed_at is None or observed_at < self.fresh_since
 
@@ -194,6 +197,12 @@ def _remote_id(outcome: Outcome) -> str:
     if action.kind in (ActionKind.RELINK, ActionKind.LINK) or view is None:
         return action.remote_id
     return view.link.remote_id
+
+
+def _known_otherwise(action: Action, link: Link) -> bool:
+    """The record has been seen since the line was planned, and holds something else where it writes."""
+    seen = link.observed or {}
+    return any(effect.remote_field in seen and seen[effect.remote_field] != effect.before for effect in action.pushes)
 
 
 def _still_before(action: Action, values: object) -> bool:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from crm.engine.context import Ports
 from crm.engine.digest import digest_value
 from crm.engine.fights import count_flip
-from crm.engine.match import MADE_AND_TAKEN
 from crm.engine.plan import Rulebook
 from crm.engine.send import Sent, confirmed_effects
+from crm.engine.taken import wait_for_person
 from crm.errors import CrmError, FieldRefusal, RecordGoneError, RecordLockedError, StaleWriteError, TransientError
 from crm.mapping.field_map import FieldMap
 from crm.model import (
@@ -24,8 +24,6 @@ from crm.model import (
     AppContact,
     BasePair,
     ConflictChange,
-    ConflictDraft,
-    ConflictKind,
     ContactWrite,
     Effect,
     FieldTrouble,
@@ -239,21 +237,12 @@ def _add(
 
 
 def _ask_about_taken(batch: _Batch, outcome: Outcome) -> None:
-    """The contact waits, and gets no second record: which contact the one it has made belongs to is a question."""
     action, sent = outcome.action, outcome.sent
     remote_id = sent.record.remote_id if sent is not None and sent.record is not None else ""
     old = outcome.view.link if outcome.view is not None else None
-    link = old or Link(action.link_id, action.contact_id, action.record_type, "")
-    batch.links.append(
-        replace(
-            link, state=LinkState.PENDING, synced_version=outcome.contact_version, due=False, error_code=MADE_AND_TAKEN
-        )
-    )
-    candidates = (f"contact:{action.contact_id}", f"record:{remote_id}")
-    draft = ConflictDraft(ConflictKind.MATCH, code=MADE_AND_TAKEN, candidates=candidates)
-    batch.conflicts.append(
-        ConflictChange(link.link_id, action.contact_id, action.record_type, remote_id, drafts=(draft,))
-    )
+    link, question = wait_for_person(action, old, outcome.contact_version, remote_id)
+    batch.links.append(link)
+    batch.conflicts.append(question)
 
 
 def _lists_trouble(link: Link | None, outcome: Outcome) -> bool:
@@ -291,9 +280,12 @@ def _effects(outcome: Outcome, *, missed: bool) -> tuple[Effect, ...]:
 
 
 def _closes(outcome: Outcome) -> tuple[str, ...]:
-    """The questions that are settled: not the one whose answer the CRM refused."""
-    refused, view = outcome.refused_fields, outcome.view
-    asked = {item.conflict_id: item.mapping_id for item in view.conflicts} if view is not None else {}
+    """The questions that are settled: not one whose answer the CRM refused."""
+    view = outcome.view
+    if view is None:
+        return outcome.action.closes
+    refused = outcome.refused_fields & view.resolutions.keys()
+    asked = {item.conflict_id: item.mapping_id for item in view.conflicts}
     return tuple(conflict_id for conflict_id in outcome.action.closes if asked.get(conflict_id) not in refused)
 
 

@@ -85,6 +85,7 @@ def observe_page(run: RunState, ports: Ports) -> bool:
     subjects = _follow_merges(subjects, book, ports)
     actions = _plan_all(subjects, heirs, book, ports)
     run.position = {**run.position, "after": page.next}
+    _note_taken(run, subjects, ports)
     seen: dict[str, int] = {}
     observed: list[Observation] = []
     for subject, action in zip(subjects, actions, strict=True):
@@ -106,6 +107,22 @@ def observe_page(run: RunState, ports: Ports) -> bool:
         run.position, run.counts = before.position, before.counts
         return False
     return page.next is None
+
+
+def _note_taken(run: RunState, subjects: Sequence[_Subject], ports: Ports) -> None:
+    """Records that a create without an outcome has made, and that are another contact's by now (merged in the CRM)."""
+    unknown: dict[str, list[str]] = run.position.get("unknown", {})
+    if not unknown:
+        return
+    markers = {f"{ports.organization_id}:{contact_id}": contact_id for contact_id, _ in unknown.values()}
+    for subject in subjects:
+        contact_id = markers.get(subject.record.marker)
+        if contact_id and subject.own is not None and subject.own.contact.contact_id != contact_id:
+            unknown = {
+                intent_id: [owner, subject.record.remote_id if owner == contact_id else remote_id]
+                for intent_id, (owner, remote_id) in unknown.items()
+            }
+    run.position = {**run.position, "unknown": unknown}
 
 
 def plan_missing(run: RunState, ports: Ports) -> bool:
@@ -231,12 +248,12 @@ def _follow_merges(subjects: list[_Subject], book: Rulebook, ports: Ports) -> li
         there = ports.books.get(record_type)
         if there is None:
             continue
-        for remote_id, record in ports.connector.fetch(record_type, ids, there.remote_fields).items():
-            survivors[record_type, remote_id] = record
-        with ports.store.unit() as unit:
+        with ports.store.unit() as unit:  # before the records are read: a line's ground may be too old, not its record
             owners.update(
                 {(record_type, view.link.remote_id): view for view in unit.links_for_records(record_type, ids)}
             )
+        for remote_id, record in ports.connector.fetch(record_type, ids, there.remote_fields).items():
+            survivors[record_type, remote_id] = record
     followed: list[_Subject] = []
     for subject in subjects:
         place = _where(subject.record.merged_into, book)

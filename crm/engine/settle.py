@@ -14,6 +14,7 @@ from dataclasses import replace
 from crm.engine.context import Ports
 from crm.engine.plan import Rulebook
 from crm.engine.send import confirmed_effects, trust_record
+from crm.engine.taken import wait_for_person
 from crm.mapping.field_map import FieldMap
 from crm.model import (
     ActionKind,
@@ -33,6 +34,7 @@ from crm.model import (
     Seen,
     Side,
 )
+from crm.ports import Unit
 
 PAGE = 100
 
@@ -53,13 +55,32 @@ def settle_open_intents(run: RunState, ports: Ports) -> bool:
 
 def resolve_by_scan(run: RunState, ports: Ports) -> None:
     """Creates that no direct read can tell of, once a scan that began after them is complete: a record
-    that they made has been seen, and is paired by its marker or its keys like any other.
+    that they made has been seen, and is paired by its marker or its keys like any other; or it was seen
+    to be another contact's by now, and a person is asked.
     """
-    unknown = run.position.pop("unknown", ())
-    if unknown:
-        with ports.store.unit() as unit:
-            unit.settle_intents([(intent_id, IntentStatus.RESOLVED, "") for intent_id in unknown])
-            unit.save_run(run)
+    unknown: dict[str, list[str]] = run.position.pop("unknown", {})
+    if not unknown:
+        return
+    taken = {intent_id: remote_id for intent_id, (_, remote_id) in unknown.items() if remote_id}
+    with ports.store.unit() as unit:
+        if taken:
+            intents = [intent for name in ports.books for intent in unit.open_creates(name)]
+            _wait(unit, [(intent, taken[intent.intent_id]) for intent in intents if intent.intent_id in taken], run)
+        unit.settle_intents([(intent_id, IntentStatus.RESOLVED, "") for intent_id in unknown])
+        unit.save_run(run)
+
+
+def _wait(unit: Unit, taken: Sequence[tuple[Intent, str]], run: RunState) -> None:
+    """Contacts whose record has become another contact's; those that have found a partner meanwhile are left alone."""
+    views = {view.link.link_id: view.link for view in unit.links([intent.action.link_id for intent, _ in taken])}
+    waiting = [
+        wait_for_person(intent.action, views.get(intent.action.link_id), intent.app_version, remote_id)
+        for intent, remote_id in taken
+    ]
+    refused = {link_id for link_id, code in unit.save_links([link for link, _ in waiting]).items() if code}
+    questions = [question for link, question in waiting if link.link_id not in refused]
+    if questions:
+        run.counts.conflicts += unit.save_conflicts(run.run_id, questions)
 
 
 def _settle(intents: Sequence[Intent], run: RunState, book: Rulebook, ports: Ports) -> None:
@@ -86,14 +107,15 @@ def _settle(intents: Sequence[Intent], run: RunState, book: Rulebook, ports: Por
             if intent.intent_id not in found:
                 settled.append((intent.intent_id, IntentStatus.UNKNOWN, "net.outcome_unknown"))
                 if run.kind is RunKind.FULL:
-                    run.position = {**run.position, "unknown": [*run.position.get("unknown", ()), intent.intent_id]}
+                    unknown = {**run.position.get("unknown", {}), intent.intent_id: [intent.action.contact_id, ""]}
+                    run.position = {**run.position, "unknown": unknown}
                 continue
             record = found[intent.intent_id]
             happened = _outcome(intent, record, views.get(intent.action.link_id), book)
             if happened is None:
                 settled.append((intent.intent_id, IntentStatus.RESOLVED, ""))
                 if view := views.get(intent.action.link_id):
-                    links.append(replace(view.link, due=True))
+                    links.append(replace(_doubted(view.link, intent, record), due=True))
                 continue
             link, entry = happened
             version = contacts[link.contact_id].version if link.contact_id in contacts else intent.app_version
@@ -102,11 +124,23 @@ def _settle(intents: Sequence[Intent], run: RunState, book: Rulebook, ports: Por
             ledger.append(replace(entry, contact_version=version))
             _count(run, intent)
         refused = {link_id for link_id, code in unit.save_links(links).items() if code} if links else set()
+        lost = [intent for intent in creates if intent.action.link_id in refused]
+        _wait(unit, [(intent, record.remote_id) for intent in lost if (record := found[intent.intent_id])], run)
         entries = [entry for entry in ledger if entry.link_id not in refused]
         if entries:
             unit.add_ledger(run.run_id, entries)
         unit.settle_intents(settled)
         unit.save_run(run)
+
+
+def _doubted(link: Link, intent: Intent, record: RemoteRecord | None) -> Link:
+    """A record that is gone does not tell whether the write took effect: should it come back, nothing that
+    was sent is agreed.
+    """
+    if intent.kind is not IntentKind.UPDATE or record is None or record.state is RemoteState.LIVE:
+        return link
+    sent = {effect.mapping_id for effect in intent.action.pushes}
+    return replace(link, base={mapping_id: pair for mapping_id, pair in link.base.items() if mapping_id not in sent})
 
 
 def _outcome(

@@ -443,3 +443,81 @@ def test_an_approved_deletion_holds_though_the_record_went_by_a_merge():
     run = pair.run(RunKind.MANUAL, plan_id=held.plan_id)
     assert (run.counts.deleted_in_app, run.counts.stale) == (1, 0)
     assert pair.store.app.get(pair.contact_id).state is ContactState.DELETED
+
+
+def test_a_lost_create_whose_record_was_merged_into_is_a_question():
+    """The contact's new record took in another contact's: a scan sees its marker, and it is made no second time."""
+    pair = Pair(PIPEDRIVE_LIKE)
+    contact_id = pair.store.app.create_contact({"lastName": "Hopper", "email": "grace@x.example"})
+    pair.connector.faults.lost_after = 1.0
+    pair.run()
+    pair.connector.faults.stop()
+    (made,) = [record.remote_id for record in pair.crm.live() if record.remote_id != pair.remote_id]
+    pair.crm.user_merges(pair.remote_id, made)
+    pair.run(RunKind.WEBHOOK, remote_ids=(pair.remote_id,))
+    for _ in range(3):
+        pair.wait(4000)
+        run = pair.run(RunKind.FULL)
+    assert [record.remote_id for record in pair.crm.live()] == [made]
+    rows = {link.contact_id: (link.state, link.error_code) for link in pair.store.links()}
+    assert rows == {pair.contact_id: (LinkState.LIVE, ""), contact_id: (LinkState.PENDING, "match.taken")}
+    assert [row.draft.candidates for row in pair.store.open_conflicts()] == [
+        (f"contact:{contact_id}", f"record:{made}")
+    ]
+    assert run.counts.planned == 0
+
+
+def test_a_write_whose_answer_was_lost_before_its_record_went_leaves_nothing_agreed():
+    """The record comes back with what we may have sent: that is nobody's edit, and the person's own value stands."""
+    pair = Pair(SALESFORCE_LIKE, strategy=Strategy.ADSAPP_WINS)
+    pair.crm.user_creates({"lastname": "Babbage"})
+    pair.edit(company="Looms")
+    pair.connector.faults.lost_after = 1.0
+    pair.run()
+    pair.connector.faults.stop()
+    pair.edit(company="Engines")
+    pair.crm.user_deletes(pair.remote_id)
+    pair.wait(600)
+    pair.run(RunKind.FULL)
+    pair.crm.user_undeletes(pair.remote_id)
+    for _ in range(2):
+        pair.wait(600)
+        pair.run(RunKind.FULL)
+    assert (pair.contact["company"], pair.record["company"]) == ("Engines", "Engines")
+
+
+def test_a_survivor_read_before_another_run_followed_the_merge_brings_no_old_value():
+    """The value that the other run has written there meanwhile is not taken for cleared by a person."""
+    pair = Pair(PIPEDRIVE_LIKE, strategy=Strategy.ADSAPP_WINS)
+    survivor = pair.crm.user_creates({"lastname": "Byron"})
+    pair.crm.user_merges(pair.remote_id, survivor)
+    pair.crm.user_edits(survivor, {"company": None})
+    pair.edit(company="Looms")
+    at_call, reads = pair.connector.at_call, []
+
+    def overtake(point):
+        at_call(point)
+        reads.append(point)
+        if point == "fetch/answered" and reads.count(point) == 2:
+            pair.wait(1)
+            pair.run(RunKind.MANUAL, contact_ids=(pair.contact_id,))
+
+    pair.connector.at_call = overtake
+    pair.run(RunKind.MANUAL, contact_ids=(pair.contact_id,))
+    assert (pair.contact["company"], pair.crm.records[survivor].values["company"]) == ("Looms", "Looms")
+    assert [link.remote_id for link in pair.store.links() if link.state is LinkState.LIVE] == [survivor]
+
+
+def test_a_question_that_no_longer_exists_is_closed_though_the_crm_refuses_the_value():
+    """The CRM's side went back to what was agreed; what is refused now is told by the trouble."""
+    pair = Pair(HUBSPOT_LIKE, strategy=Strategy.MANUAL)
+    pair.edit(firstName="Ada#")
+    pair.edit_record(firstname="Augusta")
+    pair.wait(60)
+    pair.run()
+    assert len(pair.store.open_conflicts()) == 1
+    pair.edit_record(firstname="Ada")
+    pair.wait(60)
+    assert pair.run().counts.failed == 1
+    assert pair.store.open_conflicts() == []
+    assert pair.run(RunKind.FULL).counts.planned == 0
