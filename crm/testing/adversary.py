@@ -158,6 +158,8 @@ class AdversaryConnector:
             key=lambda entry: entry[0],
         )
         rows = [entry for entry in rows if entry[0] > (after or "")]
+        for _, row, version in rows[:size]:
+            row.shown = max(row.shown, row.versions.index(version) + 1)
         page = Page(
             tuple(
                 self._record(row, version.values, version.modified_at, version.state, fields, by_us=version.by_us)
@@ -176,6 +178,8 @@ class AdversaryConnector:
         for remote_id in remote_ids:
             row = self.crm.records.get(remote_id)
             hides = row is not None and row.state is RemoteState.ARCHIVED and not self.crm.nature.deleted_are_shown
+            if row is not None:
+                row.shown = len(row.versions)
             if row is None or hides:
                 answer[remote_id] = RemoteRecord(record_type, remote_id, {}, state=RemoteState.MISSING)
             else:
@@ -252,31 +256,32 @@ class AdversaryConnector:
     def _write(
         self, verb: str, record_type: str, items: Sequence[Item], one: Callable[[Item], ItemResult]
     ) -> Mapping[str, ItemResult]:
+        size = self.crm.nature.write_batch
+        if len(items) > size:
+            return self._in_requests(verb, record_type, [items[:size], items[size:]], one)
         self._begin(verb)
         self._must_exist(record_type)
-        if len(items) > self.crm.nature.write_batch:
-            raise RejectedError(code="internal.limit")
         if self._happens("lost_before"):
             raise OutcomeUnknownError
         if len(items) > 1 and self._happens("batch_refused"):
-            return self._bisect(verb, record_type, items, one)
+            middle = len(items) // 2  # as a connector does where the CRM refuses a batch whole
+            return self._in_requests(verb, record_type, [items[:middle], items[middle:]], one)
         answer = {item.key: self._attempt(item, one) for item in items}
         self.at_call(f"{verb}/done")
         if self._happens("lost_after"):
             raise OutcomeUnknownError
         return answer
 
-    def _bisect(
-        self, verb: str, record_type: str, items: Sequence[Item], one: Callable[[Item], ItemResult]
+    def _in_requests(
+        self, verb: str, record_type: str, parts: Sequence[Sequence[Item]], one: Callable[[Item], ItemResult]
     ) -> Mapping[str, ItemResult]:
-        """As a connector does where the CRM refuses a batch whole: two halves, each a request of its own."""
+        """Each part is a request of its own, with an outcome of its own."""
         answer: dict[str, ItemResult] = {}
-        middle = len(items) // 2
-        for half in (items[:middle], items[middle:]):
+        for part in parts:
             try:
-                answer.update(self._write(verb, record_type, half, one))
+                answer.update(self._write(verb, record_type, part, one))
             except (TransientError, OutcomeUnknownError) as error:
-                answer.update({item.key: ItemResult(item.key, error=error) for item in half})
+                answer.update({item.key: ItemResult(item.key, error=error) for item in part})
         return answer
 
     def _attempt(self, item: Item, one: Callable[[Item], ItemResult]) -> ItemResult:
@@ -340,6 +345,7 @@ class AdversaryConnector:
     # answers
 
     def _show(self, row: CrmRecord, fields: Sequence[str]) -> RemoteRecord:
+        row.shown = len(row.versions)
         row.reads[self.crm.connector] = (self.crm.world_now(), len(self.crm.journal))
         return self._record(row, row.values, row.modified_at, row.state, fields, by_us=row.by_us)
 

@@ -194,6 +194,7 @@ def draw_nature(draw: random.Random) -> Nature:
         changes["clock_offset_seconds"] = draw.choice((-7200.0, -90.0, 90.0, 7200.0))
     if draw.random() < 0.2:
         changes["stamp_seconds"] = 0.001 if nature.index_lags else draw.choice((0.001, 1.0, 60.0))
+        changes["overlap_seconds"] = max(nature.overlap_seconds, nature.lag_seconds + changes["stamp_seconds"])
     if draw.random() < 0.2:
         changes["marker_allowed"] = False
     if draw.random() < 0.2:

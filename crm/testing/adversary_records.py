@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
@@ -63,10 +63,21 @@ class CrmRecord:
     marker: str = ""
     by_us: bool = False
     versions: list[Version] = field(default_factory=list)
+    shown: int = 0
+    """So many of the versions have been seen by a connector, or are older than one that was."""
     history: dict[str, list[tuple[Value, datetime, bool]]] = field(default_factory=dict)
     """Field -> (value, stamp, by us), newest first."""
     reads: dict[str, tuple[datetime, int]] = field(default_factory=dict)
     """Connector -> when it last read the record (by the world's clock), and up to which journal number."""
+
+    def fork(self) -> CrmRecord:
+        return replace(
+            self,
+            values=dict(self.values),
+            versions=list(self.versions),
+            history={name: list(entries) for name, entries in self.history.items()},
+            reads=dict(self.reads),
+        )
 
 
 class AdversaryCrm:
@@ -84,6 +95,16 @@ class AdversaryCrm:
         self._draw = draw
         self._next_id = 1000
         self._due: list[tuple[datetime, str, str, Callable[[Value], Value]]] = []
+
+    def fork(self, clock: FakeClock) -> AdversaryCrm:
+        """The same account once more, by another clock; what happens in one does not in the other."""
+        draw = random.Random(0)  # noqa: S311 - reproducible, not secret
+        draw.setstate(self._draw.getstate())
+        twin = AdversaryCrm(self.nature, clock, draw)
+        twin.records = {remote_id: record.fork() for remote_id, record in self.records.items()}
+        twin.journal, twin.hidden = list(self.journal), set(self.hidden)
+        twin._next_id, twin._due = self._next_id, list(self._due)
+        return twin
 
     # time
 

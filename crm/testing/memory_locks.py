@@ -51,6 +51,12 @@ class Locks:
         self.intents: Table[str, Intent] = Table(app.journal)
         self._open: Table[str, str] = Table(app.journal)
 
+    def fork(self, app: MemoryApp) -> Locks:
+        twin = Locks(app)
+        twin._claims, twin._leases = self._claims.fork(app.journal), self._leases.fork(app.journal)
+        twin.intents, twin._open = self.intents.fork(app.journal), self._open.fork(app.journal)
+        return twin
+
     # leases
 
     def take_lease(self, stream: str) -> int:

@@ -71,6 +71,15 @@ class ConnectionState:
         self.excluded: Table[str, bool] = Table(app.journal)
         self.locks = Locks(app)
 
+    def fork(self, app: MemoryApp) -> ConnectionState:
+        """The same rows once more, beside a fork of the app."""
+        twin = ConnectionState(app)
+        for name, table in vars(self).items():
+            if isinstance(table, Table):
+                setattr(twin, name, table.fork(app.journal))
+        twin.locks = self.locks.fork(app)
+        return twin
+
     def put_line(self, row: LineRow) -> None:
         """Store a line and keep the index of records with a line that waits for approval."""
         line = row.line

@@ -55,6 +55,12 @@ class Table(MutableMapping[K, V]):
         self._journal = journal
         self._rows: dict[K, V] = {}
 
+    def fork(self, journal: Journal) -> Table[K, V]:
+        """A table of its own with the same rows."""
+        twin: Table[K, V] = Table(journal)
+        twin._rows = dict(self._rows)
+        return twin
+
     def __getitem__(self, key: K) -> V:
         return self._rows[key]
 
