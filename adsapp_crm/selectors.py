@@ -59,6 +59,14 @@ class UnfinishedRun:
     resume_at: datetime | None
 
 
+def database_now() -> datetime:
+    """What decisions go by; workers' clocks differ."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+        return now
+
+
 def places_of(user_id: uuid.UUID) -> list[Place]:
     """Where a person may go: memberships first, then staff access that has not ended."""
     rows = [Place(*row) for row in _call("crm_organizations_of", user_id)]

@@ -111,8 +111,16 @@ class OrganizationView(APIView):
         operation = self._operation(request)
         if operation.answer is None:
             return Response(status=status or operation.status)
-        shaped = operation.answer(found, context={"hides": hides_values(request)}).data
-        return Response(shaped, status=status or operation.status, headers=dict(headers or {}))
+        shaped = operation.answer(found, context=self.shape_context(request)).data
+        return self.told(shaped, status=status or operation.status, headers=headers)
+
+    def told(self, shaped: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+        """What was shaped already."""
+        return Response(shaped, status=status, headers=dict(headers or {}))
+
+    def shape_context(self, request: Request) -> dict[str, Any]:
+        """What the serializer of an answer is told besides."""
+        return {"hides": hides_values(request)}
 
     def _operation(self, request: Request) -> Operation:
         return self.operations["GET" if request.method == "HEAD" else request.method or ""]

@@ -14,6 +14,12 @@ from adsapp_crm.api.views.conflicts import (
     ConflictView,
 )
 from adsapp_crm.api.views.connect import ConnectView
+from adsapp_crm.api.views.connections import (
+    ConnectionPauseView,
+    ConnectionResumeView,
+    ConnectionsView,
+    ConnectionView,
+)
 from adsapp_crm.api.views.contacts import (
     ContactEraseView,
     ContactExportView,
@@ -24,8 +30,17 @@ from adsapp_crm.api.views.contacts import (
     ContactView,
 )
 from adsapp_crm.api.views.cron import CronView
+from adsapp_crm.api.views.fields import FieldsRefreshView, FieldsView
 from adsapp_crm.api.views.log_in import CallbackView, ConfirmView
 from adsapp_crm.api.views.mapping import MappingView
+from adsapp_crm.api.views.mapping_work import (
+    MappingLintView,
+    MappingPreviewView,
+    VersionRestoreView,
+    VersionsView,
+    VersionView,
+)
+from adsapp_crm.api.views.people import KeysView, KeyView, MembersView, MemberView, MeView
 from adsapp_crm.api.views.plans import PlanApproveView, PlanDropView, PlanLinesView, PlansView, PlanView
 from adsapp_crm.api.views.records import (
     ContactRecordsView,
@@ -38,6 +53,7 @@ from adsapp_crm.api.views.records import (
 )
 from adsapp_crm.api.views.runs import RunCancelView, RunsView, RunUndoView, RunView
 from adsapp_crm.api.views.sync import SyncView
+from adsapp_crm.api.views.webhooks import EventsReplayView, EventsView, EventView, SubscriptionsView
 
 app_name = "api"
 
@@ -73,28 +89,39 @@ urlpatterns = [
     path("crm/changes", ChangesView.as_view(), name="changes"),
     path("crm/changes/<uuid:change_id>", ChangeView.as_view(), name="change"),
     path("crm/contacts/<uuid:contact_id>/records", ContactRecordsView.as_view(), name="contact-records"),
-    path("crm/runs", RunsView.as_view(), name="runs"),
-    path("crm/runs/<uuid:run_id>", RunView.as_view(), name="run"),
-    path("crm/runs/<uuid:run_id>/cancel", RunCancelView.as_view(), name="run-cancel"),
-    path("crm/runs/<uuid:run_id>/undo", RunUndoView.as_view(), name="run-undo"),
-    path("crm/plans", PlansView.as_view(), name="plans"),
-    path("crm/plans/<uuid:plan_id>", PlanView.as_view(), name="plan"),
-    path("crm/plans/<uuid:plan_id>/lines", PlanLinesView.as_view(), name="plan-lines"),
-    path("crm/plans/<uuid:plan_id>/approve", PlanApproveView.as_view(), name="plan-approve"),
-    path("crm/plans/<uuid:plan_id>/drop", PlanDropView.as_view(), name="plan-drop"),
-    path("crm/conflicts", ConflictsView.as_view(), name="conflicts"),
-    path("crm/conflicts/resolve", ConflictBulkView.as_view(), name="conflicts-resolve"),
-    path("crm/conflicts/<uuid:conflict_id>", ConflictView.as_view(), name="conflict"),
-    path("crm/conflicts/<uuid:conflict_id>/resolve", ConflictResolveView.as_view(), name="conflict-resolve"),
-    path("crm/conflicts/<uuid:conflict_id>/link", ConflictLinkView.as_view(), name="conflict-link"),
-    path("crm/conflicts/<uuid:conflict_id>/ignore", ConflictIgnoreView.as_view(), name="conflict-ignore"),
     path("crm/records", RecordsView.as_view(), name="records"),
     path("crm/records/counts", RecordCountsView.as_view(), name="record-counts"),
     path("crm/records/retry", RecordsRetryView.as_view(), name="records-retry"),
     path("crm/records/exclude", RecordsExcludeView.as_view(), name="records-exclude"),
     path("crm/records/include", RecordsIncludeView.as_view(), name="records-include"),
     path("crm/records/<uuid:record_id>/unlink", RecordUnlinkView.as_view(), name="record-unlink"),
-    path("crm/changes", ChangesView.as_view(), name="changes"),
-    path("crm/changes/<uuid:change_id>", ChangeView.as_view(), name="change"),
+    path("crm/me", MeView.as_view(), name="me"),
+    path("crm/connections", ConnectionsView.as_view(), name="connections"),
+    path("crm/connections/<uuid:connection_id>", ConnectionView.as_view(), name="connection"),
+    path("crm/connections/<uuid:connection_id>/pause", ConnectionPauseView.as_view(), name="connection-pause"),
+    path("crm/connections/<uuid:connection_id>/resume", ConnectionResumeView.as_view(), name="connection-resume"),
+    path("crm/connections/<uuid:connection_id>/fields", FieldsView.as_view(), name="fields"),
+    path("crm/connections/<uuid:connection_id>/fields/refresh", FieldsRefreshView.as_view(), name="fields-refresh"),
+    path("crm/connections/<uuid:connection_id>/mapping-lint", MappingLintView.as_view(), name="mapping-lint"),
+    path("crm/connections/<uuid:connection_id>/mapping-preview", MappingPreviewView.as_view(), name="mapping-preview"),
+    path("crm/connections/<uuid:connection_id>/mapping-versions", VersionsView.as_view(), name="mapping-versions"),
+    path(
+        "crm/connections/<uuid:connection_id>/mapping-versions/<int:version>",
+        VersionView.as_view(),
+        name="mapping-version",
+    ),
+    path(
+        "crm/connections/<uuid:connection_id>/mapping-versions/<int:version>/restore",
+        VersionRestoreView.as_view(),
+        name="mapping-version-restore",
+    ),
+    path("crm/webhook-subscriptions", SubscriptionsView.as_view(), name="webhook-subscriptions"),
+    path("crm/webhook-events", EventsView.as_view(), name="webhook-events"),
+    path("crm/webhook-events/replay", EventsReplayView.as_view(), name="webhook-events-replay"),
+    path("crm/webhook-events/<uuid:event_id>", EventView.as_view(), name="webhook-event"),
+    path("crm/members", MembersView.as_view(), name="members"),
+    path("crm/members/<uuid:member_id>", MemberView.as_view(), name="member"),
+    path("crm/api-keys", KeysView.as_view(), name="api-keys"),
+    path("crm/api-keys/<uuid:key_id>", KeyView.as_view(), name="api-key"),
     path("cron/crm-sync", CronView.as_view(), name="cron"),
 ]

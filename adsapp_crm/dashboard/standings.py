@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection as database
-
 from adsapp_crm.dashboard.wording import RECORD_WORDS, Said, health_said
 from adsapp_crm.models import CrmConnection, CrmPlan, CrmSyncLog, User
 from adsapp_crm.models.choices import ConnectionStatus, Health, PlanStatus, RunPurpose, SyncMode
+from adsapp_crm.selectors import database_now
 from adsapp_crm.services.standing import ConnectionStanding, standing_of
 from crm.registry import PROVIDERS, Provider
 
@@ -80,13 +79,6 @@ class Card:
         if self.row is None or self.row.connected_at is None or self.now is None:
             return None
         return self.now - self.row.connected_at
-
-
-def database_now() -> datetime:
-    with database.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        now: datetime = cursor.fetchone()[0]
-        return now
 
 
 def cards() -> list[Card]:

@@ -222,13 +222,25 @@ def shape_mapping(row: CrmFieldMapping) -> dict[str, Any]:
     }
 
 
-def _judge(connection: CrmConnection, wanted: Sequence[WantedMapping]) -> None:
+def findings_of(connection: CrmConnection, wanted: Sequence[WantedMapping]) -> list[Finding]:
+    """Everything the linter says of rows of known record types; ``mapping_id`` is the row's number in ``wanted``."""
     by_type: defaultdict[str, list[int]] = defaultdict(list)
-    refusals: list[Refusal] = []
     for index, each in enumerate(wanted):
         if each.record_type in connection.schema:
             by_type[each.record_type].append(index)
-        else:
+    region = _region()
+    findings: list[Finding] = []
+    for record_type, indices in by_type.items():
+        rows = [_row(wanted[index], str(index)) for index in indices]
+        samples = _samples(connection, record_type, rows)
+        findings += lint(rows, definitions_of(connection, record_type), samples, region)
+    return findings
+
+
+def _judge(connection: CrmConnection, wanted: Sequence[WantedMapping]) -> None:
+    refusals: list[Refusal] = []
+    for index, each in enumerate(wanted):
+        if each.record_type not in connection.schema:
             known = ", ".join(sorted(connection.schema)) or "none yet"
             refusals.append(
                 Refusal(
@@ -242,16 +254,12 @@ def _judge(connection: CrmConnection, wanted: Sequence[WantedMapping]) -> None:
             refusals.append(_bad_word(index, "drift", DriftRule))
     refusals += _repeated(wanted)
     examples: dict[str, str] = {}
-    region = _region()
-    for record_type, indices in by_type.items():
-        rows = [_row(wanted[index], str(index)) for index in indices]
-        samples = _samples(connection, record_type, rows)
-        for finding in lint(rows, definitions_of(connection, record_type), samples, region):
-            if finding.severity is Severity.ERROR:
-                refusal = _refusal(finding, wanted)
-                refusals.append(refusal)
-                if finding.example:
-                    examples[refusal.field] = finding.example
+    for finding in findings_of(connection, wanted):
+        if finding.severity is Severity.ERROR:
+            refusal = _refusal(finding, wanted)
+            refusals.append(refusal)
+            if finding.example:
+                examples[refusal.field] = finding.example
     if refusals:
         raise MappingsRefusedError(refusals, examples)
 
@@ -296,16 +304,17 @@ def _row(wanted: WantedMapping, mapping_id: str) -> MappingRow:
 
 
 def _refusal(finding: Finding, wanted: Sequence[WantedMapping]) -> Refusal:
-    each = wanted[int(finding.mapping_id)]
-    if finding.pointer:
-        place = finding.pointer if finding.pointer.startswith(_OUR_POINTERS) else f"/transformRule{finding.pointer}"
-    elif finding.field == each.remote_field:
-        place = "/crmField"
-    elif finding.field == each.app_field:
-        place = "/adsappField"
-    else:
-        place = "/transformRule"
+    place = pointer_of(finding, wanted[int(finding.mapping_id)])
     return Refusal(finding.code, f"{finding.message}.", f"/mappings/{finding.mapping_id}{place}", finding.fix)
+
+
+def pointer_of(finding: Finding, wanted: WantedMapping) -> str:
+    """JSON pointer, inside the row, to what a finding is about."""
+    if finding.pointer:
+        return finding.pointer if finding.pointer.startswith(_OUR_POINTERS) else f"/transformRule{finding.pointer}"
+    if finding.field == wanted.remote_field:
+        return "/crmField"
+    return "/adsappField" if finding.field == wanted.app_field else "/transformRule"
 
 
 _OUR_POINTERS: Final = ("/transformRule", "/direction", "/blankRule", "/strategy", "/appKind")

@@ -76,7 +76,7 @@ def standing_of(row: CrmConnection, now: datetime, name: str = "") -> Connection
         crm_type=row.crm_type,
         account=row.remote_account_name,
         status=row.status,
-        health=_health(row, now),
+        health=health_of(row, now),
         code=row.last_error_code,
         last_sync_at=row.last_sync_at,
         last_success_at=row.last_success_at,
@@ -85,7 +85,7 @@ def standing_of(row: CrmConnection, now: datetime, name: str = "") -> Connection
     )
 
 
-def _health(row: CrmConnection, now: datetime) -> str:
+def health_of(row: CrmConnection, now: datetime) -> str:
     """The stored word, unless time has made it another: nobody writes a row because nothing happened."""
     if row.status != ConnectionStatus.ACTIVE:
         return row.health

@@ -2,52 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rest_framework.request import Request
-from rest_framework.response import Response
 
-from adsapp_crm.api.access import OrganizationView, actor_of, organization_of
+from adsapp_crm.api.access import OrganizationView, actor_of
+from adsapp_crm.api.caller import hides_values
+from adsapp_crm.api.conditions import etag, wanted_version
 from adsapp_crm.api.errors import refusal_problem
+from adsapp_crm.api.operations import Operation
 from adsapp_crm.api.serializers import CrmTypeSerializer, MappingsSerializer, wanted_mapping
+from adsapp_crm.api.shapes.mappings import EXAMPLE, MappingSetSerializer
 from adsapp_crm.models import CrmConnection
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.connections import find_connection
 from adsapp_crm.services.mappings import MappingsRefusedError, current_mappings, replace_mappings, shape_mapping
-from adsapp_crm.tenancy import organization_context
+from adsapp_crm.services.refusals import refuse
 
 
 class MappingView(OrganizationView):
-    roles: ClassVar[Mapping[str, str]] = {"GET": Role.VIEWER, "PUT": Role.ADMIN}
+    operations: ClassVar = {
+        "GET": Operation(
+            Role.VIEWER, "Read the mappings", MappingSetSerializer, query=CrmTypeSerializer, problems=(404,)
+        ),
+        "PUT": Operation(
+            Role.ADMIN,
+            "Replace the mappings",
+            MappingSetSerializer,
+            body=MappingsSerializer,
+            problems=(404, 412),
+            conditional=True,
+            example={"crmType": "hubspot", "mappings": [EXAMPLE]},
+        ),
+    }
 
-    def get(self, request: Request) -> Response:
-        query = CrmTypeSerializer(data=request.query_params)
-        query.is_valid(raise_exception=True)
-        with organization_context(organization_of(request)):
-            return Response(_shape(find_connection(query.validated_data["crm_type"])))
+    def get(self, request: Request) -> Any:
+        asked = self.query(request)
+        with self.work(request):
+            connection = find_connection(asked["crm_type"])
+            return self.answer(request, shape_set(connection), headers=etag(connection.mapping_version))
 
-    def put(self, request: Request) -> Response:
+    def put(self, request: Request) -> Any:
         """All rows are taken, or none with a pointer to each field that is wrong."""
-        body = MappingsSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        asked, version = self.body(request), wanted_version(request)
         try:
-            with organization_context(organization_of(request), actor=actor_of(request)):
-                connection = find_connection(body.validated_data["crmType"])
+            with self.work(request):
+                found = find_connection(asked["crmType"])
+                connection = CrmConnection.objects.select_for_update().get(pk=found.pk)
+                if version is not None and version != connection.mapping_version:
+                    text = f"The mappings are at version {connection.mapping_version} and not {version}."
+                    raise refuse("request.precondition", text)
                 first = next(iter(connection.schema), "")
-                wanted = [wanted_mapping(row, first) for row in body.validated_data["mappings"]]
+                wanted = [wanted_mapping(row, first) for row in asked["mappings"]]
                 replace_mappings(connection, wanted, actor=actor_of(request))
                 connection.refresh_from_db(fields=["mapping_version"])
-                return Response(_shape(connection))
+                return self.answer(request, shape_set(connection), headers=etag(connection.mapping_version))
         except MappingsRefusedError as error:
             answer = refusal_problem(error)
             for each in answer.data.get("errors", []):
-                if each["pointer"] in error.examples:
+                if each["pointer"] in error.examples and not hides_values(request):
                     each["example"] = error.examples[each["pointer"]]
             return answer
 
 
-def _shape(connection: CrmConnection) -> dict[str, object]:
+def shape_set(connection: CrmConnection) -> dict[str, object]:
+    """All mappings of a connection, with their version."""
     return {
         "crmType": connection.crm_type,
         "connectionId": str(connection.pk),

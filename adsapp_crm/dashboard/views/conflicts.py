@@ -16,11 +16,12 @@ from adsapp_crm.dashboard.access import actor_of, attempt, may, page, show
 from adsapp_crm.dashboard.pages import slice_of
 from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.dashboard.views.contacts import record_address
-from adsapp_crm.dashboard.views.runs import contact_names, name_of
+from adsapp_crm.dashboard.views.runs import contact_names
 from adsapp_crm.models import Contact, ContactChange, CrmConflict, CrmConnection, CrmFieldMapping, CrmObservation
 from adsapp_crm.models.choices import QuestionKind, QuestionStatus, Role
 from adsapp_crm.services.conflict_rules import remember_side
 from adsapp_crm.services.conflicts import answer_conflict, candidates_of, ignore_match, link_pair
+from adsapp_crm.services.contact_names import name_of
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.storage import codec
 from adsapp_crm.tasks import drain, send_after_commit

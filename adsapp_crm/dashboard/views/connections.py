@@ -12,9 +12,10 @@ from django.utils.translation import gettext_lazy as lazy
 from django.views.decorators.http import require_POST
 
 from adsapp_crm.dashboard.access import actor_of, attempt, organization_of, page, show
-from adsapp_crm.dashboard.standings import card_of, database_now, names_of, waiting_plans, with_names
+from adsapp_crm.dashboard.standings import card_of, names_of, waiting_plans, with_names
 from adsapp_crm.models import CrmConnection, CrmWebhook
 from adsapp_crm.models.choices import ConflictStrategy, OnDeletion, Role, SyncMode, TieRule
+from adsapp_crm.selectors import database_now
 from adsapp_crm.services.connections import disconnect, find_connection, pause_connection, resume_connection
 from adsapp_crm.services.syncing import RunBusyError, start_run
 from adsapp_crm.tasks import send_after_commit, sync_page

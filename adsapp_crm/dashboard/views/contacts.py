@@ -14,9 +14,9 @@ from django.utils.translation import gettext as _
 
 from adsapp_crm.dashboard.access import actor_of, attempt, organization_of, page, show
 from adsapp_crm.dashboard.standings import names_of
-from adsapp_crm.dashboard.views.runs import name_of
 from adsapp_crm.models import Contact, ContactChange, CrmConnection, CrmSyncState
 from adsapp_crm.models.choices import Role, RunTrigger
+from adsapp_crm.services.contact_names import name_of
 from adsapp_crm.services.contact_search import find_contacts
 from adsapp_crm.services.explain import FieldStand, Stand, explain_contacts
 from adsapp_crm.services.record_actions import exclude_links, include_links, retry_links, unlink

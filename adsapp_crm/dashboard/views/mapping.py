@@ -13,13 +13,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from adsapp_crm.dashboard.access import actor_of, attempt, page, show
-from adsapp_crm.dashboard.preview import examples_of, preview_of, samples_of_row
 from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.dashboard.transforms import as_json, forms_of, read_json, rule_of
 from adsapp_crm.models import CrmConnection, CrmFieldMapping, CrmMappingVersion
 from adsapp_crm.models.choices import BlankHandling, ConflictStrategy, Role, SyncDirection
 from adsapp_crm.services.conflict_rules import wanted_of
 from adsapp_crm.services.connections import find_connection
+from adsapp_crm.services.mapping_preview import examples_of, preview_of, samples_of_row
 from adsapp_crm.services.mappings import MappingsRefusedError, WantedMapping, current_mappings, replace_mappings
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.wiring import definitions_of, record_types_of

@@ -13,10 +13,12 @@ from django.views.decorators.http import require_POST
 
 from adsapp_crm.dashboard.access import actor_of, attempt, page, show
 from adsapp_crm.dashboard.pages import slice_of
-from adsapp_crm.dashboard.standings import database_now, names_of
+from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.dashboard.wording import COUNTS, PHASES
 from adsapp_crm.models import Contact, CrmConnection, CrmLedgerEntry, CrmPlanLine, CrmSyncLog, CrmSyncState
 from adsapp_crm.models.choices import LinkStatus, PlanStatus, Role, RunPurpose, RunState
+from adsapp_crm.selectors import database_now
+from adsapp_crm.services.contact_names import name_of
 from adsapp_crm.services.run_shapes import has_ended, shape_errors
 from adsapp_crm.services.stepping import find_run
 from adsapp_crm.services.syncing import cancel_run, request_undo
@@ -154,8 +156,3 @@ def contact_names(contact_ids: list[uuid.UUID | None]) -> dict[uuid.UUID, str]:
         return {}
     found = Contact.objects.filter(pk__in=wanted).only("first_name", "last_name", "email", "phone", "company")
     return {each.pk: name_of(each) for each in found}
-
-
-def name_of(contact: Contact) -> str:
-    full = f"{contact.first_name} {contact.last_name}".strip()
-    return full or contact.email or contact.phone or contact.company

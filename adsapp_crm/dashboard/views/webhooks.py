@@ -13,9 +13,9 @@ from django.utils.translation import ngettext
 
 from adsapp_crm.dashboard.access import attempt, page, show
 from adsapp_crm.dashboard.pages import slice_of
-from adsapp_crm.dashboard.standings import database_now
 from adsapp_crm.models import CrmConnection, CrmWebhook, CrmWebhookEvent
 from adsapp_crm.models.choices import ConnectionStatus, DeliveryStatus, Role
+from adsapp_crm.selectors import database_now
 from adsapp_crm.services.inbox import replay
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.tasks import drain, send_after_commit

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from adsapp_crm.dashboard.views.runs import name_of
 from adsapp_crm.models import Contact, CrmConnection, CrmFieldMapping, CrmSyncState, Organization
 from adsapp_crm.models.choices import LinkStatus
+from adsapp_crm.services.contact_names import name_of
 from adsapp_crm.services.mappings import WantedMapping, app_value
 from adsapp_crm.storage import codec
 from adsapp_crm.wiring import definitions_of
@@ -35,6 +36,7 @@ class Made:
 class Tried:
     """One contact's values through the mapping."""
 
+    contact_id: uuid.UUID
     name: str
     app: Value
     crm: Seen
@@ -62,13 +64,16 @@ class Example:
     crm: dict[str, Seen]
 
 
-def examples_of(connection: CrmConnection, record_type: str, limit: int = LOOKED_AT) -> list[Example]:
-    """The newest links with the values of both sides: two queries."""
+def examples_of(
+    connection: CrmConnection, record_type: str, limit: int = LOOKED_AT, contact_ids: Sequence[uuid.UUID] = ()
+) -> list[Example]:
+    """The newest links, or those of the contacts named, with the values of both sides: two queries."""
     fields = dict(CrmFieldMapping.objects.filter(connection=connection).values_list("pk", "crm_field"))
     names = {str(key): name for key, name in fields.items()}
     links = CrmSyncState.objects.filter(
         connection=connection, crm_record_type=record_type, state=LinkStatus.LIVE
     ).select_related("contact")
+    links = links.filter(contact_id__in=contact_ids) if contact_ids else links
     return [Example(link.contact, _held(link, names)) for link in links.order_by("-id")[:limit]]
 
 
@@ -87,8 +92,16 @@ def samples_of_row(row: CrmFieldMapping, examples: Sequence[Example]) -> tuple[V
     return None, None
 
 
-def preview_of(connection: CrmConnection, wanted: WantedMapping, others: Sequence[WantedMapping]) -> Preview:
-    """The linter's findings about this row among the others, and three real contacts through it."""
+def preview_of(
+    connection: CrmConnection,
+    wanted: WantedMapping,
+    others: Sequence[WantedMapping],
+    contact_ids: Sequence[uuid.UUID] = (),
+) -> Preview:
+    """The linter's findings about this row among the others, and three real contacts through it.
+
+    ``contact_ids`` chooses among those that are linked; otherwise contacts are taken whose values tell something.
+    """
     region = Organization.objects.values_list("region", flat=True).get()
     definitions = definitions_of(connection, wanted.record_type)
     rows = [_row(wanted, "this"), *(_row(each, f"other-{place}") for place, each in enumerate(others))]
@@ -107,6 +120,8 @@ def preview_of(connection: CrmConnection, wanted: WantedMapping, others: Sequenc
     if isinstance(built, BrokenMapping):
         return Preview(findings, (), pushes=False, pulls=False)
     pushes, pulls = built.direction is not Direction.FROM_CRM, built.direction is not Direction.TO_CRM
+    if contact_ids:
+        examples = examples_of(connection, wanted.record_type, contact_ids=contact_ids)
     telling = sorted(examples, key=lambda each: not _tells(each, wanted))[:TRIED]
     return Preview(findings, [_tried(each, built, pushes, pulls) for each in telling], pushes, pulls)
 
@@ -123,7 +138,7 @@ def _tried(example: Example, built: FieldMap, pushes: bool, pulls: bool) -> Trie
         sent = _made(built.to_crm, ours)
     if pulls and theirs is not UNKNOWN:
         taken = _made(built.from_crm, theirs)
-    return Tried(name_of(example.contact), ours, theirs, sent, taken)
+    return Tried(example.contact.pk, name_of(example.contact), ours, theirs, sent, taken)
 
 
 def _made(convert: Callable[[Value], Value], value: Value) -> Made:

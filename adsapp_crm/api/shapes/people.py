@@ -1,0 +1,72 @@
+"""Who one is, who belongs to the organization, and API keys."""
+
+# ruff: noqa: N815  JSON keys are camelCase
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from adsapp_crm.api.paging import PageQuery
+from adsapp_crm.api.serializers import StrictSerializer
+from adsapp_crm.models.choices import Role
+from adsapp_crm.services.api_keys import Scope
+
+_SCOPES = [each.value for each in Scope]
+
+
+class PlaceSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    role = serializers.ChoiceField(choices=Role.choices)
+
+
+class MeSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    actor = serializers.CharField(help_text="As ledger and history name it.")
+    email = serializers.CharField(help_text="Empty for an API key.")
+    organization = PlaceSerializer(help_text="The one that this request is about.")
+    organizations = PlaceSerializer(many=True, help_text="All that X-Organization may name.")
+
+
+class MemberQuery(PageQuery):
+    pass
+
+
+class MemberSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    id = serializers.UUIDField()
+    email = serializers.CharField(source="user.email")
+    role = serializers.ChoiceField(choices=Role.choices)
+    createdAt = serializers.DateTimeField(source="created_at")
+
+
+class InvitationSerializer(StrictSerializer):
+    email = serializers.CharField(max_length=254)
+    role = serializers.ChoiceField(choices=Role.choices)
+
+
+class RoleSerializer(StrictSerializer):
+    role = serializers.ChoiceField(choices=Role.choices)
+
+
+class KeyQuery(PageQuery):
+    pass
+
+
+class KeySerializer(serializers.Serializer):  # type: ignore[type-arg]
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    prefix = serializers.CharField(help_text="How the key begins.")
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=_SCOPES))
+    createdBy = serializers.CharField(source="created_by")
+    createdAt = serializers.DateTimeField(source="created_at")
+    lastUsedAt = serializers.DateTimeField(source="last_used_at", allow_null=True)
+    expiresAt = serializers.DateTimeField(source="expires_at", allow_null=True)
+    revokedAt = serializers.DateTimeField(source="revoked_at", allow_null=True)
+
+
+class NewKeySerializer(KeySerializer):
+    secret = serializers.CharField(help_text="The whole key. It is shown this once.")
+
+
+class WantedKeySerializer(StrictSerializer):
+    name = serializers.CharField(max_length=200)
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=_SCOPES), min_length=1, max_length=3)
+    expiresAt = serializers.DateTimeField(required=False, allow_null=True)

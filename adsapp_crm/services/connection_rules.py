@@ -1,0 +1,59 @@
+"""A connection's rules, changed one by one."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+from adsapp_crm import wiring
+from adsapp_crm.models import CrmConnection
+from adsapp_crm.models.choices import ConnectionStatus
+from adsapp_crm.services.refusals import refuse
+
+COLUMNS: Final[Mapping[str, str]] = {
+    "mode": "mode",
+    "strategy": "strategy",
+    "tieRule": "tie_rule",
+    "clockSkewSeconds": "clock_skew_seconds",
+    "onAppDeleted": "on_app_deleted",
+    "onCrmDeleted": "on_crm_deleted",
+    "drift": "drift",
+    "createInCrm": "create_in_crm",
+    "createInApp": "create_in_app",
+    "createType": "create_type",
+    "fightLimit": "fight_limit",
+    "maxShareDeleted": "max_share_deleted",
+    "maxCountDeleted": "max_count_deleted",
+    "maxShareCreated": "max_share_created",
+    "maxCountCreated": "max_count_created",
+    "maxAttempts": "max_attempts",
+    "syncIntervalSeconds": "sync_interval_seconds",
+}
+SETTINGS: Final = (wiring.BATCH_SETTING, wiring.DELAY_SETTING, wiring.SHARE_SETTING)
+"""Keys of ``CrmConnection.settings`` that people may set; None removes one."""
+
+
+def change_rules(connection_id: uuid.UUID, wanted: Mapping[str, Any]) -> CrmConnection:
+    """Set the rules that are named, in the current organization's context; the next run goes by them.
+
+    Raises RefusedError: ``connection.unknown``, ``config.unsupported``.
+    """
+    row = CrmConnection.objects.select_for_update().filter(pk=connection_id).first()
+    if row is None or row.status == ConnectionStatus.DISCONNECTED:
+        raise refuse("connection.unknown", "There is no open connection with this id.", field="id")
+    kind = wanted.get("createType")
+    if kind and kind not in wiring.record_types_of(row):
+        raise refuse(
+            "config.unsupported",
+            "The CRM has no such record type.",
+            field="createType",
+            fix=f"Use one of {', '.join(wiring.record_types_of(row))}, or an empty text for the CRM's own.",
+        )
+    columns = {COLUMNS[name]: value for name, value in wanted.items() if name in COLUMNS}
+    for column, value in columns.items():
+        setattr(row, column, value)
+    said = {key: wanted[key] for key in SETTINGS if key in wanted}
+    row.settings = {key: value for key, value in {**row.settings, **said}.items() if value is not None}
+    row.save(update_fields=[*columns, "settings", "updated_at"])
+    return CrmConnection.objects.get(pk=row.pk)

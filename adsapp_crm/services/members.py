@@ -1,0 +1,63 @@
+"""Who belongs to the organization. Nobody gives or takes a role above their own, and one owner always stays."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Final
+
+from django.db.models import QuerySet
+
+from adsapp_crm.models import Membership, Organization
+from adsapp_crm.models.choices import Role
+from adsapp_crm.services.organizations import add_member
+from adsapp_crm.services.refusals import refuse
+
+_RANK: Final[Mapping[str, int]] = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2, Role.OWNER: 3}
+
+
+def invite(email: str, role: Role, *, by_role: str) -> Membership:
+    """Let a person in, or give a member another role. In the current organization's context.
+
+    Raises RefusedError: ``user.email``, ``member.role``, ``member.last_owner``.
+    """
+    held = _locked().filter(user__email__iexact=email.strip()).first()
+    _check(held, role, by_role)
+    return add_member(email, role)
+
+
+def change_role(member_id: uuid.UUID, role: Role, *, by_role: str) -> Membership:
+    held = _member(member_id)
+    _check(held, role, by_role)
+    Membership.objects.filter(pk=held.pk).update(role=role)
+    return _member(member_id)
+
+
+def remove_member(member_id: uuid.UUID, *, by_role: str) -> None:
+    """The person is out at once; what they did stays in the ledger."""
+    held = _member(member_id)
+    _check(held, None, by_role)
+    held.delete()
+
+
+def _locked() -> QuerySet[Membership]:
+    # One row that everybody who changes members holds: two owners cannot remove each other at once.
+    Organization.objects.select_for_update(no_key=True).get()
+    return Membership.objects.select_related("user")
+
+
+def _member(member_id: uuid.UUID) -> Membership:
+    found = _locked().filter(pk=member_id).first()
+    if found is None:
+        raise refuse("member.unknown", "There is no member with this id.", field="id")
+    return found
+
+
+def _check(held: Membership | None, role: Role | None, by_role: str) -> None:
+    ranks = [_RANK[role] if role else 0, _RANK[held.role] if held else 0]
+    if max(ranks) > _RANK.get(by_role, -1):
+        raise refuse("member.role", "The role is above your own.", field="role")
+    if held is None or held.role != Role.OWNER or role == Role.OWNER:
+        return
+    if Membership.objects.filter(role=Role.OWNER).count() == 1:
+        raise refuse("member.last_owner", "This is the only owner.", field="role")
