@@ -359,7 +359,7 @@ def _plan_all(subjects: Sequence[_Subject], heirs: _Heirs, book: Rulebook, ports
 
 def _plan(subject: _Subject, heirs: _Heirs, book: Rulebook, evidence: Evidence | None) -> Planned:
     own = subject.own
-    if any(view.link.state is LinkState.LIVE for view in subject.former):
+    if subject.record.state is RemoteState.LIVE and any(view.link.state is LinkState.LIVE for view in subject.former):
         return _on_stored_base(subject, plan_relink(subject.record, list(subject.former), own, book, evidence))
     if own is None:
         return NOTHING  # paired later, when every record has been seen

@@ -521,3 +521,20 @@ def test_a_question_that_no_longer_exists_is_closed_though_the_crm_refuses_the_v
     assert pair.run().counts.failed == 1
     assert pair.store.open_conflicts() == []
     assert pair.run(RunKind.FULL).counts.planned == 0
+
+
+def test_no_link_follows_a_merge_into_a_record_that_is_gone():
+    """Word of the deleted survivor comes while a person is asked about the edited contact: the question stays."""
+    pair = Pair(HUBSPOT_LIKE)
+    other = pair.crm.user_creates({"lastname": "Byron"})
+    pair.crm.user_creates({"lastname": "Babbage"})
+    survivor = pair.crm.user_merges(other, pair.remote_id)
+    pair.edit(company="Looms")
+    pair.crm.user_deletes(survivor)
+    pair.wait(600)
+    pair.run(RunKind.FULL)
+    (question,) = pair.store.open_conflicts()
+    assert question.draft.kind is ConflictKind.DELETE_EDIT
+    run = pair.run(RunKind.WEBHOOK, remote_ids=(survivor,))
+    assert (run.counts.planned, pair.contact["company"]) == (0, "Looms")
+    assert [row.conflict_id for row in pair.store.open_conflicts()] == [question.conflict_id]
