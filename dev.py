@@ -74,7 +74,7 @@ def parse(argv: list[str]) -> tuple[str, list[str]]:
 
     add("demo", "sync two populations of contacts both ways through the whole stack", add_help=False)
     add("test", "run the tests; what follows goes to pytest", add_help=False)
-    add("check", "ruff, mypy, import-linter, bandit, migrations, deployment check, lock files")
+    add("check", "ruff, mypy, import-linter, bandit, migrations, deployment check, lock files, API schema")
     add("serve", "run the application until Ctrl-C", add_help=False)
     add("services", "start, stop or show PostgreSQL and Valkey of this checkout", add_help=False)
     add("manage", "run a manage.py command with this checkout's services", add_help=False)
@@ -247,12 +247,17 @@ def check() -> int:
         if done.returncode:
             failed.append(name)
             sys.stdout.write(f"{done.stdout}{done.stderr}\n")
-    began = time.monotonic()
-    drift = lock_drift()
-    report("lock files", not drift, time.monotonic() - began)
-    if drift:
-        failed.append("lock files")
-        sys.stdout.write(f"{drift}\n")
+    compared: list[tuple[str, Callable[[], str]]] = [
+        ("lock files", lock_drift),
+        ("API schema", lambda: schema_drift(manage_py, placeholders)),
+    ]
+    for name, compare in compared:
+        began = time.monotonic()
+        drift = compare()
+        report(name, not drift, time.monotonic() - began)
+        if drift:
+            failed.append(name)
+            sys.stdout.write(f"{drift}\n")
     sys.stdout.write(f"failed: {', '.join(failed)}\n" if failed else "all checks passed\n")
     return 1 if failed else 0
 
@@ -282,6 +287,20 @@ def lock_drift() -> str:
         if made.stdout != (ROOT / name).read_text(encoding="utf-8"):
             shown = " ".join(["uv", *command[1:], "--output-file", name])
             return f"{name} does not follow uv.lock: run {shown}"
+    return ""
+
+
+SCHEMA = "docs/openapi.yaml"
+
+
+def schema_drift(manage_py: list[str], placeholders: dict[str, str]) -> str:
+    """What is wrong with the API's description, or between it and the committed one; empty when they agree."""
+    command = [*manage_py, "spectacular", "--validate", "--fail-on-warn"]
+    made = subprocess.run(command, env=placeholders, capture_output=True, text=True, check=False)
+    if made.returncode:
+        return f"The API does not describe itself.\n{made.stderr}"
+    if made.stdout.rstrip() != (ROOT / SCHEMA).read_text(encoding="utf-8").rstrip():
+        return f"{SCHEMA} does not follow the views: run python3 dev.py manage spectacular --file {SCHEMA}"
     return ""
 
 

@@ -44,10 +44,13 @@ class SyncSerializer(StrictSerializer):
     contactId = serializers.UUIDField(required=False, allow_null=True)
 
 
-class CrmTypeSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class CrmTypeSerializer(StrictSerializer):
     """The query of the reading routes, in the guide's snake_case."""
 
     crm_type = serializers.CharField()
+
+
+class StatusQuery(CrmTypeSerializer):
     run = serializers.UUIDField(required=False)
 
 

@@ -1,8 +1,9 @@
-"""The guide's routes, and what a log-in at a CRM needs besides."""
+"""The guide's routes, what a log-in at a CRM needs besides, and ours in the same style."""
 
 from __future__ import annotations
 
 from django.urls import path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from adsapp_crm.api.views.changes import ChangesView, ChangeView
 from adsapp_crm.api.views.conflicts import (
@@ -123,5 +124,11 @@ urlpatterns = [
     path("crm/members/<uuid:member_id>", MemberView.as_view(), name="member"),
     path("crm/api-keys", KeysView.as_view(), name="api-keys"),
     path("crm/api-keys/<uuid:key_id>", KeyView.as_view(), name="api-key"),
+    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path(
+        "docs",
+        SpectacularSwaggerSplitView.as_view(url_name="api:schema", template_name="adsapp_crm/api/docs.html"),
+        name="docs",
+    ),
     path("cron/crm-sync", CronView.as_view(), name="cron"),
 ]

@@ -24,6 +24,7 @@ from adsapp_crm.models.choices import (
     SyncType,
 )
 from adsapp_crm.services.run_shapes import shape_errors
+from crm.model import Side
 
 
 class NoteSerializer(serializers.Serializer):  # type: ignore[type-arg]
@@ -131,7 +132,7 @@ class PlanLineSerializer(serializers.Serializer):  # type: ignore[type-arg]
     rule = serializers.SerializerMethodField()
     deletes = serializers.BooleanField()
     blanks = serializers.BooleanField()
-    creates = serializers.ChoiceField(choices=[("", ""), ("app", "app"), ("crm", "crm")])
+    creates = serializers.ChoiceField(choices=[each.value for each in Side], allow_blank=True)
     overrules = serializers.BooleanField()
     approved = serializers.BooleanField()
     effects = serializers.SerializerMethodField()

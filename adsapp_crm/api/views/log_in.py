@@ -14,13 +14,14 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
-from rest_framework.parsers import FormParser, JSONParser
+from rest_framework.parsers import FormParser
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from adsapp_crm.api.errors import problem
+from adsapp_crm.api.json_bodies import BoundedJSONParser
 from adsapp_crm.catalogue import explain
 from adsapp_crm.selectors import organization_name
 from adsapp_crm.services.connections import Connected
@@ -38,7 +39,7 @@ class LogInView(APIView):
     """Opens its own transactions; a failed log-in is a page, or a problem document."""
 
     permission_classes = [AllowAny]
-    parser_classes = [JSONParser, FormParser]
+    parser_classes = [BoundedJSONParser, FormParser]
     opens_own_transactions: ClassVar[bool] = True
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:  # noqa: ARG002

@@ -2,47 +2,57 @@
 
 from __future__ import annotations
 
-import time
-import uuid
-from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from django.urls import reverse
-from kombu.exceptions import OperationalError
 from rest_framework.request import Request
-from rest_framework.response import Response
 
-from adsapp_crm import conf
 from adsapp_crm.api.access import OrganizationView, actor_of, organization_of
-from adsapp_crm.api.serializers import CrmTypeSerializer, SyncSerializer
-from adsapp_crm.models import Contact, CrmConnection, CrmSyncLog
+from adsapp_crm.api.operations import Operation
+from adsapp_crm.api.serializers import StatusQuery, SyncSerializer
+from adsapp_crm.api.shapes.sync import SyncResultSerializer, SyncStatusSerializer
+from adsapp_crm.api.waiting import hand_over, wait_for
+from adsapp_crm.models import Contact, CrmSyncLog
 from adsapp_crm.models.choices import ConnectionStatus, LinkStatus, Role, RunTrigger
 from adsapp_crm.services.connections import find_connection
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.run_shapes import has_ended, shape_history, shape_result
 from adsapp_crm.services.syncing import RunBusyError, start_run
 from adsapp_crm.tasks import sync_now, sync_page
-from adsapp_crm.tenancy import organization_context
 from crm.model import RunKind
 
-LOOK_EVERY_SECONDS: Final = 0.2
 HISTORY_RUNS: Final = 20
 
 
 class SyncView(OrganizationView):
-    roles: ClassVar[Mapping[str, str]] = {"GET": Role.VIEWER, "POST": Role.OPERATOR}
+    operations: ClassVar = {
+        "GET": Operation(
+            Role.VIEWER,
+            "Say how the connection and its runs are doing",
+            SyncStatusSerializer,
+            query=StatusQuery,
+            problems=(404,),
+        ),
+        "POST": Operation(
+            Role.OPERATOR,
+            "Start a sync",
+            SyncResultSerializer,
+            body=SyncSerializer,
+            also=(202,),
+            problems=(404, 409, 503),
+            example={"crmType": "hubspot", "syncType": "delta"},
+        ),
+    }
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Any:
         """The result when the run ends within the wait, else 202 with the address where it is told later.
 
         While a run is on its way a second request is answered with that one.
         """
-        body = SyncSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        organization_id, asked = organization_of(request), body.validated_data
-        with organization_context(organization_id):
+        organization_id, asked = organization_of(request), self.body(request)
+        contact_id = asked.get("contactId")
+        with self.work(request):
             connection = find_connection(asked["crmType"])
-            contact_id = asked.get("contactId")
             if contact_id is not None and not Contact.objects.live().filter(pk=contact_id).exists():
                 raise refuse(
                     "contact.unknown",
@@ -62,19 +72,17 @@ class SyncView(OrganizationView):
             )
         except RunBusyError as busy:
             run_id = busy.run_id
-        try:
-            (sync_now if contact_id else sync_page).delay(str(run_id))
-        except OperationalError as error:
-            raise refuse("internal.queue", "The task queue cannot be reached; the run waits for it.") from error
-        waits = "respond-async" not in request.headers.get("Prefer", "")
-        run = _await(organization_id, run_id, conf.sync_wait_seconds() if waits else 0)
-        return self._told(run, connection)
+        hand_over(sync_now if contact_id else sync_page, run_id)
+        run = wait_for(request, organization_id, run_id)
+        if has_ended(run):
+            return self.told(shape_result(run))
+        where = f"{reverse('api:sync')}?crm_type={connection.crm_type}&run={run.pk}"
+        return self.told(shape_result(run), status=202, headers={"Location": where})
 
-    def get(self, request: Request) -> Response:
-        query = CrmTypeSerializer(data=request.query_params)
-        query.is_valid(raise_exception=True)
-        with organization_context(organization_of(request)):
-            connection = find_connection(query.validated_data["crm_type"])
+    def get(self, request: Request) -> Any:
+        asked = self.query(request)
+        with self.work(request):
+            connection = find_connection(asked["crm_type"])
             runs = CrmSyncLog.objects.filter(connection=connection)
             answer: dict[str, Any] = {
                 "connection": {
@@ -92,27 +100,9 @@ class SyncView(OrganizationView):
                 },
                 "history": [shape_history(run) for run in runs.order_by("-started_at", "-id")[:HISTORY_RUNS]],
             }
-            if wanted := query.validated_data.get("run"):
+            if wanted := asked.get("run"):
                 run = runs.filter(pk=wanted).first()
                 if run is None:
                     raise refuse("run.unknown", "This connection has no such run.", field="run")
                 answer["run"] = shape_result(run)
-        return Response(answer)
-
-    @staticmethod
-    def _told(run: CrmSyncLog, connection: CrmConnection) -> Response:
-        if has_ended(run):
-            return Response(shape_result(run))
-        where = f"{reverse('api:sync')}?crm_type={connection.crm_type}&run={run.pk}"
-        return Response(shape_result(run), status=202, headers={"Location": where})
-
-
-def _await(organization_id: uuid.UUID, run_id: uuid.UUID, seconds: float) -> CrmSyncLog:
-    """The run when it has ended, or as it stands after ``seconds``; no transaction is open while this waits."""
-    end = time.monotonic() + seconds
-    while True:
-        with organization_context(organization_id):
-            run = CrmSyncLog.objects.get(pk=run_id)
-        if has_ended(run) or run.resume_at is not None or time.monotonic() >= end:
-            return run
-        time.sleep(LOOK_EVERY_SECONDS)
+        return self.told(answer)

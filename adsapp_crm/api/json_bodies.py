@@ -1,0 +1,35 @@
+"""Bodies of requests and answers: JSON, whatever stands in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import IO, Any
+
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import JSONParser
+from rest_framework.renderers import JSONRenderer
+
+
+class BoundedJSONParser(JSONParser):
+    """JSON that is nested deeper than Python reads is bad input like any other, and no failure of ours."""
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        try:
+            return super().parse(stream, media_type=media_type, parser_context=parser_context)
+        except RecursionError as error:
+            raise ParseError("The JSON is nested too deeply.") from error
+
+
+class TotalJSONRenderer(JSONRenderer):
+    """Half a surrogate pair that a refusal quotes has no UTF-8: an answer that holds one is escaped throughout."""
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        try:
+            return super().render(data, accepted_media_type, renderer_context)
+        except UnicodeEncodeError:
+            self.ensure_ascii = True  # of this renderer alone, which serves one answer
+            return super().render(data, accepted_media_type, renderer_context)
