@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Final
 from django.http import HttpRequest
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.permissions import BasePermission
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -20,6 +19,7 @@ from rest_framework.views import APIView
 
 from adsapp_crm.api.authentication import ApiKeyAuthentication
 from adsapp_crm.api.caller import actor_of, hides_values, organization_of, role_of
+from adsapp_crm.api.json_bodies import TotalJSONRenderer
 from adsapp_crm.api.operations import Operation
 from adsapp_crm.api.throttles import ActorThrottle, OrganizationThrottle
 from adsapp_crm.models.choices import Role
@@ -184,6 +184,6 @@ def _settle(claim: Claim, response: Any) -> None:
     if not 200 <= response.status_code < 300 or not isinstance(response, Response):
         give_up(claim)
         return
-    body = json.loads(JSONRenderer().render(response.data)) if response.data is not None else None
+    body = json.loads(TotalJSONRenderer().render(response.data)) if response.data is not None else None
     headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
     keep_answer(claim, StoredAnswer(response.status_code, body, headers))

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from django.core.exceptions import PermissionDenied
+from django.db import DataError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -146,6 +147,8 @@ _OTHERS: Final[tuple[tuple[type[Exception], str, int], ...]] = (
     (DecryptionError, DecryptionError.code, 503),
     (CredentialsMismatchError, CredentialsMismatchError.code, 409),
     (NoOrganizationError, NoOrganizationError.code, 400),
+    # Text that no column holds (NUL in JSON), a number beyond its column's: input that no check named.
+    (DataError, "request.invalid", 400),
     (Http404, "request.not_found", 404),
     (PermissionDenied, "request.forbidden", 403),
 )

@@ -16,6 +16,7 @@ from adsapp_crm.models.choices import QuestionKind, QuestionStatus
 from adsapp_crm.services.conflicts import candidates_of
 from adsapp_crm.services.sensitive import is_sensitive
 from crm.model import Side, Value
+from crm.normalize import sanitize_text
 
 MOST_AT_ONCE: Final = 200
 _SIDES = [each.value for each in Side]
@@ -74,7 +75,9 @@ class AnswerSerializer(StrictSerializer):
         words = value if isinstance(value, list) else [value]
         if not all(word is None or isinstance(word, str | bool | int | float) for word in words):
             raise serializers.ValidationError("A value is text, a number, true or false, null, or a list of texts.")
-        return tuple(map(str, value)) if isinstance(value, list) else value
+        if isinstance(value, list):
+            return tuple(sanitize_text(str(word))[0] for word in value)
+        return sanitize_text(value)[0] if isinstance(value, str) else value
 
     def validate(self, attrs: Mapping[str, Any]) -> Mapping[str, Any]:
         if ("side" in attrs) == ("value" in attrs):
