@@ -31,5 +31,5 @@ class TotalJSONRenderer(JSONRenderer):
         try:
             return super().render(data, accepted_media_type, renderer_context)
         except UnicodeEncodeError:
-            self.ensure_ascii = True  # of this renderer alone, which serves one answer
+            self.ensure_ascii = True  # type: ignore[misc]  # of this renderer alone, which serves one answer
             return super().render(data, accepted_media_type, renderer_context)
