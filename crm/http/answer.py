@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from crm.normalize import sanitize_text
+
 MAX_JSON_DEPTH: Final = 64
 """No documented answer of a CRM is nested deeper than ten levels; recursive readers stay safe below this."""
 _MAX_INTEGER_DIGITS: Final = 400
 """Python refuses more than 4,300 digits with an error that would cost the whole page."""
+_UNSTORABLE: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+"""How JSON writes a NUL or a surrogate; bytes that are no UTF-8 have been replaced by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +76,12 @@ def parse_json(content: bytes) -> Any:
     """The JSON value in ``content``; raises ValueError when it is none or nested deeper than MAX_JSON_DEPTH.
 
     A number that no float or sensible integer can hold (``1e400``, ``NaN``, thousands of digits) is given back
-    as its text: the mapping refuses that one field, and the other records of the page go on.
+    as its text: the mapping refuses that one field, and the other records of the page go on. What no database
+    holds (NUL, half a surrogate pair) is U+FFFD from here on, so that a value compares equal to what was kept of it.
     """
+    text = content.decode("utf-8-sig", "replace")
     try:
-        value = json.loads(
-            content.decode("utf-8-sig", "replace"), parse_float=_number, parse_int=_integer, parse_constant=str
-        )
+        value = json.loads(text, parse_float=_number, parse_int=_integer, parse_constant=str)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     level = [value]
@@ -88,8 +93,18 @@ def parse_json(content: bytes) -> Any:
             if isinstance(child, dict | list)
         ]
         if not level:
-            return value
+            return _storable(value) if _UNSTORABLE.search(text) else value
     raise ValueError("nested too deeply")
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return sanitize_text(value)[0]
+    if isinstance(value, list):
+        return [_storable(each) for each in value]
+    if isinstance(value, dict):
+        return {sanitize_text(name)[0]: _storable(each) for name, each in value.items()}
+    return value
 
 
 def _number(text: str) -> float | str:

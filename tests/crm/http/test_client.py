@@ -323,6 +323,15 @@ def test_numbers_that_nothing_can_hold_stay_text(web, make_client):
     assert ["1e400", "NaN", digits, 1.5, 7, "x"] == make_client(BASE).request("GET", "/", operation="x").body
 
 
+def test_what_no_database_holds_is_replaced_where_it_comes_in(web, make_client):
+    """NUL and halves of a surrogate pair, in values and in names; whole pairs and all other text stay."""
+    body = r'{"a\u0000": ["x\u0000", "\ud800", "\ud83d\ude00", "\u0001é", 1, null]}'
+    web.get(f"{BASE}/", body=body, content_type="application/json")
+
+    found = make_client(BASE).request("GET", "/", operation="x").body
+    assert found == {"a\ufffd": ["x\ufffd", "\ufffd", "\U0001f600", "\x01é", 1, None]}
+
+
 def test_an_empty_answer_has_no_body(web, make_client):
     """204 needs no content type."""
     web.delete(f"{BASE}/1", status=204)
