@@ -15,6 +15,7 @@ from adsapp_crm.storage.links import WAITING
 from adsapp_crm.storage.scope import Scope
 from crm.model import Observation, RemoteRecord, RemoteState
 
+# Of a person who was erased here nothing is kept, whatever the CRM still shows of them.
 # A link that was saved after the records were read is left alone; updated_at is read where the row is locked,
 # so that a transaction that commits in this moment counts too.
 _SAVE: Final = """
@@ -31,9 +32,13 @@ target AS MATERIALIZED (
     AND r.crm_record_type = i.record_type AND r.crm_record_id = i.remote_id
 ),
 linked AS (
-  UPDATE crm_sync_state l SET observed = d.values, observed_at = clock_timestamp(), due = true, seen_run = %(run)s,
-    email_key = d.email_key, phone_key = d.phone_key
+  UPDATE crm_sync_state l SET observed = CASE WHEN person.stays THEN d.values END, observed_at = clock_timestamp(),
+    due = true, seen_run = %(run)s, email_key = CASE WHEN person.stays THEN d.email_key ELSE '' END,
+    phone_key = CASE WHEN person.stays THEN d.phone_key ELSE '' END
   FROM target d
+    JOIN crm_sync_state held ON held.organization_id = %(organization)s AND held.id = d.target
+    CROSS JOIN LATERAL (SELECT k.erased_at IS NULL AS stays FROM contacts k
+                        WHERE k.organization_id = %(organization)s AND k.id = held.contact_id OFFSET 0) AS person
   WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s AND l.id = d.target
     AND (%(read_at)s::timestamptz IS NULL OR l.updated_at <= %(read_at)s)
   RETURNING d.id
@@ -97,7 +102,9 @@ class Observations:
         latest = {(each.record.record_type, each.record.remote_id): each for each in observations}
         if not latest:
             return set()
-        documents = [_document(each, self._scope.new_id()) for each in latest.values()]
+        alone = self._without_erased([each for each in latest.values() if not each.link_id])
+        linked = [each for each in latest.values() if each.link_id]
+        documents = [_document(_emptied(each), self._scope.new_id()) for each in [*alone, *linked]]
         rows = self._scope.rows(_SAVE, run=run_id, observations=codec.dump(documents), read_at=read_at)
         return {link_id for (link_id,) in rows}
 
@@ -125,6 +132,14 @@ class Observations:
 
     def finish_scan(self, run_id: str, record_type: str) -> None:
         self._scope.execute(_FINISH, run=run_id, record_type=record_type)
+
+
+def _emptied(observation: Observation) -> Observation:
+    """Of a person who asked to be forgotten only the record's id is kept, and the reason why it is left alone."""
+    if observation.record.skip_reason != ERASED:
+        return observation
+    record = replace(observation.record, values={}, marker="")
+    return replace(observation, record=record, email_key="", phone_key="", reason_code=ERASED)
 
 
 def _document(observation: Observation, row_id: str) -> dict[str, Any]:
