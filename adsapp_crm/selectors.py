@@ -17,6 +17,7 @@ from django.db import connection
 
 from adsapp_crm.models import Organization
 from adsapp_crm.tenancy import current_organization_or_none, organization_context
+from crm.normalize import sanitize_text
 
 _PAGE = 500
 
@@ -167,8 +168,10 @@ def api_key(prefix: str) -> tuple[uuid.UUID, uuid.UUID] | None:
 
 
 def _call(function: str, *arguments: uuid.UUID | str | int | None) -> list[tuple[Any, ...]]:
+    # Names and tokens come from anybody; no row holds one with a NUL in it, and asking for it is no fault of ours.
+    asked = [sanitize_text(each)[0] if isinstance(each, str) else each for each in arguments]
     marks = ", ".join(["%s"] * len(arguments))
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT * FROM {function}({marks})", arguments)  # noqa: S608  the names above, no input
+        cursor.execute(f"SELECT * FROM {function}({marks})", asked)  # noqa: S608  the names above, no input
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows

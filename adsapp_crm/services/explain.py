@@ -31,7 +31,7 @@ from adsapp_crm.services.mappings import app_value, mappings_of
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.storage import codec
 from crm.model import BasePair, FieldTrouble, Seen, Value
-from crm.normalize import email_key
+from crm.normalize import email_key, sanitize_text
 
 MOST_CONTACTS: Final = 20
 LEDGER_LINES: Final = 10
@@ -146,7 +146,8 @@ def _find(who: str) -> list[Contact]:
         wanted = uuid.UUID(who)
     except ValueError:
         key = email_key(who)
-        found = Contact.objects.filter(email_normalized=key) if key else Contact.objects.filter(email=who.strip())
+        text = sanitize_text(who)[0].strip()
+        found = Contact.objects.filter(email_normalized=key) if key else Contact.objects.filter(email=text)
         return list(found.order_by("id")[:MOST_CONTACTS])
     return list(Contact.objects.filter(pk=wanted))
 

@@ -11,6 +11,7 @@ from adsapp_crm.models import Contact, Membership, Organization, User, uuid7
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.refusals import RefusedError, from_validation, refuse
 from adsapp_crm.tenancy import current_organization, organization_context
+from crm.normalize import sanitize_text
 
 
 def create_organization(
@@ -28,7 +29,8 @@ def create_organization(
     Without a password a new person cannot log in until one is set. Raises RefusedError, and then nothing
     was made: ``organization.invalid``, ``user.email``, ``user.password``.
     """
-    organization = Organization(id=uuid7(), name=name.strip(), region=region.strip().upper(), time_zone=time_zone)
+    shown = sanitize_text(name)[0].strip()
+    organization = Organization(id=uuid7(), name=shown, region=region.strip().upper(), time_zone=time_zone)
     try:
         organization.clean_fields()
     except ValidationError as error:
