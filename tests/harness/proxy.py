@@ -45,8 +45,8 @@ class _Pair:
                 with contextlib.suppress(OSError):
                     if reset:
                         side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-                    else:
-                        side.shutdown(socket.SHUT_RDWR)
+                    # A thread that waits in recv keeps the connection open; reading alone is shut, so that no FIN goes.
+                    side.shutdown(socket.SHUT_RD if reset else socket.SHUT_RDWR)
                 with contextlib.suppress(OSError):
                     side.close()
 
