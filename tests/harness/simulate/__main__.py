@@ -6,27 +6,41 @@ import argparse
 import json
 import sys
 import time
-import traceback
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.harness.simulate.schedule import Result, draw_steps, play
+from tests.harness.simulate.compare import run_compare
+from tests.harness.simulate.mutate import run_mutants
+from tests.harness.simulate.playing import play_seed
+from tests.harness.simulate.schedule import Result
 from tests.harness.simulate.shrink import shrink
-from tests.harness.simulate.workers import Figures
+from tests.harness.simulate.workers import CRASH_POINTS, FAULTS
 
+ENOUGH = 50
+"""A kind of fault and a crash point count as covered from so many times on."""
 INVARIANTS = {
     "I1": "convergence, or an explanation",
     "I2": "a quiet run writes nothing",
+    "I3": "what is delivered again changes nothing",
     "I4": "no lost edit",
     "I5": "no duplicates",
     "I6": "no resurrection",
     "I7": "no phantom write",
+    "I8": "both halves of a base stood there",
+    "I9": "nothing unread lies before the watermark",
+    "I10": "webhooks in any order, doubled or lost, lead to the same end",
+    "I11": "shifted clocks lead to the same end",
+    "I13": "the second organization is in order, and untouched",
+    "I14": "a dry run writes nothing and shows what a real run does",
+    "I15": "an undo gives back what a run wrote, and its undo again",
     "I12": "no intent and no line is left open",
     "I16": "the brake holds",
+    "I17": "nothing is failed because of a limit",
     "I18": "one open question, closed when the sides agree",
     "I20": "every effect is in the ledger",
     "I22": "one record's trouble never ends a run",
+    "I24": "two CRMs in either order lead to the same end",
     "I25": "everybody is linked or has a reason",
     "I28": "runs end",
     "transactions": "no remote call inside a transaction",
@@ -45,7 +59,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--shrink", action="store_true", help="drop steps of a failing seed while it fails alike")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="end with one JSON object on a line")
+    parser.add_argument("--mutants", nargs="*", metavar="NAME", help="play engines with one known mistake each")
+    parser.add_argument("--compare", action="store_true", help="play the seeds with two widely used ways too")
+    parser.add_argument("--keep", action="store_true", help="with --mutants: store the killing seeds")
     options = parser.parse_args(arguments)
+    if options.compare:
+        return run_compare(_seeds(parser, options.seeds), options.jobs, as_json=options.json)
+    if options.mutants is not None:
+        return run_mutants(options.jobs, options.mutants, keep=options.keep, as_json=options.json)
     seeds = range(options.seed, options.seed + 1) if options.seed is not None else _seeds(parser, options.seeds)
     started = time.monotonic()
     if options.steps and options.seed is not None:
@@ -81,23 +102,19 @@ def _played(seeds: range, jobs: int) -> Iterator[Result]:
         yield from pool.map(play_seed, seeds, chunksize=8)
 
 
-def play_seed(seed: int, numbers: set[int] | None = None) -> Result:
-    steps = [step for step in draw_steps(seed) if numbers is None or step.number in numbers]
-    try:
-        return play(seed, steps)
-    except Exception:  # noqa: BLE001 - whatever it is, it belongs to this seed
-        text = traceback.format_exc()
-        return Result(seed, tuple(step.number for step in steps), 0, 0, 0, 0, Figures(), [("error", text)], [], "")
-
-
 def _summary(results: list[Result], seconds: float) -> dict[str, object]:
     broken = Counter(name for result in results for name in {name for name, _ in result.violations})
-    faults, crashes = Counter(), Counter()
+    faults, crashes, twins = Counter(), Counter(), Counter()
     for result in results:
         faults.update(result.figures.faults)
         crashes.update(result.figures.crashes)
+        twins.update(result.figures.twins)
+    short = [name for name in FAULTS if faults[name] < ENOUGH] + [
+        name for name in CRASH_POINTS if crashes[name] < ENOUGH
+    ]
     return {
         "ok": not broken,
+        "coverage_short_of": short,
         "seeds": len(results),
         "steps": sum(len(result.steps) for result in results),
         "runs": sum(result.figures.runs for result in results),
@@ -106,12 +123,13 @@ def _summary(results: list[Result], seconds: float) -> dict[str, object]:
         "edits": sum(result.edits for result in results),
         "contested_edits": sum(result.contested for result in results),
         "blind_window": sum(result.blind for result in results),
-        "unknowable_creations": sum(result.unknowable for result in results),
+        "unknowable": sum(result.unknowable for result in results),
         "deeds_meanwhile": sum(result.figures.deeds_meanwhile for result in results),
         "overtaken": sum(result.figures.overtaken for result in results),
         "faults": dict(sorted(faults.items())),
         "crash_points": dict(sorted(crashes.items())),
-        "natures": dict(Counter(result.nature for result in results)),
+        "twins": dict(sorted(twins.items())),
+        "natures": dict(Counter(name for result in results for name in result.nature.split("+"))),
         "verdicts": {name: broken.get(name, 0) for name in INVARIANTS},
         "failing_seeds": [result.seed for result in results if result.violations],
         "seconds": round(seconds, 1),
@@ -131,12 +149,14 @@ def _print_failure(result: Result, *, trace: bool) -> None:
 def _print_table(summary: dict[str, object]) -> None:
     print()
     for key, value in summary.items():
-        if key not in {"verdicts", "ok", "failing_seeds"}:
+        if key not in {"verdicts", "ok", "failing_seeds", "coverage_short_of"}:
             print(f"{key:21} {value}")
     print(f"{'failing_seeds':21} {len(summary['failing_seeds'])} {summary['failing_seeds'][:20]}")
     print("\ninvariant     broken in seeds")
     for name, count in summary["verdicts"].items():
         print(f"  {name:13} {count:5}  {INVARIANTS[name]}")
+    if summary["coverage_short_of"]:
+        print(f"\ncoverage is short: less than {ENOUGH} times {', '.join(summary['coverage_short_of'])}")
     print("\nok" if summary["ok"] else "\nNOT OK")
 
 

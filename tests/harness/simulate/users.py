@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from crm.model import ContactState, RemoteState, Value
 from crm.testing.adversary_nature import TIERS
-from tests.harness.simulate.world import World
+from tests.harness.simulate.world import Account, World
 
 PAIRS = {
     "firstName": "firstname",
@@ -31,10 +31,12 @@ def draw_value(world: World, draw: random.Random, app_field: str, *, may_refuse:
     if draw.random() < 0.1 and app_field not in {"lastName", "emailOptOut", "custom.active"}:
         return None
     made = _TYPED.get(app_field)
-    return made(draw, number) if made is not None else _text(draw, app_field, number, may_refuse=may_refuse)
+    return made(draw, number) if made is not None else _text(world, draw, app_field, number, may_refuse=may_refuse)
 
 
 def _email(draw: random.Random, number: int) -> Value:
+    if draw.random() < 0.06:
+        return f"info{number % 2}@shared.example"  # one address of several people
     text = f"p{number}@x{number % 3}.example"
     return text.upper() if draw.random() < 0.2 else text
 
@@ -71,8 +73,8 @@ _TYPED: dict[str, Callable[[random.Random, int], Value]] = {
 }
 
 
-def _text(draw: random.Random, app_field: str, number: int, *, may_refuse: bool) -> Value:
-    text = f"{draw.choice(_NAMES)} {number}"
+def _text(world: World, draw: random.Random, app_field: str, number: int, *, may_refuse: bool) -> Value:
+    text = f"{draw.choice(_NAMES)} {world.stamp}{number}"
     roll = draw.random()
     if roll < 0.15:
         return f"  {text} "
@@ -93,42 +95,62 @@ def as_record(values: dict[str, Value]) -> dict[str, Value]:
     return {PAIRS[name]: value for name, value in values.items()}
 
 
+def _create_in_crm(account: Account, values: dict[str, Value]) -> str:
+    return account.crm.user_creates(_without_taken(account, as_record(values), ""))
+
+
+def _without_taken(account: Account, values: dict[str, Value], own_id: str) -> dict[str, Value]:
+    """Where an address may stand in one record only, the CRM does not let people enter it twice."""
+    email = values.get("email")
+    if not (account.nature.unique_email and isinstance(email, str)):
+        return values
+    taken = any(
+        record.values.get("email") == email.strip().lower() and record.remote_id != own_id
+        for record in account.crm.live()
+    )
+    return {name: value for name, value in values.items() if name != "email"} if taken else values
+
+
 def populate(world: World, draw: random.Random) -> None:
     """People known to one side, to the other, and to both in different spelling."""
     for _ in range(draw.randint(0, 3)):
         world.app.create_contact(person(world, draw), imported=draw.random() < 0.5)
-    for _ in range(draw.randint(0, 3)):
-        world.crm.user_creates(as_record(person(world, draw)))
+    for account in world.accounts:
+        for _ in range(draw.randint(0, 3)):
+            _create_in_crm(account, person(world, draw))
     for _ in range(draw.randint(1, 4)):
         values = person(world, draw)
         values["email"] = f"both{world.edits}@x.example"
         world.app.create_contact(values, imported=draw.random() < 0.5)
-        if draw.random() < 0.5:
-            other = draw.choice(list(PAIRS))
-            if other != "email":
-                values[other] = draw_value(world, draw, other, may_refuse=False)
-        world.crm.user_creates(as_record(values))
+        for account in world.accounts:
+            if account is not world.accounts[0] and draw.random() < 0.4:
+                continue
+            if draw.random() < 0.5:
+                other = draw.choice(list(PAIRS))
+                if other != "email":
+                    values[other] = draw_value(world, draw, other, may_refuse=False)
+            _create_in_crm(account, values)
 
 
 def act(world: World, draw: random.Random) -> None:
     """One deed of one user."""
-    roll = draw.random()
+    account, roll = draw.choice(world.accounts), draw.random()
     if roll < 0.42:
         _edit_in_app(world, draw)
     elif roll < 0.82:
-        _edit_in_crm(world, draw)
+        _edit_in_crm(account, draw)
     elif roll < 0.87:
         values = person(world, draw)
         world.say(f"user creates contact {world.app.create_contact(values)[:8]} {values}")
     elif roll < 0.92:
-        values = as_record(person(world, draw))
-        world.say(f"user creates record {world.crm.user_creates(values)} {values}")
+        values = person(world, draw)
+        world.say(f"user creates record {_create_in_crm(account, values)} {values}")
     elif roll < 0.94:
         _delete_in_app(world, draw)
     elif roll < 0.96:
-        _delete_in_crm(world, draw)
+        _delete_in_crm(account, draw)
     elif roll < 0.98:
-        _merge_in_crm(world, draw)
+        _merge_in_crm(account, draw)
     else:
         _merge_in_app(world, draw)
 
@@ -144,19 +166,15 @@ def _edit_in_app(world: World, draw: random.Random) -> None:
     world.say(f"user edits contact {contact_id[:8]} to v{version}: {values}")
 
 
-def _edit_in_crm(world: World, draw: random.Random) -> None:
-    records = sorted(record.remote_id for record in world.crm.live())
+def _edit_in_crm(account: Account, draw: random.Random) -> None:
+    records = sorted(record.remote_id for record in account.crm.live())
     if not records:
         return
     remote_id = draw.choice(records)
     names = draw.sample(list(PAIRS), draw.choice((1, 1, 1, 2)))
-    values = {PAIRS[name]: draw_value(world, draw, name, may_refuse=False) for name in names}
-    if values.get("email") and any(
-        record.values.get("email") == values["email"] and record.remote_id != remote_id for record in world.crm.live()
-    ):
-        return
-    world.crm.user_edits(remote_id, values)
-    world.say(f"user edits record {remote_id}: {values}")
+    values = {PAIRS[name]: draw_value(account.world, draw, name, may_refuse=False) for name in names}
+    account.crm.user_edits(remote_id, _without_taken(account, values, remote_id))
+    account.world.say(f"user edits record {remote_id}: {values}")
 
 
 def _delete_in_app(world: World, draw: random.Random) -> None:
@@ -175,25 +193,25 @@ def _delete_in_app(world: World, draw: random.Random) -> None:
         world.say(f"user deletes contact {contact_id[:8]}")
 
 
-def _delete_in_crm(world: World, draw: random.Random) -> None:
-    gone = sorted(row.remote_id for row in world.crm.records.values() if row.state is RemoteState.ARCHIVED)
+def _delete_in_crm(account: Account, draw: random.Random) -> None:
+    gone = sorted(row.remote_id for row in account.crm.records.values() if row.state is RemoteState.ARCHIVED)
     if gone and draw.random() < 0.3:
         remote_id = draw.choice(gone)
-        world.crm.user_undeletes(remote_id)
-        world.say(f"user undeletes record {remote_id}")
+        account.crm.user_undeletes(remote_id)
+        account.world.say(f"user undeletes record {remote_id}")
         return
-    records = sorted(record.remote_id for record in world.crm.live())
+    records = sorted(record.remote_id for record in account.crm.live())
     if records:
         remote_id = draw.choice(records)
-        world.crm.user_deletes(remote_id)
-        world.say(f"user deletes record {remote_id}")
+        account.crm.user_deletes(remote_id)
+        account.world.say(f"user deletes record {remote_id}")
 
 
-def _merge_in_crm(world: World, draw: random.Random) -> None:
-    records = sorted(record.remote_id for record in world.crm.live())
+def _merge_in_crm(account: Account, draw: random.Random) -> None:
+    records = sorted(record.remote_id for record in account.crm.live())
     if len(records) > 1:
         loser, winner = draw.sample(records, 2)
-        world.say(f"user merges record {loser} into {winner}: {world.crm.user_merges(loser, winner)}")
+        account.world.say(f"user merges record {loser} into {winner}: {account.crm.user_merges(loser, winner)}")
 
 
 def _merge_in_app(world: World, draw: random.Random) -> None:

@@ -7,18 +7,28 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from crm.engine.run import advance
 from crm.errors import CrmError, LeaseLostError, RateLimitedError, TransientError
-from crm.model import LineStatus, Phase, RunKind, RunStatus
+from crm.model import LineStatus, LinkState, Phase, RemoteState, RunKind, RunStatus
 from crm.ports import Unit
-from crm.testing.adversary import AdversaryConnector, Faults
+from crm.testing.adversary import RECORD_TYPE, AdversaryConnector, Faults
 from crm.testing.memory import MemoryStore
 from tests.harness.simulate import users
-from tests.harness.simulate.world import World
+from tests.harness.simulate.world import Account
 
 MAX_UNITS = 400
 AFTER_LEASE_SECONDS = 150.0
+
+
+CRASH_POINTS = (
+    "unit", "commit", "scan", "scan/answered", "changes", "changes/answered", "fetch", "fetch/answered",
+    "field_history", "find_by_marker", "find_by_marker/answered", "create", "create/done", "update", "update/done",
+    "delete", "delete/done",
+)  # fmt: skip
+CRASH_WEIGHTS = (1, 1, 1, 1, 1, 1, 1, 1, 6, 4, 4, 6, 6, 2, 2, 12, 12)
+FAULTS = ("rate_limited", "unavailable", "lost_before", "lost_after", "item_lost", "item_locked", "batch_refused")
 
 
 class CrashError(BaseException):
@@ -37,6 +47,8 @@ class Figures:
     faults: Counter[str] = field(default_factory=Counter)
     deeds_meanwhile: int = 0
     """Deeds of users between two port calls of a run."""
+    twins: Counter[str] = field(default_factory=Counter)
+    """Invariants that were looked at by forks of the world."""
     overtaken: int = 0
     """Runs of another worker inside a run."""
 
@@ -58,32 +70,36 @@ class _Store:
 
 
 class Worker:
-    """One process. ``draw`` decides about its faults, ``crash_at`` the port call at which it dies (0: never)."""
+    """One process. ``draw`` decides about its faults, ``crash_at`` the port call at which it dies (0: never).
+
+    With ``crash_point`` only calls of that name count.
+    """
 
     def __init__(
         self,
-        world: World,
+        account: Account,
         draw: random.Random,
         figures: Figures,
         *,
         crash_at: int = 0,
+        crash_point: str = "",
         faults: Faults | None = None,
         meddling: float = 0.0,
         depth: int = 0,
     ) -> None:
-        self.world, self.figures = world, figures
+        self.account, self.world, self.figures = account, account.world, figures
         self._draw, self._crash_at, self._meddling, self._depth = draw, crash_at, meddling, depth
-        self._points = 0
-        self.store = world.store.rival()
+        self._points, self._crash_point = 0, crash_point
+        self.store = account.store.rival()
         self.faults = faults or Faults()
         self.connector = AdversaryConnector(
-            world.crm, draw=random.Random(draw.random()), faults=self.faults, at_call=self._at
+            account.crm, draw=random.Random(draw.random()), faults=self.faults, at_call=self._at
         )
-        self.ports = world.ports(_Store(self.store, self._at), self.connector)
+        self.ports = account.ports(_Store(self.store, self._at), self.connector)
 
     def start(self, kind: RunKind, **options) -> str:
         run_id = self.store.start_run(kind, **options)
-        self.world.say(f"{'  ' * self._depth}{kind} run {run_id[:8]} starts {options or ''}")
+        self.world.say(f"{'  ' * self._depth}{self.account.name} {kind} run {run_id[:8]} starts {options or ''}")
         return run_id
 
     def finish(self, run_id: str) -> RunStatus | None:
@@ -126,6 +142,7 @@ class Worker:
             else:
                 if run.phase is Phase.DONE:
                     self.store.release_lease()
+                    self._judge_watermark()
                     self.world.say(f"{'  ' * self._depth}run {run_id[:8]} {run.status}: {_told(run.counts)}")
                     return run.status
             if troubles > 12:
@@ -135,12 +152,31 @@ class Worker:
         self.world.accuse("I28", f"run {run_id} not done after {MAX_UNITS} units")
         return RunStatus.FAILED
 
+    def _judge_watermark(self) -> None:
+        """I9: what nobody has read yet is not older than where the next delta begins."""
+        cursor = self.account.store.state.cursors.get(RECORD_TYPE)
+        if cursor is None:
+            return
+        since = cursor - timedelta(seconds=self.connector.capabilities.overlap_seconds)
+        paired = {link.remote_id for link in self.account.store.links() if link.state is LinkState.LIVE}
+        for record in self.account.crm.records.values():
+            unseen = [version for version in record.versions[record.shown :] if not version.by_us]
+            expected = record.state is RemoteState.LIVE or (
+                self.account.nature.delta_shows_deletions and record.remote_id in paired
+            )
+            if not unseen or not expected:
+                continue
+            if record.versions[-1].modified_at < since:
+                self.world.accuse(
+                    "I9", f"record {record.remote_id}, changed at {unseen[-1].modified_at}, is before {since}, unread"
+                )
+
     def _at(self, point: str) -> None:
         """Between two port calls: time passes, people act, another worker comes along, or this one dies."""
         if point not in ("unit", "commit") and self.world.app.journal.is_open:
             self.world.accuse("transactions", f"{point} was called inside a unit")
-        self._points += 1
-        if self._points == self._crash_at:
+        self._points += self._crash_point in ("", point)
+        if self._points == self._crash_at and self._crash_point in ("", point):
             raise CrashError(point)
         if self.world.app.journal.is_open or not self._meddling:
             return
@@ -155,25 +191,26 @@ class Worker:
 
     def _let_another_run(self) -> None:
         self.figures.overtaken += 1
-        other = Worker(self.world, random.Random(self._draw.random()), self.figures, depth=1)
+        other = Worker(self.account, random.Random(self._draw.random()), self.figures, depth=1)
         if self._draw.random() < 0.5:
             contacts = sorted(contact.contact_id for contact in self.world.app.live())
             if contacts:
                 chosen = tuple(self._draw.sample(contacts, min(2, len(contacts))))
                 other.finish(other.start(RunKind.MANUAL, contact_ids=chosen))
             return
-        records = sorted(self.world.crm.records)
+        records = sorted(self.account.crm.records)
         if records:
             chosen = tuple(self._draw.sample(records, min(2, len(records))))
             other.finish(other.start(RunKind.WEBHOOK, remote_ids=chosen))
 
 
-def approve_everything(world: World, figures: Figures) -> bool:
+def approve_everything(account: Account, figures: Figures) -> bool:
     """A person approves every plan that waits, and the plans are applied; False when none waits."""
-    plans = sorted({row.plan_id for row in world.store.state.lines.values() if row.line.status is LineStatus.HELD})
+    lines = account.store.state.lines.values()
+    plans = sorted({row.plan_id for row in lines if row.line.status is LineStatus.HELD})
     for plan_id in plans:
-        world.say(f"a person approves plan {plan_id[:8]}: {world.store.approve_plan(plan_id)} lines")
-        worker = Worker(world, random.Random(plan_id), figures)
+        account.world.say(f"a person approves plan {plan_id[:8]}: {account.store.approve_plan(plan_id)} lines")
+        worker = Worker(account, random.Random(plan_id), figures)
         worker.finish(worker.start(RunKind.MANUAL, plan_id=plan_id))
     return bool(plans)
 

@@ -1,9 +1,9 @@
-"""One seed's world: an app and a CRM with people on both sides, a mapping, a policy, and the clock they share."""
+"""One seed's world: an app and its CRMs with people on all sides, mappings, policies, and the clock they share."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from crm.engine.context import Ports
 from crm.engine.plan import Rulebook
@@ -75,23 +75,20 @@ def draw_policy(draw: random.Random) -> Policy:
 
 
 @dataclass
-class World:
-    seed: int
-    clock: FakeClock = field(init=False)
-    trace: list[str] = field(default_factory=list)
-    edits: int = 0
-    violations: list[tuple[str, str]] = field(default_factory=list)
-    """(invariant, what happened) found while the schedule runs."""
+class Account:
+    """One CRM account of the organization, its connection's store, and the rules between."""
 
-    def __post_init__(self) -> None:
-        draw = random.Random(f"{self.seed}/world")
-        self.clock = FakeClock(start_ms=START_MS, tick_ms=1)
-        self.app = MemoryApp(clock=self.clock, region=REGION)
-        self.store = MemoryStore(self.app)
-        self.nature = draw_nature(draw)
-        self.crm = AdversaryCrm(self.nature, self.clock, random.Random(f"{self.seed}/lag"))
-        self.maps = draw_maps(draw, self.nature)
-        self.book = Rulebook(RECORD_TYPE, self.maps, draw_policy(draw), "rules-1", "crm-deleted")
+    world: World
+    name: str
+    nature: Nature
+    crm: AdversaryCrm
+    store: MemoryStore
+    maps: tuple[FieldMap, ...]
+    book: Rulebook
+
+    @property
+    def app(self) -> MemoryApp:
+        return self.world.app
 
     def ports(self, store: SyncStore, connector: Connector) -> Ports:
         return Ports(
@@ -102,8 +99,76 @@ class World:
             create_type=RECORD_TYPE,
         )
 
+    def fork(self, world: World) -> Account:
+        store = MemoryStore(world.app, name=self.name, state=self.store.state.fork(world.app))
+        return replace(self, world=world, crm=self.crm.fork(world.clock), store=store)
+
+    def written(self) -> dict[str, int]:
+        """How much the engine has written so far; a quiet run leaves all of it as it is."""
+        return {
+            "crm": sum(entry.by == "us" for entry in self.crm.journal),
+            "app": sum(change.origin == self.name for change in self.app.changes.values()),
+            "ledger": len(self.store.ledger()),
+            "conflicts": len(self.store.state.conflicts),
+            "open": len(self.store.state.locks.open_intents()),
+        }
+
+
+@dataclass
+class World:
+    """One organization. ``stamp`` stands in every name its people enter, so that it is known again elsewhere."""
+
+    seed: int
+    stamp: str = ""
+    organization_id: str = "00000000-0000-7000-8000-0000000000aa"
+    clock: FakeClock = field(default_factory=lambda: FakeClock(start_ms=START_MS, tick_ms=1))
+    clock_offset_seconds: float = 0.0
+    """Added to the offset of every CRM's clock."""
+    accounts_wanted: int | None = None
+    """So many CRMs; else drawn."""
+    trace: list[str] = field(default_factory=list)
+    edits: int = 0
+    violations: list[tuple[str, str]] = field(default_factory=list)
+    """(invariant, what happened) found while the schedule runs."""
+    forks: list[World] = field(default_factory=list)
+    app: MemoryApp = field(init=False)
+    accounts: list[Account] = field(init=False)
+
+    def __post_init__(self) -> None:
+        draw = random.Random(f"{self.seed}{self.stamp}/world")
+        self.app = MemoryApp(clock=self.clock, region=REGION, organization_id=self.organization_id)
+        drawn = draw.choices((1, 2, 3), (70, 22, 8))[0]
+        count = self.accounts_wanted or (1 if self.stamp else drawn)
+        self.accounts = [self._account(draw, f"crm{number or ''}") for number in range(count)]
+
+    def _account(self, draw: random.Random, name: str) -> Account:
+        nature = draw_nature(draw)
+        offset = nature.clock_offset_seconds + self.clock_offset_seconds
+        nature = replace(nature, clock_offset_seconds=offset)
+        maps = draw_maps(draw, nature)
+        return Account(
+            self,
+            name,
+            nature,
+            AdversaryCrm(nature, self.clock, random.Random(f"{self.seed}{self.stamp}/lag/{name}")),
+            MemoryStore(self.app, name=name),
+            maps,
+            Rulebook(RECORD_TYPE, maps, draw_policy(draw), "rules-1", "crm-deleted"),
+        )
+
+    def fork(self) -> World:
+        """The same world once more: what happens in one leaves the other as it was."""
+        twin = object.__new__(World)
+        twin.__dict__.update(self.__dict__)
+        twin.clock = FakeClock(start_ms=self.clock.now_ms(), tick_ms=1)
+        twin.trace, twin.violations, twin.forks = [], [], []
+        self.forks.append(twin)
+        twin.app = self.app.fork(twin.clock)
+        twin.accounts = [account.fork(twin) for account in self.accounts]
+        return twin
+
     def say(self, text: str) -> None:
-        self.trace.append(f"{(self.clock.now_ms() - START_MS) / 1000:10.3f}  {text}")
+        self.trace.append(f"{self.stamp}{(self.clock.now_ms() - START_MS) / 1000:10.3f}  {text}")
 
     def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
