@@ -176,6 +176,14 @@ SERVICE = table(
         "Amsterdam, NL in one column.",
     ),
     (
+        "import.mapping_file",
+        _("The file does not hold mappings"),
+        _("A column is missing, unknown or of another form, or the mappings are another CRM's."),
+        _("Export the mappings, change that file and read it again."),
+        Retry.NO,
+        "A CSV file without the column crmField.",
+    ),
+    (
         "internal.error",
         _("Something went wrong inside ADSapp"),
         _("An error that nobody foresaw stopped this piece of work; others go on."),

@@ -146,7 +146,7 @@ def replace_mappings(connection: CrmConnection, wanted: Sequence[WantedMapping],
     MappingsRefusedError with a pointer per field, and then nothing was changed.
     """
     locked = CrmConnection.objects.select_for_update().get(pk=connection.pk)
-    _judge(locked, wanted)
+    judge_mappings(locked, wanted)
     stored = {(row.record_type, row.adsapp_field, row.crm_field): row for row in current_mappings(locked)}
     kept: list[CrmFieldMapping] = []
     fresh: list[CrmFieldMapping] = []
@@ -237,7 +237,8 @@ def findings_of(connection: CrmConnection, wanted: Sequence[WantedMapping]) -> l
     return findings
 
 
-def _judge(connection: CrmConnection, wanted: Sequence[WantedMapping]) -> None:
+def judge_mappings(connection: CrmConnection, wanted: Sequence[WantedMapping]) -> None:
+    """Raises MappingsRefusedError for what ``replace_mappings`` would not store; stores nothing."""
     refusals: list[Refusal] = []
     for index, each in enumerate(wanted):
         if each.record_type not in connection.schema:
