@@ -40,6 +40,10 @@ HARNESSES = {
 }
 
 
+# The whole suite in as many processes as there are processors; what the caller picks runs in one, where -x and pdb work.
+WHOLE_SUITE = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile", "--quiet")
+
+
 class SetupError(Exception):
     """The environment cannot be made; the message says what to do."""
 
@@ -60,6 +64,8 @@ def main() -> int:
         return check()
     if command == "manage":
         return inside([__file__, "manage", *arguments], lambda: manage(arguments))
+    if command == "test" and not arguments:
+        arguments = list(WHOLE_SUITE)
     module = {"test": "pytest", "services": "tests.harness.services", "serve": "tests.harness.stack"}
     return hand_over(["-m", module.get(command, f"tests.harness.{command}"), *arguments])
 
@@ -73,7 +79,7 @@ def parse(argv: list[str]) -> tuple[str, list[str]]:
         return commands.add_parser(name, help=text, description=text, **more)  # type: ignore[arg-type]
 
     add("demo", "sync two populations of contacts both ways through the whole stack", add_help=False)
-    add("test", "run the tests; what follows goes to pytest", add_help=False)
+    add("test", "run the tests, in several processes; what follows goes to pytest, which then runs in one", add_help=False)
     add("check", "ruff, mypy, import-linter, bandit, migrations, deployment check, lock files, API schema")
     add("serve", "run the application until Ctrl-C", add_help=False)
     add("services", "start, stop or show PostgreSQL and Valkey of this checkout", add_help=False)

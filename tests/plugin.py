@@ -1,7 +1,8 @@
 """Gives the test run its services and its environment before anything reads the settings.
 
 Loaded by `-p tests.plugin` (pyproject.toml): a hook in conftest.py comes too late, since pytest-django has read the
-settings by then. Workers of pytest-xdist inherit the environment and so use the controller's services.
+settings by then. Workers of pytest-xdist inherit the environment and so use the controller's services: each has a
+PostgreSQL database of its own (pytest-django names it after the worker) and, from here, a Valkey database of its own.
 """
 
 from __future__ import annotations
@@ -23,3 +24,12 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     except services.ServicesError as error:
         raise pytest.UsageError(str(error)) from error
     os.environ.update(environment.testing(urls))
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker:
+        os.environ["REDIS_URL"] = _database_of(worker, os.environ["REDIS_URL"])
+
+
+def _database_of(worker: str, url: str) -> str:
+    """The worker's own numbered database: gw0 has the first after the one that the URL names."""
+    server, _, number = url.rpartition("/")
+    return f"{server}/{int(number or 0) + 1 + int(worker.removeprefix('gw'))}"
