@@ -40,7 +40,7 @@ HARNESSES = {
 }
 
 
-# The whole suite in as many processes as there are processors; what the caller picks runs in one, where -x and pdb work.
+# The whole suite in as many processes as there are processors; what a caller picks runs in one, where pdb works.
 WHOLE_SUITE = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile", "--quiet")
 
 
@@ -79,7 +79,7 @@ def parse(argv: list[str]) -> tuple[str, list[str]]:
         return commands.add_parser(name, help=text, description=text, **more)  # type: ignore[arg-type]
 
     add("demo", "sync two populations of contacts both ways through the whole stack", add_help=False)
-    add("test", "run the tests, in several processes; what follows goes to pytest, which then runs in one", add_help=False)
+    add("test", "run all tests, in several processes, or what the arguments for pytest pick, in one", add_help=False)
     add("check", "ruff, mypy, import-linter, bandit, migrations, deployment check, lock files, API schema")
     add("serve", "run the application until Ctrl-C", add_help=False)
     add("services", "start, stop or show PostgreSQL and Valkey of this checkout", add_help=False)
