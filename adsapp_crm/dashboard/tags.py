@@ -124,6 +124,12 @@ def seconds_long(seconds: float | None) -> str:
 
 
 @register.filter
+def percent(share: float | None) -> int:
+    """A share from 0 to 1 in whole hundredths."""
+    return round(100 * (share or 0))
+
+
+@register.filter
 def grouped(number: int | None) -> str:
     return formats.number_format(number or 0, use_l10n=True, force_grouping=True)
 

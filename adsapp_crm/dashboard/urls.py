@@ -30,6 +30,7 @@ _PAGES = [
     path("connections/<slug:crm>/disconnect", connections.end, name="disconnect"),
     path("connections/<slug:crm>/mapping", mapping.mapping, name="mapping"),
     path("connections/<slug:crm>/mapping/versions/<int:version>", mapping.version, name="mapping-version"),
+    path("connections/<slug:crm>/mapping/suggestions", mapping.suggestions, name="mapping-suggestions"),
     path("connections/<slug:crm>/mapping/new", mapping.row, name="mapping-new"),
     path("connections/<slug:crm>/mapping/<uuid:mapping_id>", mapping.row, name="mapping-row"),
     path("connections/<slug:crm>/mapping/<uuid:mapping_id>/remove", mapping.remove, name="mapping-remove"),

@@ -62,6 +62,7 @@ class Example:
 
     contact: Contact
     crm: dict[str, Seen]
+    remote_id: str = ""
 
 
 def examples_of(
@@ -74,7 +75,8 @@ def examples_of(
         connection=connection, crm_record_type=record_type, state=LinkStatus.LIVE
     ).select_related("contact")
     links = links.filter(contact_id__in=contact_ids) if contact_ids else links
-    return [Example(link.contact, _held(link, names)) for link in links.order_by("-id")[:limit]]
+    found = links.order_by("-id")[:limit]
+    return [Example(link.contact, _held(link, names), link.crm_record_id or "") for link in found]
 
 
 def _held(link: CrmSyncState, names: dict[str, str]) -> dict[str, Seen]:

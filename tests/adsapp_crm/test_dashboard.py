@@ -51,6 +51,7 @@ def pages_of(stand):
         rows = CrmFieldMapping.objects.filter(deleted_at__isnull=True).values_list("pk", flat=True)
         mapping = [f"/connections/hubspot/mapping/{each}" for each in rows]
     fixed = ["", "/connections/hubspot", "/connections/hubspot/mapping", "/connections/hubspot/mapping/new"]
+    fixed += ["/connections/hubspot/mapping/suggestions"]
     fixed += ["/conflicts", "/records", "/records?state=excluded", "/contacts", "/contacts?q=a", "/webhooks", "/people"]
     fixed += ["/connect/hubspot", "/connect/pipedrive", "/connect/salesforce", "/organizations"]
     return [*fixed, *runs, *[f"{run}/progress" for run in runs], *plans, *contacts, *conflicts, *mapping]
@@ -399,6 +400,32 @@ def test_a_mapping_is_added_changed_and_rolled_back(synced):
     synced.post(f"{base}/{row.pk}/remove")
     with synced.inside:
         assert not CrmFieldMapping.objects.filter(adsapp_field="company", deleted_at=None).exists()
+
+
+def test_fields_are_suggested_with_their_reason_and_mapped_only_when_a_person_saves(synced):
+    """Names alone first; values are read by one call, shown beside each other, and nothing is stored of either."""
+    page = text_of(synced.get("/connections/hubspot/mapping/suggestions?type=contacts"))
+    assert "company Company Name company names alike by 100 %" in page
+    assert "postalCode" in page
+    with synced.inside:
+        before = list(CrmFieldMapping.objects.values())
+        Contact.objects.filter(email="ada@x.example").update(company="Analytical Engines")
+        link = CrmSyncState.objects.get(contact__email="ada@x.example")
+    synced.account.edit(link.crm_record_id, company="Engines Ltd")
+    page = text_of(synced.follow("/connections/hubspot/mapping/suggestions", type="contacts"))
+    assert "Analytical Engines Engines Ltd" in page
+    row = synced.get("/connections/hubspot/mapping/new?type=contacts&ours=company&theirs=company&direction=nonsense")
+    assert 'value="company" selected' in row
+    with synced.inside:
+        assert list(CrmFieldMapping.objects.values()) == before
+        assert CrmSyncState.objects.get(pk=link.pk).observed == link.observed
+
+
+def test_suggestions_of_a_crm_that_does_not_answer_fall_back_to_names(synced):
+    synced.account.back_door("POST", "faults", {"kind": "unauthorized", "times": 50})
+    page = text_of(synced.follow("/connections/hubspot/mapping/suggestions", type="contacts"))
+    assert "(auth.expired)" in page or "(auth.revoked)" in page
+    assert "names alike by 100 %" in page
 
 
 def test_a_transform_without_inverse_on_a_two_way_field_is_refused_and_changes_nothing(synced):

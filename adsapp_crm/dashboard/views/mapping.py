@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from adsapp_crm.dashboard.access import actor_of, attempt, page, show
+from adsapp_crm.dashboard.access import actor_of, attempt, organization_of, page, show, tell_crm_error
 from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.dashboard.transforms import as_json, forms_of, read_json, rule_of
 from adsapp_crm.models import CrmConnection, CrmFieldMapping, CrmMappingVersion
@@ -20,9 +20,12 @@ from adsapp_crm.models.choices import BlankHandling, ConflictStrategy, Role, Syn
 from adsapp_crm.services.conflict_rules import wanted_of
 from adsapp_crm.services.connections import find_connection
 from adsapp_crm.services.mapping_preview import examples_of, preview_of, samples_of_row
+from adsapp_crm.services.mapping_suggestions import read_held, suggestions_of
 from adsapp_crm.services.mappings import MappingsRefusedError, WantedMapping, current_mappings, replace_mappings
 from adsapp_crm.services.refusals import RefusedError, refuse
+from adsapp_crm.tenancy import organization_context
 from adsapp_crm.wiring import definitions_of, record_types_of
+from crm.errors import CrmError
 from crm.mapping.app_fields import APP_FIELDS
 from crm.mapping.rule import STEPS
 from crm.registry import PROVIDERS
@@ -97,7 +100,7 @@ def row(request: HttpRequest, crm: str, mapping_id: uuid.UUID | None = None) -> 
     elif stored is not None:
         wanted = wanted_of(stored)
     else:
-        wanted = WantedMapping(request.GET.get("type") or next(iter(_kinds(connection)), ""), "", "")
+        wanted = _proposed(request, connection)
     if request.method == "POST" and not problems and not any(each in request.POST for each in (*_EDITS, "preview")):
         place = rows.index(stored) if stored is not None else len(others)
         everything = [*others[:place], wanted, *others[place:]]
@@ -113,6 +116,46 @@ def row(request: HttpRequest, crm: str, mapping_id: uuid.UUID | None = None) -> 
     if "preview" in request.POST:
         return show(request, "_preview.html", context)
     return show(request, "mapping_row.html", context, status=422 if problems else 200)
+
+
+def _proposed(request: HttpRequest, connection: CrmConnection) -> WantedMapping:
+    """A new row as the address fills it in: from a suggestion, or empty. Nothing of it is believed."""
+    asked = request.GET
+    direction = asked.get("direction", "")
+    return WantedMapping(
+        record_type=asked.get("type") or next(iter(_kinds(connection)), ""),
+        app_field=asked.get("ours", "").strip(),
+        remote_field=asked.get("theirs", "").strip(),
+        direction=direction if direction in SyncDirection.values else SyncDirection.BIDIRECTIONAL,
+    )
+
+
+@page(role=Role.VIEWER, writes=Role.OPERATOR, calls_crm=True)
+def suggestions(request: HttpRequest, crm: str) -> HttpResponse:
+    """Fields that could belong together. A POST also compares values, which asks the CRM once and stores nothing."""
+    organization_id = organization_of(request)
+    with organization_context(organization_id):
+        connection = find_connection(crm)
+        kinds = _kinds(connection)
+    asked = request.POST.get("type") or request.GET.get("type", "")
+    kind = asked if asked in kinds else next(iter(kinds), "")
+    held = None
+    if request.method == "POST":
+        try:
+            held = read_held(organization_id, crm, kind)
+        except CrmError as error:
+            tell_crm_error(request, error)
+    with organization_context(organization_id):
+        found = suggestions_of(connection, kind, held)
+        context = {
+            "row": connection,
+            "provider": PROVIDERS[crm],
+            "kinds": kinds,
+            "kind": kind,
+            "found": found,
+            "compared": held is not None,
+        }
+        return show(request, "mapping_suggestions.html", context)
 
 
 def _row_context(
