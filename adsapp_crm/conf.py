@@ -22,6 +22,21 @@ def cron_secrets() -> tuple[str, ...]:
     return tuple(_read("CRON_SECRETS", ()))
 
 
+def metrics_tokens() -> tuple[str, ...]:
+    """Each of them opens the metrics; none: they are shown on this machine only."""
+    return tuple(_read("CRM_METRICS_TOKENS", ()))
+
+
+def queues() -> tuple[str, ...]:
+    """The names of the workers' queues."""
+    return tuple(_read("CELERY_TASK_QUEUES", {}))
+
+
+def sweep_seconds() -> int:
+    """How often beat sends the sweep: its heartbeat."""
+    return int(_read("CRM_SWEEP_SECONDS", 10))
+
+
 def public_url() -> str:
     """Where this installation is reached from outside, without a slash at its end."""
     return str(_read("CRM_PUBLIC_URL", ""))

@@ -36,26 +36,38 @@ PAUSE_SECONDS: Final = 5.0
 """How long Redis is left alone after it failed: a dead host must not cost each call its time-out."""
 LEARN_SECONDS: Final = 60.0
 """How long an unchanged limit needs no telling again."""
+PREFIX: Final = "crm:limit:"
+TOLD: Final = "told"
+"""The key of the figures for operators: "provider what" -> a number that only grows."""
 
 # KEYS: the day, then the windows. ARGV: nonce, cost, longest wait, day limit (-1: unknown), usable share of the day,
-# UTC offset; for each window: limit, share, window, margin. Times in microseconds; "%.0f" since Lua prints 1.7e+15.
+# UTC offset, the figures' key, whose figures; for each window: limit, share, window, margin. Times in microseconds;
+# "%.0f" since Lua prints 1.7e+15.
 # Answer: what it is (0 a slot was taken, 1 too long, 2 the day's allowance), the wait.
 _ACQUIRE: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local nonce, cost, longest = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local offset = tonumber(ARGV[6])
+local function tell(what, number)
+  redis.call('HINCRBY', ARGV[7], ARGV[8] .. ' ' .. what, string.format('%.0f', number))
+  redis.call('EXPIRE', ARGV[7], 2592000)
+end
 local day = math.floor((tonumber(time[1]) + offset) / 86400)
 local counter = KEYS[1] .. ':' .. string.format('%.0f', day)
 local limit = tonumber(redis.call('HGET', KEYS[1] .. ':learned', 'limit') or ARGV[4])
 if limit >= 0 and tonumber(redis.call('GET', counter) or '0') + cost > limit * tonumber(ARGV[5]) then
+  tell('limit_refusals', 1)
   return {2, ((day + 1) * 86400 - offset) * 1000000 - now}
 end
 local slot = math.max(now, tonumber(redis.call('GET', KEYS[1] .. ':held') or '0'))
-if slot - now > longest then return {2, slot - now} end
+if slot - now > longest then
+  tell('limit_refusals', 1)
+  return {2, slot - now}
+end
 local spans = {}
 for i = 2, #KEYS do
-  local key, at = KEYS[i], 7 + (i - 2) * 4
+  local key, at = KEYS[i], 9 + (i - 2) * 4
   local learned = redis.call('HMGET', key .. ':learned', 'limit', 'window')
   local span = tonumber(learned[2] or ARGV[at + 2]) + tonumber(ARGV[at + 3])
   local places = math.max(1, math.floor(tonumber(learned[1] or ARGV[at]) * tonumber(ARGV[at + 1])))
@@ -65,7 +77,10 @@ for i = 2, #KEYS do
   slot = math.max(slot, tonumber(redis.call('GET', key .. ':held') or '0'))
   spans[i] = span
 end
-if slot - now > longest then return {1, slot - now} end
+if slot - now > longest then
+  tell('limit_refusals', 1)
+  return {1, slot - now}
+end
 for i = 2, #KEYS do
   redis.call('ZADD', KEYS[i], string.format('%.0f', slot), nonce)
   redis.call('PEXPIRE', KEYS[i], string.format('%.0f', (slot - now + 2 * spans[i]) / 1000 + 1000))
@@ -73,6 +88,11 @@ end
 if cost > 0 then
   redis.call('INCRBY', counter, cost)
   redis.call('EXPIRE', counter, 172800)
+end
+tell('api_calls', 1)
+if slot > now then
+  tell('limit_waits', 1)
+  tell('limit_wait_seconds', slot - now)
 end
 return {0, slot - now}
 """
@@ -112,6 +132,12 @@ end
 """
 
 
+def told_figures(client: Any, prefix: str = PREFIX) -> dict[tuple[str, str], int]:
+    """(provider, what) -> requests let through, waits, microseconds waited, refusals. Raises ``redis.RedisError``."""
+    told: dict[bytes, bytes] = client.hgetall(prefix + TOLD)
+    return {(name[0], name[1]): int(number) for key, number in told.items() if (name := key.decode().split(" ", 1))[1:]}
+
+
 class RedisLimits:
     """One process's door to the shared budgets; make it once and bind it per connection with ``limiter``.
 
@@ -122,7 +148,7 @@ class RedisLimits:
         self,
         client: redis.Redis,
         *,
-        prefix: str = "crm:limit:",
+        prefix: str = PREFIX,
         max_wait_seconds: float = MAX_WAIT_SECONDS,
         cautious_share: float = CAUTIOUS_SHARE,
         monotonic: Callable[[], float] = time.monotonic,
@@ -181,6 +207,7 @@ class RedisLimiter:
     def __init__(self, limits: RedisLimits, bound: BoundBudgets) -> None:
         self._limits = limits
         self._bound = bound
+        self._told_of = next(iter(bound.keys.values()), "").partition(":")[0] or "?"
         cautious = BoundBudgets(bound.budgets, bound.keys, bound.priority, bound.share * limits.cautious_share)
         self._alone = MemoryLimiter(limits.memory, cautious)
 
@@ -194,6 +221,8 @@ class RedisLimiter:
             -1 if day.limit is None else day.limit,
             day.usable_share,
             day.utc_offset_seconds,
+            self._limits.prefix + TOLD,
+            self._told_of,
         ]
         for window in windows:
             arguments += [window.limit, window.share, window.window_microseconds, window.margin_microseconds]

@@ -161,6 +161,11 @@ def connections_beside_changes(seconds: int, limit: int = 1000) -> list[uuid.UUI
     return [row[0] for row in _call("crm_connections_beside_changes", seconds, limit)]
 
 
+def figures_of(function: str, *arguments: uuid.UUID | int) -> list[tuple[Any, ...]]:
+    """Rows of one of the look-ups that count over all organizations and tell numbers only."""
+    return _call(function, *arguments)
+
+
 def api_key(prefix: str) -> tuple[uuid.UUID, uuid.UUID] | None:
     """(key id, organization id). The secret is compared inside the organization's context."""
     rows = _call("crm_api_key", prefix)

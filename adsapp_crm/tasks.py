@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import uuid
 
-from celery import shared_task
+from celery import shared_task, signals
 from celery.app.task import Task
-from django.db import transaction
+from django.db import close_old_connections, transaction
 from django.dispatch import receiver
 
 from adsapp_crm.selectors import (
@@ -24,6 +24,7 @@ from adsapp_crm.services import inbox, jobs, realtime
 from adsapp_crm.services.connections import check_connection as ask_connection
 from adsapp_crm.services.stepping import Left, step_run
 from adsapp_crm.services.subscriptions import keep_subscription
+from adsapp_crm.services.vitals import BEAT, SWEEP, note_heartbeat
 from adsapp_crm.tenancy import organization_context
 
 log = logging.getLogger(__name__)
@@ -140,3 +141,16 @@ def sweep() -> None:
         refetch.delay(str(connection_id))
     for connection_id in connections_beside_changes(realtime.WINDOW_SECONDS):
         drain.delay(str(connection_id), realtime.WINDOW_SECONDS)
+    note_heartbeat(SWEEP)
+
+
+@signals.beat_init.connect(dispatch_uid="tasks.heartbeat")
+@signals.beat_embedded_init.connect(dispatch_uid="tasks.heartbeat")
+def _listen_to_beat(**_named: object) -> None:
+    """In beat's process alone: what it sends is its heartbeat."""
+    signals.after_task_publish.connect(_note_beat, sender=sweep.name, dispatch_uid="tasks.heartbeat", weak=False)
+
+
+def _note_beat(**_named: object) -> None:
+    close_old_connections()  # beat may have slept through a restart of the database
+    note_heartbeat(BEAT)

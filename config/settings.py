@@ -76,6 +76,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "adsapp_crm.probes.ProbesMiddleware",  # before everything: a probe names no host, session or organization
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -184,6 +185,7 @@ CELERY_TASK_ROUTES = {
     for task in tasks
 }
 CELERY_TASK_CREATE_MISSING_QUEUES = False  # a misspelt queue fails where it is named, not by being ignored
+CRM_SWEEP_SECONDS = env_int("CRM_SWEEP_SECONDS", default=10, minimum=1)
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 # The five jobs as documented, once per slot of time whoever fires them; and a sweep that finds what a lost message, a
 # dead worker or a wait for quota left behind.
@@ -200,7 +202,7 @@ CELERY_BEAT_SCHEDULE = {
     # Together with the lease it says how long after a worker's death its run goes on.
     "sweep": {
         "task": "adsapp_crm.tasks.sweep",
-        "schedule": timedelta(seconds=env_int("CRM_SWEEP_SECONDS", default=10, minimum=1)),
+        "schedule": timedelta(seconds=CRM_SWEEP_SECONDS),
     }
 }
 
@@ -313,6 +315,11 @@ FERNET_KEYS = [key.strip() for key in env_secret("FERNET_KEYS", minimum_length=3
 
 # Any of them opens the cron endpoint, so that a secret can be changed without a gap. None: the endpoint answers 503.
 CRON_SECRETS = [secret.strip() for secret in env_secret("CRON_SECRET", "").split(",") if secret.strip()]
+
+# Any of them opens /metrics. None: only this machine may read it.
+CRM_METRICS_TOKENS = [
+    token.strip() for token in env_secret("CRM_METRICS_TOKEN", "", minimum_length=32).split(",") if token.strip()
+]
 
 CRM_EXTRA_HOSTS = env_list("CRM_EXTRA_HOSTS")
 CRM_SINGLE_ORGANIZATION = env_str("CRM_SINGLE_ORGANIZATION", "")

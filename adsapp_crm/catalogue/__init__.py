@@ -10,12 +10,22 @@ from adsapp_crm.catalogue.connections import CONNECTIONS
 from adsapp_crm.catalogue.doors import DOORS
 from adsapp_crm.catalogue.entry import Entry, Retry
 from adsapp_crm.catalogue.logins import LOGINS
+from adsapp_crm.catalogue.operations import OPERATIONS
 from adsapp_crm.catalogue.programs import PROGRAMS
 from adsapp_crm.catalogue.records import RECORDS
 from adsapp_crm.catalogue.service import SERVICE
 from adsapp_crm.catalogue.webhooks import WEBHOOKS
 
-ENTRIES: dict[str, Entry] = {**CONNECTIONS, **LOGINS, **RECORDS, **SERVICE, **DOORS, **WEBHOOKS, **PROGRAMS}
+ENTRIES: dict[str, Entry] = {
+    **CONNECTIONS,
+    **LOGINS,
+    **RECORDS,
+    **SERVICE,
+    **DOORS,
+    **WEBHOOKS,
+    **PROGRAMS,
+    **OPERATIONS,
+}
 
 __all__ = ["ENTRIES", "Entry", "Retry", "explain"]
 

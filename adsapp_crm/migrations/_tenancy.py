@@ -168,3 +168,19 @@ class LetLookUpsRead(Operation):
 
     def describe(self) -> str:
         return f"Let the look-ups read {', '.join(self.columns)} of {self.table}"
+
+
+class LetLookUpsReadMore(LetLookUpsRead):
+    """Further columns of a table that has the policy already."""
+
+    def database_forwards(
+        self, _label: str, schema_editor: BaseDatabaseSchemaEditor, _from: ProjectState, _to: ProjectState
+    ) -> None:
+        schema_editor.execute(f'GRANT SELECT ({", ".join(self.columns)}) ON "{self.table}" TO "{conf.lookup_role()}"')
+
+    def database_backwards(
+        self, _label: str, schema_editor: BaseDatabaseSchemaEditor, _from: ProjectState, _to: ProjectState
+    ) -> None:
+        schema_editor.execute(
+            f'REVOKE SELECT ({", ".join(self.columns)}) ON "{self.table}" FROM "{conf.lookup_role()}"'
+        )

@@ -17,7 +17,7 @@ from adsapp_crm.models.intent import CrmIntent
 from adsapp_crm.models.ledger import CrmLedgerEntry
 from adsapp_crm.models.link import CrmObservation, CrmSyncState
 from adsapp_crm.models.plan import CrmPlan, CrmPlanLine
-from adsapp_crm.models.platform import ApiKey, CrmJobSlot, CrmNotice, IdempotencyKey
+from adsapp_crm.models.platform import ApiKey, CrmHeartbeat, CrmJobSlot, CrmNotice, IdempotencyKey
 from adsapp_crm.models.run import CrmSyncLog
 from adsapp_crm.models.tenancy import Membership, Organization, StaffAccess, StaffAccessEvent, User
 from adsapp_crm.models.webhook import CrmWebhook, CrmWebhookEvent, CrmWebhookRefusal
@@ -32,6 +32,7 @@ __all__ = [
     "CrmConflict",
     "CrmConnection",
     "CrmFieldMapping",
+    "CrmHeartbeat",
     "CrmIntent",
     "CrmJobSlot",
     "CrmLease",

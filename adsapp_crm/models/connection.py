@@ -131,6 +131,9 @@ class CrmConnection(OrganizationModel):
     sync_interval_seconds = models.PositiveIntegerField(_("sync interval (seconds)"), default=900)
     next_sync_at = models.DateTimeField(_("next sync at"), null=True, blank=True)
     parked_until = models.DateTimeField(_("waits for quota until"), null=True, blank=True)
+    debug_until = models.DateTimeField(
+        _("debug mode until"), null=True, blank=True, help_text=_("Until then each request to the CRM is logged.")
+    )
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True, editable=False)
 

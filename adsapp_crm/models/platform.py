@@ -35,6 +35,21 @@ class CrmJobSlot(models.Model):
         return f"{self.kind} {self.slot}"
 
 
+class CrmHeartbeat(models.Model):
+    """When a part of the installation was last heard of. Belongs to no organization."""
+
+    name = models.TextField(_("name"), primary_key=True)
+    at = models.DateTimeField(_("at"))
+
+    class Meta:
+        db_table = "crm_heartbeats"
+        verbose_name = _("heartbeat")
+        verbose_name_plural = _("heartbeats")
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class IdempotencyKey(OrganizationModel):
     """A POST that named itself: the same key gets the stored answer, another body under it a refusal."""
 

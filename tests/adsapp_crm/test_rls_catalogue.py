@@ -151,16 +151,22 @@ def test_look_ups_are_few_closed_and_owned_by_nobody():
     )
     assert [row[0] for row in found] == [
         "crm_api_key",
+        "crm_connection_figures",
         "crm_connections_beside_changes",
         "crm_connections_of_account",
+        "crm_failing_figures",
+        "crm_inbox_figures",
         "crm_oauth_state",
         "crm_open_connections",
+        "crm_open_run_figures",
         "crm_organization_of_app",
         "crm_organization_of_connection",
         "crm_organization_of_run",
         "crm_organizations",
         "crm_organizations_named",
         "crm_organizations_of",
+        "crm_question_figures",
+        "crm_recent_run_figures",
         "crm_unfinished_runs",
         "crm_waiting_inboxes",
         "crm_webhook_of_path",
@@ -171,6 +177,7 @@ def test_look_ups_are_few_closed_and_owned_by_nobody():
         *("organization_id", "connection_id", "run_id", "state_id", "webhook_id", "api_key_id", "staff_access_id"),
         *("role", "crm_type", "status", "health", "mode", "last_error_code", "resume_at", "last_sync_at"),
         *("last_success_at", "first_sync_approved_at", "next_sync_at", "parked_until", "token_expires_at"),
+        *("sync_type", "kind", "code"),
     }
 
 
@@ -192,7 +199,7 @@ def test_the_look_up_role_reads_no_contents():
     assert {name.partition(".")[0] for name in columns} == {
         *("api_keys", "crm_connections", "crm_oauth_states", "crm_sync_logs", "crm_webhooks"),
         *("memberships", "organizations", "staff_access", "contact_changes", "crm_app_registrations"),
-        "crm_webhook_events",
+        *("crm_webhook_events", "crm_conflicts", "crm_sync_state"),
     }
     assert sql("SELECT rolcanlogin, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = 'crm_definer'") == [
         (False, False, False)
