@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 urlpatterns = [
-    path("api/", include("adsapp_crm.api.urls")),
     path("api/crm/webhooks/", include("adsapp_crm.webhooks.urls")),
+    path("api/", include("adsapp_crm.api.urls")),  # answers for whatever is below it and stands nowhere
     path("", include("adsapp_crm.dashboard.urls")),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from adsapp_crm.api.views.changes import ChangesView, ChangeView
@@ -41,6 +41,7 @@ from adsapp_crm.api.views.mapping_work import (
     VersionsView,
     VersionView,
 )
+from adsapp_crm.api.views.nowhere import NowhereView
 from adsapp_crm.api.views.people import KeysView, KeyView, MembersView, MemberView, MeView
 from adsapp_crm.api.views.plans import PlanApproveView, PlanDropView, PlanLinesView, PlansView, PlanView
 from adsapp_crm.api.views.records import (
@@ -131,4 +132,5 @@ urlpatterns = [
         name="docs",
     ),
     path("cron/crm-sync", CronView.as_view(), name="cron"),
+    re_path("", NowhereView.as_view(), name="nowhere"),
 ]

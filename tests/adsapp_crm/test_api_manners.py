@@ -84,6 +84,16 @@ def problem(answer):
     return answer.status_code, body["code"]
 
 
+# Addresses.
+
+
+@pytest.mark.parametrize("path", ["/api/crm/contact", "/api/crm/contacts/17", "/api/crm/contacts/", "/api/", "/api/x"])
+@pytest.mark.parametrize("method", ["get", "post", "delete"])
+def test_an_address_that_is_none_is_told_like_any_error(client, path, method):
+    """To everybody, by every method: nothing about who may what is to be learned there."""
+    assert problem(getattr(client, method)(path)) == (404, "request.not_found")
+
+
 # Roles.
 
 
