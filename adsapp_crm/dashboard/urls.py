@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from adsapp_crm.dashboard.views import (
     conflicts,
@@ -12,10 +12,12 @@ from adsapp_crm.dashboard.views import (
     entry,
     home,
     mapping,
+    mapping_versions,
     people,
     plans,
     records,
     runs,
+    suggestions,
     webhooks,
 )
 
@@ -29,8 +31,12 @@ _PAGES = [
     path("connections/<slug:crm>/change", connections.change, name="change"),
     path("connections/<slug:crm>/disconnect", connections.end, name="disconnect"),
     path("connections/<slug:crm>/mapping", mapping.mapping, name="mapping"),
-    path("connections/<slug:crm>/mapping/versions/<int:version>", mapping.version, name="mapping-version"),
-    path("connections/<slug:crm>/mapping/suggestions", mapping.suggestions, name="mapping-suggestions"),
+    path("connections/<slug:crm>/mapping/versions/<int:version>", mapping_versions.version, name="mapping-version"),
+    path("connections/<slug:crm>/mapping/import", mapping_versions.import_file, name="mapping-import"),
+    re_path(
+        r"^connections/(?P<crm>[-\w]+)/mapping\.(?P<form>json|csv)$", mapping_versions.export, name="mapping-export"
+    ),
+    path("connections/<slug:crm>/mapping/suggestions", suggestions.suggestions, name="mapping-suggestions"),
     path("connections/<slug:crm>/mapping/new", mapping.row, name="mapping-new"),
     path("connections/<slug:crm>/mapping/<uuid:mapping_id>", mapping.row, name="mapping-row"),
     path("connections/<slug:crm>/mapping/<uuid:mapping_id>/remove", mapping.remove, name="mapping-remove"),

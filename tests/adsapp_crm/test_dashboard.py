@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -51,7 +54,7 @@ def pages_of(stand):
         rows = CrmFieldMapping.objects.filter(deleted_at__isnull=True).values_list("pk", flat=True)
         mapping = [f"/connections/hubspot/mapping/{each}" for each in rows]
     fixed = ["", "/connections/hubspot", "/connections/hubspot/mapping", "/connections/hubspot/mapping/new"]
-    fixed += ["/connections/hubspot/mapping/suggestions"]
+    fixed += ["/connections/hubspot/mapping/suggestions", "/connections/hubspot/mapping/import"]
     fixed += ["/conflicts", "/records", "/records?state=excluded", "/contacts", "/contacts?q=a", "/webhooks", "/people"]
     fixed += ["/connect/hubspot", "/connect/pipedrive", "/connect/salesforce", "/organizations"]
     return [*fixed, *runs, *[f"{run}/progress" for run in runs], *plans, *contacts, *conflicts, *mapping]
@@ -400,6 +403,53 @@ def test_a_mapping_is_added_changed_and_rolled_back(synced):
     synced.post(f"{base}/{row.pk}/remove")
     with synced.inside:
         assert not CrmFieldMapping.objects.filter(adsapp_field="company", deleted_at=None).exists()
+
+
+def file_of(text, name="mapping.json"):
+    return SimpleUploadedFile(name, text.encode())
+
+
+def test_a_mapping_file_shows_what_it_changes_and_is_then_saved(synced):
+    """Exported, changed and read back: one change is shown, saved once, and refused when others saved meanwhile."""
+    here = "/connections/hubspot/mapping/import"
+    document = json.loads(synced.get("/connections/hubspot/mapping.json"))
+    assert "jobTitle" in synced.get("/connections/hubspot/mapping.csv")
+    same = text_of(synced.post(here, file=file_of(json.dumps(document))).content.decode())
+    assert "Nothing: the mapping is as the file has it." in same
+    next(each for each in document["mappings"] if each["adsappField"] == "jobTitle")["direction"] = "to_crm"
+    text = json.dumps(document)
+    page = text_of(synced.post(here, file=file_of(text)).content.decode())
+    assert "Save 1 change as a new version" in page
+    with synced.inside:
+        row = CrmFieldMapping.objects.get(adsapp_field="jobTitle", deleted_at=None)
+        version = CrmConnection.objects.get().mapping_version
+        assert row.direction == "bidirectional"
+    said = {"content": text, "save": "1"}
+    assert "was changed since the file was shown" in text_of(synced.follow(here, **said, version=version - 1))
+    assert f"Saved as version {version + 1}" in text_of(synced.follow(here, **said, version=version))
+    with synced.inside:
+        row.refresh_from_db()
+        assert row.direction == "to_crm"
+
+
+def test_a_file_that_cannot_be_taken_is_refused_with_the_reason(synced):
+    """What is no mapping at once; a pair that cannot work with its name, beside what the file would change."""
+    here = f"{BASE}/connections/hubspot/mapping/import"
+    refused = {
+        "": "The file is empty.",
+        "{": "The file is no JSON",
+        '{"crmType": "pipedrive", "mappings": []}': "another CRM than hubspot",
+        "recordType,adsappField\ncontacts,email\n": "The first line lacks crmField",
+    }
+    for text, said in refused.items():
+        page = synced.client.post(here, {"file": file_of(text)}, follow=True)
+        assert said in text_of(page.content.decode()), text
+    text = json.dumps([{"recordType": "contacts", "adsappField": "birthday", "crmField": "no_such_field"}])
+    answer = synced.client.post(here, {"content": text, "save": "1", "version": "0"})
+    assert answer.status_code == 422
+    assert "birthday and no_such_field" in text_of(answer.content.decode())
+    with synced.inside:
+        assert CrmFieldMapping.objects.filter(deleted_at=None).count() == 6
 
 
 def test_fields_are_suggested_with_their_reason_and_mapped_only_when_a_person_saves(synced):

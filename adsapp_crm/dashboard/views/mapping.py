@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
@@ -12,7 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from adsapp_crm.dashboard.access import actor_of, attempt, organization_of, page, show, tell_crm_error
+from adsapp_crm.dashboard.access import actor_of, attempt, page, show
 from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.dashboard.transforms import as_json, forms_of, read_json, rule_of
 from adsapp_crm.models import CrmConnection, CrmFieldMapping, CrmMappingVersion
@@ -20,12 +19,9 @@ from adsapp_crm.models.choices import BlankHandling, ConflictStrategy, Role, Syn
 from adsapp_crm.services.conflict_rules import wanted_of
 from adsapp_crm.services.connections import find_connection
 from adsapp_crm.services.mapping_preview import examples_of, preview_of, samples_of_row
-from adsapp_crm.services.mapping_suggestions import read_held, suggestions_of
 from adsapp_crm.services.mappings import MappingsRefusedError, WantedMapping, current_mappings, replace_mappings
 from adsapp_crm.services.refusals import RefusedError, refuse
-from adsapp_crm.tenancy import organization_context
 from adsapp_crm.wiring import definitions_of, record_types_of
-from crm.errors import CrmError
 from crm.mapping.app_fields import APP_FIELDS
 from crm.mapping.rule import STEPS
 from crm.registry import PROVIDERS
@@ -43,7 +39,7 @@ def mapping(request: HttpRequest, crm: str) -> HttpResponse:
         "row": connection,
         "provider": PROVIDERS[crm],
         "groups": [
-            _group(connection, kind, [row for row in rows if row.record_type == kind]) for kind in _kinds(connection)
+            _group(connection, kind, [row for row in rows if row.record_type == kind]) for kind in kinds_of(connection)
         ],
         "versions": _versions(connection),
         "broken": sum(1 for row in rows if row.broken_code),
@@ -51,7 +47,7 @@ def mapping(request: HttpRequest, crm: str) -> HttpResponse:
     return show(request, "mapping.html", context)
 
 
-def _kinds(connection: CrmConnection) -> Sequence[str]:
+def kinds_of(connection: CrmConnection) -> Sequence[str]:
     return [kind for kind in record_types_of(connection) if kind in connection.schema] or record_types_of(connection)
 
 
@@ -123,39 +119,11 @@ def _proposed(request: HttpRequest, connection: CrmConnection) -> WantedMapping:
     asked = request.GET
     direction = asked.get("direction", "")
     return WantedMapping(
-        record_type=asked.get("type") or next(iter(_kinds(connection)), ""),
+        record_type=asked.get("type") or next(iter(kinds_of(connection)), ""),
         app_field=asked.get("ours", "").strip(),
         remote_field=asked.get("theirs", "").strip(),
         direction=direction if direction in SyncDirection.values else SyncDirection.BIDIRECTIONAL,
     )
-
-
-@page(role=Role.VIEWER, writes=Role.OPERATOR, calls_crm=True)
-def suggestions(request: HttpRequest, crm: str) -> HttpResponse:
-    """Fields that could belong together. A POST also compares values, which asks the CRM once and stores nothing."""
-    organization_id = organization_of(request)
-    with organization_context(organization_id):
-        connection = find_connection(crm)
-        kinds = _kinds(connection)
-    asked = request.POST.get("type") or request.GET.get("type", "")
-    kind = asked if asked in kinds else next(iter(kinds), "")
-    held = None
-    if request.method == "POST":
-        try:
-            held = read_held(organization_id, crm, kind)
-        except CrmError as error:
-            tell_crm_error(request, error)
-    with organization_context(organization_id):
-        found = suggestions_of(connection, kind, held)
-        context = {
-            "row": connection,
-            "provider": PROVIDERS[crm],
-            "kinds": kinds,
-            "kind": kind,
-            "found": found,
-            "compared": held is not None,
-        }
-        return show(request, "mapping_suggestions.html", context)
 
 
 def _row_context(
@@ -173,7 +141,7 @@ def _row_context(
         "wanted": wanted,
         "stored": stored,
         "problems": problems,
-        "kinds": _kinds(connection),
+        "kinds": kinds_of(connection),
         "app_fields": list(APP_FIELDS),
         "definitions": sorted(definitions.values(), key=lambda each: each.label.casefold()),
         "definition": definitions.get(wanted.remote_field),
@@ -248,57 +216,4 @@ def remove(request: HttpRequest, crm: str, mapping_id: uuid.UUID) -> HttpRespons
         act,
         back=reverse("dashboard:mapping", args=[crm]),
         done=_("Removed. Both sides keep the values they have; the earlier version can be brought back."),
-    )
-
-
-@page(role=Role.VIEWER, writes=Role.ADMIN)
-def version(request: HttpRequest, crm: str, version: int) -> HttpResponse:
-    """An earlier version beside today's; a POST saves it again, as a new one."""
-    connection = find_connection(crm)
-    found = CrmMappingVersion.objects.filter(connection=connection, version=version).first()
-    if found is None:
-        raise refuse("connection.unknown", _("There is no such version."), fix=_("Choose one of the list."))
-    then = [_from_shape(each) for each in found.mappings]
-    if request.method == "POST":
-        return attempt(
-            request,
-            lambda: replace_mappings(connection, then, actor=actor_of(request)),
-            back=reverse("dashboard:mapping", args=[crm]),
-            done=_("Version %(number)d is in use again, saved as a new version.") % {"number": version},
-        )
-    now = [wanted_of(each) for each in current_mappings(connection)]
-    context = {
-        "row": connection,
-        "provider": PROVIDERS[crm],
-        "version": found,
-        "by": names_of([found.actor]).get(found.actor, ""),
-        **_difference(now, then),
-    }
-    return show(request, "mapping_version.html", context)
-
-
-def _difference(now: Sequence[WantedMapping], then: Sequence[WantedMapping]) -> dict[str, Any]:
-    def key(each: WantedMapping) -> tuple[str, str, str]:
-        return each.record_type, each.app_field, each.remote_field
-
-    current, earlier = {key(each): each for each in now}, {key(each): each for each in then}
-    both = [(current[name], earlier[name]) for name in current if name in earlier]
-    return {
-        "added": [each for name, each in earlier.items() if name not in current],
-        "removed": [each for name, each in current.items() if name not in earlier],
-        "changed": [(was, will) for was, will in both if replace(was) != will],
-        "same": sum(1 for was, will in both if was == will),
-    }
-
-
-def _from_shape(row: dict[str, Any]) -> WantedMapping:
-    return WantedMapping(
-        record_type=row["recordType"],
-        app_field=row["adsappField"],
-        remote_field=row["crmField"],
-        direction=row["direction"],
-        transform_rule=row["transformRule"],
-        blank_rule=row["blankRule"],
-        strategy=row["strategy"],
-        drift=row["drift"],
     )
