@@ -279,6 +279,11 @@ class OpenConflict:
     """Empty for record questions."""
     app_value: Value = None
     crm_value: Value = None
+    code: str = ""
+    candidates: tuple[str, ...] = ()
+    """match, merge: as in the draft that asked."""
+    create: bool = False
+    """match: a person answered "none of these", while the question stands as it was shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +297,7 @@ class LinkView:
     planned until that is settled."""
     conflicts: tuple[OpenConflict, ...] = ()
     resolutions: Mapping[str, Resolution] = field(default_factory=dict)
-    """Mapping id ('' for the record) -> answer."""
+    """Mapping id ('' for the record) -> answer. A match is answered on its question."""
     excluded: bool = False
 
 
@@ -531,6 +536,17 @@ class Observation:
     phone_key: str = ""
     reason_code: str = ""
     """Why an unpaired record is not synced, if so."""
+    question: OpenConflict | None = None
+    """What is asked about an unpaired record, if something is."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoneContact:
+    """A contact without a record, with the PENDING row it waits on, if any, and what is asked about it."""
+
+    contact: AppContact
+    link: Link | None = None
+    question: OpenConflict | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from crm.model import (
     LineStatus,
     Link,
     LinkView,
+    LoneContact,
     Observation,
     PlanLine,
     PlanTotals,
@@ -249,19 +250,20 @@ class Unit(Protocol):
 
     # pair
     def unpaired_records(self, run_id: str, record_type: str, after: str, limit: int) -> list[Observation]:
-        """Live observed records seen by this run without any link row and without a line that waits
-        for approval, by remote id after ``after``.
+        """Live observed records without any link row, without a line that waits for approval, and that no
+        line of the run's plan links, follows or creates from, by remote id after ``after``: those that
+        this run has seen, and those whose open question has an answer. Each with its open question.
         """
         ...
 
     def unpaired_contacts(
         self, record_type: str, after: str, limit: int, *, recheck_matches: bool
-    ) -> list[tuple[AppContact, Link | None]]:
+    ) -> list[LoneContact]:
         """Live contacts without link row of any record type, or with a PENDING one of this type
         that is due (contact changed since its synced version, or next attempt reached, or, with
         ``recheck_matches``, an error code ``match.*``), by contact id after ``after``, each with its
-        PENDING row. Never excluded ones, nor those with an open create intent or a line that waits
-        for approval.
+        PENDING row and the open match question of that. Never excluded ones, nor those with an open
+        create intent or a line that waits for approval.
         """
         ...
 
@@ -275,14 +277,11 @@ class Unit(Protocol):
         """Creates of this connection that are sent or unknown."""
         ...
 
-    def planned_contacts(self, plan_id: str, contact_ids: Sequence[str]) -> set[str]:
-        """Those of these contacts that a line of the plan is about, or that a question about a record
-        names as candidates.
+    def named_contacts(self, plan_id: str, record_type: str, contact_ids: Sequence[str]) -> dict[str, str]:
+        """Those of these contacts that are spoken for: contact id -> '' where a line of the plan is about
+        it or asks about it, else the lowest id (by code points) of the records whose open match question
+        names it as a candidate.
         """
-        ...
-
-    def planned_records(self, plan_id: str, record_type: str, remote_ids: Sequence[str]) -> set[str]:
-        """Those of these records that a line of the plan links, follows or creates from."""
         ...
 
     # due work

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from adsapp_crm.admin.base import OrganizationAdmin, actor_of, explained, shown_json
 from adsapp_crm.models import CrmConflict
-from adsapp_crm.services.conflicts import answer_conflict, candidates_of, ignore_match, link_pair
+from adsapp_crm.services.conflicts import answer_conflict, candidates_of, create_anyway, ignore_match, link_pair
 from adsapp_crm.tasks import drain, send_after_commit
 from crm.model import Side
 
@@ -29,7 +29,7 @@ class ConflictAdmin(OrganizationAdmin):
         *("what", "when", "candidates", "answer", "opened_at", "refreshed_at", "answered_at", "answered_by"),
         *("closed_at", "closed_reason"),
     )
-    actions: ClassVar[list[str]] = ["keep_adsapp", "keep_crm", "link_the_pair", "ignore"]
+    actions: ClassVar[list[str]] = ["keep_adsapp", "keep_crm", "link_the_pair", "create", "ignore"]
 
     @admin.display(description=_("ADSapp"))
     def adsapp_value(self, conflict: CrmConflict) -> str:
@@ -69,6 +69,11 @@ class ConflictAdmin(OrganizationAdmin):
     def ignore(self, request: HttpRequest, queryset: QuerySet[CrmConflict]) -> HttpResponse | None:
         question = str(_("The contact or record is not synced until somebody takes it in again."))
         return self._answer(request, queryset, question, lambda row: ignore_match(row.pk, actor=actor_of(request)))
+
+    @admin.action(description=_("None of these: make a new one"), permissions=["operate"])
+    def create(self, request: HttpRequest, queryset: QuerySet[CrmConflict]) -> HttpResponse | None:
+        question = str(_("The next run makes a new record for the contact, or a new contact for the record."))
+        return self._answer(request, queryset, question, lambda row: create_anyway(row.pk, actor=actor_of(request)))
 
     @admin.action(description=_("Link a contact and a record"), permissions=["operate"])
     def link_the_pair(self, request: HttpRequest, queryset: QuerySet[CrmConflict]) -> HttpResponse | None:

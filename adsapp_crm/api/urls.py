@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from adsapp_crm.api.views.changes import ChangesView, ChangeView
 from adsapp_crm.api.views.conflicts import (
     ConflictBulkView,
+    ConflictCreateView,
     ConflictIgnoreView,
     ConflictLinkView,
     ConflictResolveView,
@@ -87,6 +88,7 @@ urlpatterns = [
     path("crm/conflicts/<uuid:conflict_id>", ConflictView.as_view(), name="conflict"),
     path("crm/conflicts/<uuid:conflict_id>/resolve", ConflictResolveView.as_view(), name="conflict-resolve"),
     path("crm/conflicts/<uuid:conflict_id>/link", ConflictLinkView.as_view(), name="conflict-link"),
+    path("crm/conflicts/<uuid:conflict_id>/create", ConflictCreateView.as_view(), name="conflict-create"),
     path("crm/conflicts/<uuid:conflict_id>/ignore", ConflictIgnoreView.as_view(), name="conflict-ignore"),
     path("crm/changes", ChangesView.as_view(), name="changes"),
     path("crm/changes/<uuid:change_id>", ChangeView.as_view(), name="change"),

@@ -2,7 +2,7 @@
 
 A field is answered with a side or a value, and the answer carries the values that were shown: the next run
 applies it only while they still hold, and asks again otherwise. A match is answered with the pair that
-belongs together, or by leaving it out of the sync.
+belongs together, with "none of these" (a new one is made), or by leaving it out of the sync.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from dataclasses import dataclass
 from django.db import IntegrityError, models, transaction
 from django.db.models.functions import Now
 
-from adsapp_crm.models import Contact, CrmConflict, CrmLedgerEntry, CrmObservation, CrmSyncState
+from adsapp_crm.models import Contact, CrmConflict, CrmConnection, CrmLedgerEntry, CrmObservation, CrmSyncState
 from adsapp_crm.models.choices import LinkStatus, QuestionKind, QuestionStatus, RecordState
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.storage import codec
+from adsapp_crm.storage.links import CREATE
 from adsapp_crm.tenancy import current_organization, organization_context
 from crm.model import Action, ActionKind, Resolution, Rule, Side, Value
 
 
 class MatchAnswer(enum.StrEnum):
     LINK = "link"
+    CREATE = CREATE["answer"]
     IGNORE = "ignore"
 
 
@@ -97,6 +99,25 @@ def link_pair(conflict_id: uuid.UUID, *, contact_id: str, remote_id: str, actor:
         )
         _close(conflict, {"answer": MatchAnswer.LINK, "contact": contact_id, "record": remote_id}, actor)
     return link
+
+
+def create_anyway(conflict_id: uuid.UUID, *, actor: str) -> CrmConflict:
+    """Answer a match with "none of these": the next run makes a record for the contact, or a contact for the record.
+
+    The answer holds while the same candidates are asked about, and the ledger notes the creation as a person's choice.
+    Answering again before that run replaces the answer. Raises RefusedError: ``conflict.unknown``,
+    ``conflict.settled``, ``conflict.answer`` (no match, a contact that is gone, or a side where nothing is made).
+    """
+    with organization_context(current_organization(), actor=actor):
+        conflict = _asked(conflict_id)
+        if conflict.kind != QuestionKind.MATCH:
+            raise _unfit("Only a match is answered by making a new one.")
+        contact_id, connection = conflict.contact_id, CrmConnection.objects.get(pk=conflict.connection_id)
+        if contact_id is not None and not Contact.objects.live().filter(pk=contact_id).exists():
+            raise _unfit("The contact is deleted, merged or erased.")
+        if not (connection.create_in_app if contact_id is None else connection.create_in_crm):
+            raise _unfit("The connection's rules make nothing new on that side.")
+        return _store_answer(conflict, dict(CREATE), actor)
 
 
 def ignore_match(conflict_id: uuid.UUID, *, actor: str) -> CrmConflict:

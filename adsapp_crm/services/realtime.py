@@ -60,7 +60,7 @@ SELECT l.contact_id::text, max(q.answered_at) FROM crm_conflicts q
 JOIN crm_sync_state l ON l.organization_id = q.organization_id AND l.id = q.link_id
 WHERE q.organization_id = %(organization)s AND q.connection_id = %(connection)s
   AND q.answered_at > clock_timestamp() - make_interval(secs => %(window)s)
-  AND l.due AND l.state = 'live' AND l.excluded_at IS NULL
+  AND l.due AND l.state IN ('live', 'pending') AND l.excluded_at IS NULL
 GROUP BY l.contact_id ORDER BY 1 LIMIT %(limit)s
 """
 

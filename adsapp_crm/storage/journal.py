@@ -85,7 +85,8 @@ refreshed AS (
     answered_by = CASE WHEN same.values THEN q.answered_by ELSE '' END
   FROM matched m JOIN crm_conflicts before ON before.organization_id = %(organization)s AND before.id = m.held_id
     CROSS JOIN LATERAL (SELECT before.values -> 'app' = m.values -> 'app'
-                               AND before.values -> 'crm' = m.values -> 'crm' AS values) AS same
+                               AND before.values -> 'crm' = m.values -> 'crm'
+                               AND (m.kind <> 'match' OR before.candidates = m.candidates) AS values) AS same
   WHERE q.organization_id = %(organization)s AND q.id = m.held_id
     AND (q.values, q.candidates, q.code) IS DISTINCT FROM (m.values, m.candidates, m.code)
 ),

@@ -69,6 +69,29 @@ OPEN_INTENT: Final = (
     "i.organization_id = %(organization)s AND i.connection_id = %(connection)s AND i.status IN ('sent', 'unknown')"
 )
 
+QUESTION: Final = "jsonb_build_array(q.id, q.kind, q.mapping_id, q.values, q.code, q.candidates, q.resolution)"
+"""What ``question_of`` reads, of the questions under the alias ``q``."""
+
+CREATE: Final = {"answer": "create"}
+"""What ``CrmConflict.resolution`` holds where a person answered a match with "none of these"."""
+
+
+def question_of(document: Sequence[Any]) -> OpenConflict:
+    """A parsed ``QUESTION``."""
+    conflict_id, kind, mapping_id, values, code, candidates, answer = document
+    known = codec.decode_values(values)
+    return OpenConflict(
+        conflict_id,
+        ConflictKind(kind),
+        mapping_id,
+        known.get("app"),
+        known.get("crm"),
+        code,
+        tuple(candidates),
+        create=kind == ConflictKind.MATCH and answer == CREATE,
+    )
+
+
 _VIEWS: Final = f"""
 WITH {WAITING}
 SELECT {LINK_COLUMNS},
@@ -83,7 +106,7 @@ SELECT {LINK_COLUMNS},
   OR EXISTS (SELECT FROM waiting JOIN crm_plan_lines h ON h.plan_id = waiting.id
              WHERE h.organization_id = %(organization)s AND h.status = 'held'
                AND h.remote_id = l.crm_record_id AND h.record_type = l.crm_record_type AND h.remote_id <> ''),
-  (SELECT jsonb_agg(jsonb_build_array(q.id, q.kind, q.mapping_id, q.values, q.resolution) ORDER BY q.opened_at, q.id)
+  (SELECT jsonb_agg({QUESTION} ORDER BY q.opened_at, q.id)
    FROM crm_conflicts q
    WHERE q.organization_id = %(organization)s AND q.link_id = l.id AND q.status IN ('open', 'answered')),
   {CONTACT_COLUMNS}
@@ -233,11 +256,11 @@ def _view(row: Sequence[Any]) -> LinkView:
     excluded, held, questions = row[LINK_WIDTH : LINK_WIDTH + 3]
     conflicts = []
     resolutions = {}
-    for conflict_id, kind, mapping_id, values, answer in json.loads(questions or "[]"):
-        known = codec.decode_values(values)
-        conflicts.append(OpenConflict(conflict_id, ConflictKind(kind), mapping_id, known.get("app"), known.get("crm")))
-        if answer is not None:
-            resolutions[mapping_id] = codec.decode(Resolution, answer)
+    for document in json.loads(questions or "[]"):
+        question, answer = question_of(document), document[-1]
+        conflicts.append(question)
+        if answer is not None and question.kind is not ConflictKind.MATCH:
+            resolutions[question.mapping_id] = codec.decode(Resolution, answer)
     return LinkView(
         link=link_of(row),
         contact=contact_of(row[LINK_WIDTH + 3 :]),

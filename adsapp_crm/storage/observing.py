@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from adsapp_crm.models.contact import tombstone_digest
 from adsapp_crm.storage import codec
-from adsapp_crm.storage.links import WAITING
+from adsapp_crm.storage.links import QUESTION, WAITING, question_of
 from adsapp_crm.storage.scope import Scope
 from crm.model import Observation, RemoteRecord, RemoteState
 
@@ -61,13 +61,31 @@ SELECT d.target::text FROM target d
 WHERE d.target IS NOT NULL AND NOT EXISTS (SELECT FROM linked WHERE linked.id = d.id)
 """
 
+# The answered ones are named by their ids, so that a look at them is a look-up; a question has no row here that is not
+# about a record alone.
 _UNPAIRED: Final = f"""
-WITH {WAITING}
+WITH {WAITING},
+plan AS MATERIALIZED (
+  SELECT r.plan_id AS id FROM crm_sync_logs r WHERE r.organization_id = %(organization)s AND r.id = %(run)s
+),
+answered AS MATERIALIZED (
+  SELECT q.remote_id FROM crm_conflicts q
+  WHERE q.organization_id = %(organization)s AND q.connection_id = %(connection)s AND q.status = 'answered'
+    AND q.kind = 'match' AND q.record_type = %(record_type)s AND q.link_id IS NULL AND q.contact_id IS NULL
+)
 SELECT o.remote_id, o.values, o.modified_at, o.created_at, o.merged_into, o.former_ids, o.marker, o.by_us,
-       o.email_key, o.phone_key, o.reason_code
+       o.email_key, o.phone_key, o.reason_code,
+       (SELECT {QUESTION} FROM crm_conflicts q
+        WHERE q.organization_id = %(organization)s AND q.connection_id = %(connection)s
+          AND q.status IN ('open', 'answered') AND q.kind = 'match' AND q.record_type = o.record_type
+          AND q.remote_id = o.remote_id AND q.link_id IS NULL AND q.contact_id IS NULL)
 FROM crm_observations o
 WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s AND o.record_type = %(record_type)s
-  AND o.remote_id > %(after)s AND o.seen_run = %(run)s AND o.state = 'live' AND o.excluded_at IS NULL
+  AND o.remote_id > %(after)s AND o.state = 'live' AND o.excluded_at IS NULL
+  AND (o.seen_run = %(run)s OR o.remote_id = ANY(ARRAY(SELECT answered.remote_id FROM answered)))
+  AND NOT EXISTS (SELECT FROM plan JOIN crm_plan_lines p ON p.plan_id = plan.id
+    WHERE p.organization_id = %(organization)s AND p.record_type = o.record_type AND p.remote_id = o.remote_id
+      AND p.kind <> 'review' OFFSET 0)
   AND NOT EXISTS (SELECT FROM crm_sync_state l
     WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s
       AND l.crm_record_type = o.record_type AND l.crm_record_id = o.remote_id OFFSET 0)
@@ -78,9 +96,17 @@ ORDER BY o.remote_id LIMIT %(limit)s
 """
 
 _FINISH: Final = """
-DELETE FROM crm_observations o
-WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s AND o.record_type = %(record_type)s
-  AND o.seen_run IS DISTINCT FROM %(run)s::uuid
+WITH forgotten AS (
+  DELETE FROM crm_observations o
+  WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s AND o.record_type = %(record_type)s
+    AND o.seen_run IS DISTINCT FROM %(run)s::uuid
+)
+UPDATE crm_conflicts q SET status = 'closed', closed_at = clock_timestamp(), closed_reason = 'settled'
+WHERE q.organization_id = %(organization)s AND q.connection_id = %(connection)s AND q.status IN ('open', 'answered')
+  AND q.kind = 'match' AND q.record_type = %(record_type)s AND q.link_id IS NULL AND q.contact_id IS NULL
+  AND NOT EXISTS (SELECT FROM crm_observations o
+    WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s
+      AND o.record_type = q.record_type AND o.remote_id = q.remote_id AND o.seen_run = %(run)s OFFSET 0)
 """
 
 
@@ -165,7 +191,7 @@ def _document(observation: Observation, row_id: str) -> dict[str, Any]:
 
 def _observation(record_type: str, row: Sequence[Any]) -> Observation:
     remote_id, values, modified_at, created_at, merged_into, former_ids, marker, by_us, *keys = row
-    email_key, phone_key, reason_code = keys
+    email_key, phone_key, reason_code, question = keys
     record = RemoteRecord(
         record_type,
         remote_id,
@@ -179,4 +205,10 @@ def _observation(record_type: str, row: Sequence[Any]) -> Observation:
         by_us=by_us,
         skip_reason=reason_code,
     )
-    return Observation(record, email_key=email_key, phone_key=phone_key, reason_code=reason_code)
+    return Observation(
+        record,
+        email_key=email_key,
+        phone_key=phone_key,
+        reason_code=reason_code,
+        question=question_of(json.loads(question)) if question else None,
+    )

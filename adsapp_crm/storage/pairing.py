@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from adsapp_crm.storage.contacts import CONTACT_COLUMNS, CONTACT_WIDTH, contact_of
-from adsapp_crm.storage.links import LINK_COLUMNS, OPEN_INTENT, WAITING, link_of
+from adsapp_crm.storage.links import LINK_COLUMNS, OPEN_INTENT, QUESTION, WAITING, link_of, question_of
 from adsapp_crm.storage.scope import Scope
-from crm.model import AppContact, KeyHit, Link
+from crm.model import KeyHit, LoneContact
 
 _LIVE_CONTACT: Final = "c.deleted_at IS NULL AND c.merged_into_id IS NULL AND c.erased_at IS NULL"
 
 _UNPAIRED: Final = f"""
 WITH {WAITING}
-SELECT {CONTACT_COLUMNS}, {LINK_COLUMNS}
+SELECT {CONTACT_COLUMNS}, {LINK_COLUMNS},
+       (SELECT {QUESTION} FROM crm_conflicts q WHERE q.organization_id = %(organization)s AND q.link_id = l.id
+        AND q.status IN ('open', 'answered') AND q.kind = 'match' LIMIT 1)
 FROM contacts c
 LEFT JOIN crm_sync_state l ON l.organization_id = c.organization_id AND l.connection_id = %(connection)s
   AND l.contact_id = c.id AND l.crm_record_type = %(record_type)s AND l.state = 'pending'
@@ -87,20 +90,23 @@ FROM found f WHERE f.place <= {_LISTED}
 ORDER BY f.column_name, f.key, f.side, f.place, f.id
 """
 
-_PLANNED: Final = """
-SELECT l.contact_id::text FROM crm_plan_lines l
-WHERE l.organization_id = %(organization)s AND l.plan_id = %(plan)s AND l.contact_id = ANY(%(contacts)s::uuid[])
-UNION
-SELECT substr(candidate #>> '{}', 9) FROM crm_plan_lines l
-CROSS JOIN LATERAL jsonb_path_query(l.action, '$.conflicts[*].candidates[*]') AS candidate
-WHERE l.organization_id = %(organization)s AND l.plan_id = %(plan)s AND l.kind = 'review' AND l.remote_id <> ''
-  AND candidate #>> '{}' = ANY(%(candidates)s)
-"""
-
-_PLANNED_RECORDS: Final = """
-SELECT DISTINCT l.remote_id FROM crm_plan_lines l
-WHERE l.organization_id = %(organization)s AND l.plan_id = %(plan)s AND l.record_type = %(record_type)s
-  AND l.kind <> 'review' AND l.remote_id = ANY(%(records)s)
+_NAMED: Final = """
+SELECT named.contact_id, min(named.asker COLLATE "C") FROM (
+  SELECT l.contact_id::text, '' FROM crm_plan_lines l
+  WHERE l.organization_id = %(organization)s AND l.plan_id = %(plan)s AND l.contact_id = ANY(%(contacts)s::uuid[])
+  UNION ALL
+  SELECT substr(candidate #>> '{}', 9), '' FROM crm_plan_lines l
+  CROSS JOIN LATERAL jsonb_path_query(l.action, '$.conflicts[*].candidates[*]') AS candidate
+  WHERE l.organization_id = %(organization)s AND l.plan_id = %(plan)s AND l.kind = 'review' AND l.remote_id <> ''
+    AND candidate #>> '{}' = ANY(%(candidates)s)
+  UNION ALL
+  SELECT substr(candidate, 9), q.remote_id FROM crm_conflicts q
+  CROSS JOIN LATERAL jsonb_array_elements_text(q.candidates) AS candidate
+  WHERE q.organization_id = %(organization)s AND q.connection_id = %(connection)s AND q.status IN ('open', 'answered')
+    AND q.kind = 'match' AND q.record_type = %(record_type)s AND q.link_id IS NULL AND q.contact_id IS NULL
+    AND candidate = ANY(%(candidates)s)
+) AS named(contact_id, asker)
+GROUP BY named.contact_id
 """
 
 
@@ -111,12 +117,16 @@ class Pairing:
 
     def unpaired_contacts(
         self, record_type: str, after: str, limit: int, *, recheck_matches: bool
-    ) -> list[tuple[AppContact, Link | None]]:
+    ) -> list[LoneContact]:
         rows = self._scope.rows(
             _UNPAIRED, record_type=record_type, after=after or None, limit=limit, recheck=recheck_matches
         )
         return [
-            (contact_of(row[:CONTACT_WIDTH]), link_of(row[CONTACT_WIDTH:]) if row[CONTACT_WIDTH] else None)
+            LoneContact(
+                contact_of(row[:CONTACT_WIDTH]),
+                link_of(row[CONTACT_WIDTH:]) if row[CONTACT_WIDTH] else None,
+                question_of(json.loads(row[-1])) if row[-1] else None,
+            )
             for row in rows
         ]
 
@@ -143,19 +153,14 @@ class Pairing:
             )
         return hits["email"], hits["phone"]
 
-    def planned_contacts(self, plan_id: str, contact_ids: Sequence[str]) -> set[str]:
+    def named_contacts(self, plan_id: str, record_type: str, contact_ids: Sequence[str]) -> dict[str, str]:
         if not contact_ids:
-            return set()
+            return {}
         rows = self._scope.rows(
-            _PLANNED,
+            _NAMED,
             plan=plan_id,
+            record_type=record_type,
             contacts=list(contact_ids),
             candidates=[f"contact:{contact_id}" for contact_id in contact_ids],
         )
-        return {found for (found,) in rows}
-
-    def planned_records(self, plan_id: str, record_type: str, remote_ids: Sequence[str]) -> set[str]:
-        if not remote_ids:
-            return set()
-        rows = self._scope.rows(_PLANNED_RECORDS, plan=plan_id, record_type=record_type, records=list(remote_ids))
-        return {found for (found,) in rows}
+        return dict(rows)

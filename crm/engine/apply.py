@@ -19,7 +19,7 @@ from crm.engine.pair import plan_existing
 from crm.engine.plan import Rulebook
 from crm.engine.send import Sent, send_page
 from crm.errors import ConnectionBlockedError, DuplicateRecordError, TransientError
-from crm.model import Action, ActionKind, LineStatus, Link, LinkState, LinkView, PlanLine, RunKind, RunState
+from crm.model import Action, ActionKind, LineStatus, Link, LinkState, LinkView, PlanLine, Rule, RunKind, RunState
 from crm.ports import Unit
 
 STAGES = (0, 1, 2, 3, 4)
@@ -159,7 +159,9 @@ def _crowded(unit: Unit, outcomes: Sequence[Outcome], ports: Ports) -> set[str]:
     creates = [
         outcome
         for outcome in outcomes
-        if outcome.action.kind is ActionKind.CREATE_IN_CRM and outcome.contact is not None
+        if outcome.action.kind is ActionKind.CREATE_IN_CRM
+        and outcome.contact is not None
+        and outcome.action.rule is not Rule.CHOSEN  # a person has said that it is none of those
     ]
     if not creates:
         return set()

@@ -15,12 +15,14 @@ from crm.engine.confirm import Outcome
 from crm.engine.context import Ports, gather_evidence
 from crm.engine.digest import digest_base, digest_record
 from crm.engine.observe import gone_by_merges, plan_again
-from crm.engine.plan import Rulebook, plan_pairing
+from crm.engine.plan import Planned, Rulebook, plan_pairing
 from crm.model import (
     Action,
     ActionKind,
+    AppContact,
     ContactState,
     Effect,
+    Evidence,
     LineStatus,
     Link,
     LinkState,
@@ -153,18 +155,31 @@ class Checker:
             _mark_stale(outcome)
 
     def _plan_pairs_again(self, outcomes: Sequence[Outcome], records: dict[str, RemoteRecord]) -> None:
+        there: list[tuple[Outcome, AppContact, RemoteRecord]] = []
         for outcome in outcomes:
-            record = records[outcome.action.remote_id]
-            contact = outcome.contact
-            if record.state is not RemoteState.LIVE or contact is None:
+            record, contact = records[outcome.action.remote_id], outcome.contact
+            if record.state is RemoteState.LIVE and contact is not None:
+                there.append((outcome, contact, record))
+            else:
                 _mark_stale(outcome)
-                continue
-            action = outcome.action
-            plan = plan_pairing(contact, record, action.rule, self.book, action.link_id)
-            if plan.contested:
-                evidence = gather_evidence(self.ports, self.book, [(contact.contact_id, record, None, plan.contested)])
-                plan = plan_pairing(contact, record, action.rule, self.book, action.link_id, evidence[record.remote_id])
-            self._replace(outcome, plan.action)
+        plans = [self._plan_pair(*each) for each in there]
+        contested = [
+            (contact.contact_id, record, None, plan.contested)
+            for (_, contact, record), plan in zip(there, plans, strict=True)
+            if plan.contested
+        ]
+        evidence = gather_evidence(self.ports, self.book, contested)
+        for each, plan in zip(there, plans, strict=True):
+            outcome, _, record = each
+            final = self._plan_pair(*each, evidence[record.remote_id]) if plan.contested else plan
+            fresh = final.action
+            self._replace(outcome, replace(fresh, closes=outcome.action.closes) if fresh is not None else None)
+
+    def _plan_pair(
+        self, outcome: Outcome, contact: AppContact, record: RemoteRecord, evidence: Evidence | None = None
+    ) -> Planned:
+        action = outcome.action
+        return plan_pairing(contact, record, action.rule, self.book, action.link_id, evidence)
 
     def _plan_links_again(self, outcomes: Sequence[Outcome], records: dict[str, RemoteRecord]) -> None:
         views = [outcome.view for outcome in outcomes if outcome.view is not None]

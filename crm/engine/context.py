@@ -10,6 +10,7 @@ from crm.errors import MappingError
 from crm.mapping.field_map import FieldMap
 from crm.model import (
     UNKNOWN,
+    Action,
     Evidence,
     FieldTrouble,
     Interval,
@@ -101,6 +102,18 @@ def gather_evidence(
         return {}
     with ports.store.unit() as unit:
         changes = unit.app_changes([contact_id for contact_id, *_ in contested])
+    return weigh_evidence(ports, book, contested, changes)
+
+
+def weigh_evidence(
+    ports: Ports,
+    book: Rulebook,
+    contested: Sequence[tuple[str, RemoteRecord, LinkView | None, tuple[str, ...]]],
+    changes: Mapping[str, Mapping[str, Interval]],
+) -> dict[str, Evidence]:
+    """``gather_evidence`` with our change log read already: ``changes`` by contact id."""
+    if not contested:
+        return {}
     by_id = {field_map.mapping_id: field_map for field_map in book.maps}
     history: Mapping[str, Mapping[str, Interval]] = {}
     if ports.connector.capabilities.field_history:
@@ -126,6 +139,15 @@ def gather_evidence(
         }
         result[record.remote_id] = Evidence(app=changes.get(contact_id, {}), crm=crm)
     return result
+
+
+def store_lines(run: RunState, ports: Ports, actions: Sequence[Action]) -> None:
+    """A planned page, with the run's position behind it."""
+    with ports.store.unit() as unit:
+        if actions:
+            unit.add_lines(run.run_id, run.plan_id, actions)
+        run.counts.planned += len(actions)
+        unit.save_run(run)
 
 
 def troubles_code(troubles: Mapping[str, FieldTrouble]) -> str:

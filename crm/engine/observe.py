@@ -142,10 +142,10 @@ def plan_changed(run: RunState, ports: Ports) -> bool:
     book = ports.book(run)
     with ports.store.unit() as unit:
         views = unit.due_links(book.record_type, run.position.get("after") or "", PAGE)
-        planned = unit.planned_contacts(run.plan_id, [view.contact.contact_id for view in views])
+        named = unit.named_contacts(run.plan_id, book.record_type, [view.contact.contact_id for view in views])
     if not views:
         return True
-    fresh = [view for view in views if view.contact.contact_id not in planned]
+    fresh = [view for view in views if named.get(view.contact.contact_id) != ""]  # no line of the plan is about it
     records = {view.link.remote_id: remembered_record(view, book) for view in fresh}
     unseen = [view.link.remote_id for view in fresh if _needs_reading(view, records[view.link.remote_id], book)]
     if unseen:

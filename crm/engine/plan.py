@@ -151,7 +151,9 @@ def plan_pairing(
     )
 
 
-def plan_create_in_crm(contact: AppContact, book: Rulebook, link_id: str, pending: Link | None = None) -> Action | None:
+def plan_create_in_crm(
+    contact: AppContact, book: Rulebook, link_id: str, pending: Link | None = None, rule: Rule = Rule.CREATED
+) -> Action | None:
     """A record for a contact that has none; None when the rules say that none is made."""
     if not book.policy.create_in_crm:
         return None
@@ -173,14 +175,16 @@ def plan_create_in_crm(contact: AppContact, book: Rulebook, link_id: str, pendin
         record_type=book.record_type,
         contact_id=contact.contact_id,
         link_id=link_id,
-        rule=Rule.CREATED,
+        rule=rule,
         effects=tuple(effects),
         troubles=troubles,
         before=Precondition(app_version=contact.version, rules_digest=book.digest, unmatched=True),
     )
 
 
-def plan_create_in_app(record: RemoteRecord, book: Rulebook, link_id: str, contact_id: str) -> Action | None:
+def plan_create_in_app(
+    record: RemoteRecord, book: Rulebook, link_id: str, contact_id: str, rule: Rule = Rule.CREATED
+) -> Action | None:
     """A contact for a record that has none; None when the rules say that none is made."""
     if not book.policy.create_in_app:
         return None
@@ -199,7 +203,7 @@ def plan_create_in_app(record: RemoteRecord, book: Rulebook, link_id: str, conta
         contact_id=contact_id,
         remote_id=record.remote_id,
         link_id=link_id,
-        rule=Rule.CREATED,
+        rule=rule,
         effects=tuple(effects),
         troubles=troubles,
         before=Precondition(
@@ -680,10 +684,9 @@ def _draft(
 
 
 def _close_record_questions(view: LinkView, fields: _Fields) -> None:
-    """Both sides live: "deleted here, edited there" no longer exists as a question."""
-    fields.closes.extend(
-        conflict.conflict_id for conflict in view.conflicts if conflict.kind is ConflictKind.DELETE_EDIT
-    )
+    """Both sides live and a pair: "deleted here, edited there" and "who is this?" no longer exist as questions."""
+    moot = (ConflictKind.DELETE_EDIT, ConflictKind.MATCH)
+    fields.closes.extend(conflict.conflict_id for conflict in view.conflicts if conflict.kind in moot)
 
 
 def _precondition(

@@ -15,8 +15,9 @@ from datetime import datetime, timedelta
 from crm.engine.apply import apply_page, claim_page, next_stage
 from crm.engine.context import PAGE, Ports
 from crm.engine.guards import find_brakes
+from crm.engine.lone import plan_chosen_contacts, plan_contacts
 from crm.engine.observe import observe_page, plan_changed, plan_chosen_links, plan_missing
-from crm.engine.pair import plan_chosen_contacts, plan_contacts, plan_records
+from crm.engine.pair import plan_records
 from crm.engine.settle import resolve_by_scan, settle_open_intents
 from crm.model import JsonObject, LineResult, LineStatus, Mode, Phase, RunKind, RunState, RunStatus
 

@@ -121,6 +121,13 @@ class MemoryStore:
         answer = Resolution(conflict_id, side, value, row.draft.app_value, row.draft.crm_value)
         self.state.conflicts[conflict_id] = replace(row, answer=answer)
 
+    def create_anyway(self, conflict_id: str) -> None:
+        """A person's answer to a match: none of these, make a new one."""
+        row = self.state.conflicts[conflict_id]
+        self.state.conflicts[conflict_id] = replace(row, create=True)
+        if row.link_id:
+            self.state.links[row.link_id] = replace(self.state.links[row.link_id], due=True)
+
     def exclude(self, contact_id: str, *, excluded: bool = True) -> None:
         self.state.excluded[contact_id] = excluded
 

@@ -32,6 +32,8 @@ class ConflictRow:
     remote_id: str
     draft: ConflictDraft
     answer: Resolution | None = None
+    create: bool = False
+    """A match: "none of these"."""
     closed: bool = False
 
     @property

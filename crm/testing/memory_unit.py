@@ -13,6 +13,7 @@ from crm.model import (
     AppContact,
     ConflictChange,
     ConflictDraft,
+    ConflictKind,
     ContactState,
     ContactWrite,
     Intent,
@@ -26,6 +27,7 @@ from crm.model import (
     Link,
     LinkState,
     LinkView,
+    LoneContact,
     Observation,
     OpenConflict,
     PlanLine,
@@ -126,28 +128,53 @@ class MemoryUnit:
     # pair
 
     def unpaired_records(self, run_id: str, record_type: str, after: str, limit: int) -> list[Observation]:
+        planned = self._planned_records(self._state.runs[run_id].plan_id, record_type)
+        questions = self._record_questions(record_type)
         found = [
-            observation
+            replace(observation, question=questions.get(remote_id))
             for (kind, remote_id), (observation, seen_by) in self._state.observations.items()
             if kind == record_type
             and remote_id > after
-            and seen_by == run_id
+            and (seen_by == run_id or (remote_id in questions and questions[remote_id].create))
             and observation.record.state is RemoteState.LIVE
             and f"record:{record_type}:{remote_id}" not in self._state.waiting
+            and remote_id not in planned
         ]
         return sorted(found, key=lambda observation: observation.record.remote_id)[:limit]
 
+    def _planned_records(self, plan_id: str, record_type: str) -> set[str]:
+        return {
+            row.line.action.remote_id
+            for row in self._state.lines.values()
+            if row.plan_id == plan_id
+            and row.line.action.record_type == record_type
+            and row.line.action.kind is not ActionKind.REVIEW
+        }
+
+    def _record_questions(self, record_type: str) -> dict[str, OpenConflict]:
+        """Open match questions about records that have no link."""
+        rows = (self._state.conflicts[conflict_id] for conflict_id in self._state.open_questions.values())
+        return {
+            row.remote_id: _open_conflict(row)
+            for row in rows
+            if row.record_type == record_type and not row.link_id and not row.contact_id
+        }
+
     def unpaired_contacts(
         self, record_type: str, after: str, limit: int, *, recheck_matches: bool
-    ) -> list[tuple[AppContact, Link | None]]:
+    ) -> list[LoneContact]:
         found = [
-            (contact, links[0] if links else None)
+            LoneContact(contact, links[0] if links else None, self._match_question(links))
             for contact in self._app.live()
             if contact.contact_id > after and self._may_pair(record_type, contact.contact_id)
             for links in (self._links_of(contact.contact_id),)
             if not links or self._waits(record_type, contact, links, recheck_matches=recheck_matches)
         ]
-        return sorted(found, key=lambda entry: entry[0].contact_id)[:limit]
+        return sorted(found, key=lambda alone: alone.contact.contact_id)[:limit]
+
+    def _match_question(self, links: list[Link]) -> OpenConflict | None:
+        asked = self._view(links[0]).conflicts if links else ()
+        return next((question for question in asked if question.kind is ConflictKind.MATCH), None)
 
     def _may_pair(self, record_type: str, contact_id: str) -> bool:
         state, key = self._state, f"contact:{record_type}:{contact_id}"
@@ -161,7 +188,8 @@ class MemoryUnit:
             and link.state is LinkState.PENDING
             and link.record_type == record_type
             and (
-                contact.version > link.synced_version
+                link.due
+                or contact.version > link.synced_version
                 or self._attempt_has_come(link)
                 or (recheck_matches and link.error_code.startswith("match."))
             )
@@ -226,29 +254,17 @@ class MemoryUnit:
             if intent.kind is IntentKind.CREATE and intent.action.record_type == record_type
         ]
 
-    def planned_contacts(self, plan_id: str, contact_ids: Sequence[str]) -> set[str]:
-        named: set[str] = set()
+    def named_contacts(self, plan_id: str, record_type: str, contact_ids: Sequence[str]) -> dict[str, str]:
+        named: dict[str, str] = {}
+        for remote_id, question in sorted(self._record_questions(record_type).items(), reverse=True):
+            named.update(dict.fromkeys(_contacts_in(question.candidates), remote_id))
         for row in self._state.lines.values():
             action = row.line.action
             if row.plan_id == plan_id:
-                named.add(action.contact_id)
-                named.update(
-                    candidate.removeprefix("contact:")
-                    for draft in (action.conflicts if action.remote_id else ())
-                    for candidate in draft.candidates
-                    if candidate.startswith("contact:")
-                )
-        return named & set(contact_ids)
-
-    def planned_records(self, plan_id: str, record_type: str, remote_ids: Sequence[str]) -> set[str]:
-        about = {
-            row.line.action.remote_id
-            for row in self._state.lines.values()
-            if row.plan_id == plan_id
-            and row.line.action.record_type == record_type
-            and row.line.action.kind is not ActionKind.REVIEW
-        }
-        return about & set(remote_ids)
+                named[action.contact_id] = ""
+                for draft in action.conflicts if action.remote_id else ():
+                    named.update(dict.fromkeys(_contacts_in(draft.candidates), ""))
+        return {contact_id: named[contact_id] for contact_id in contact_ids if contact_id in named}
 
     # due work
 
@@ -435,7 +451,10 @@ class MemoryUnit:
         held = state.conflicts[held_id]
         shown, now = held.draft, draft
         same = (shown.app_value, shown.crm_value) == (now.app_value, now.crm_value)
-        state.conflicts[held_id] = replace(held, draft=draft, answer=held.answer if same else None)
+        same = same and (draft.kind is not ConflictKind.MATCH or shown.candidates == now.candidates)
+        state.conflicts[held_id] = replace(
+            held, draft=draft, answer=held.answer if same else None, create=held.create and same
+        )
         return False
 
     def _list_open(self, link_id: str, *, add: str = "", remove: str = "") -> None:
@@ -476,6 +495,9 @@ class MemoryUnit:
         for key in gone:
             del self._state.observations[key]
             self._state.record_keys.drop(key)
+        for remote_id, question in self._record_questions(record_type).items():
+            if (record_type, remote_id) not in self._state.observations:
+                self._close(question.conflict_id)
 
     def _view(self, link: Link) -> LinkView:
         state = self._state
@@ -489,15 +511,28 @@ class MemoryUnit:
             link=link,
             contact=self._app.rows[link.contact_id].contact,
             held=any(key in state.waiting or state.locks.is_busy(key) for key in keys),
-            conflicts=tuple(
-                OpenConflict(
-                    row.conflict_id, row.draft.kind, row.draft.mapping_id, row.draft.app_value, row.draft.crm_value
-                )
-                for row in rows
-            ),
+            conflicts=tuple(map(_open_conflict, rows)),
             resolutions={row.draft.mapping_id: row.answer for row in rows if row.answer is not None},
             excluded=bool(state.excluded.get(link.contact_id)),
         )
+
+
+def _open_conflict(row: ConflictRow) -> OpenConflict:
+    draft = row.draft
+    return OpenConflict(
+        row.conflict_id,
+        draft.kind,
+        draft.mapping_id,
+        draft.app_value,
+        draft.crm_value,
+        draft.code,
+        draft.candidates,
+        row.create,
+    )
+
+
+def _contacts_in(candidates: tuple[str, ...]) -> list[str]:
+    return [each.removeprefix("contact:") for each in candidates if each.startswith("contact:")]
 
 
 def _stops(code: str, action: Action) -> bool:

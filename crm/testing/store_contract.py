@@ -86,6 +86,10 @@ class StoreWorld(Protocol):
 
     def answer_conflict(self, conflict_id: str, side: Side) -> None: ...
 
+    def create_anyway(self, conflict_id: str) -> None:
+        """A match is answered with "none of these"."""
+        ...
+
     def take_lease(self, store: SyncStore, stream: str) -> None:
         """The worker of this store owns the stream from now on. Raises LeaseLostError while another does."""
         ...
@@ -587,13 +591,13 @@ class StoreContract:
         rows = {each: pending[each].link_id for each in (changed, retried, asked)}
         with world.store.unit() as unit:
             found = unit.unpaired_contacts(TYPE, "", 99, recheck_matches=False)
-            assert [(each.contact_id, link.link_id if link else None) for each, link in found] == [
+            assert [(each.contact.contact_id, each.link.link_id if each.link else None) for each in found] == [
                 (each, rows.get(each)) for each in sorted([free, changed, retried])
             ]
             again = unit.unpaired_contacts(TYPE, "", 99, recheck_matches=True)
-            assert [each.contact_id for each, _ in again] == sorted([free, changed, retried, asked])
-            (second,) = unit.unpaired_contacts(TYPE, again[0][0].contact_id, 1, recheck_matches=True)
-            assert second[0].contact_id == again[1][0].contact_id
+            assert [each.contact.contact_id for each in again] == sorted([free, changed, retried, asked])
+            (second,) = unit.unpaired_contacts(TYPE, again[0].contact.contact_id, 1, recheck_matches=True)
+            assert second.contact.contact_id == again[1].contact.contact_id
 
     def test_key_hits_count_both_sides_and_say_who_is_free(self, world: StoreWorld) -> None:
         """Contacts and records with a key, the free ones apart; a key without hit is absent."""
@@ -632,7 +636,8 @@ class StoreContract:
             unit.save_links([replace(_link(world, contact_id, ""), state=LinkState.PENDING)])
             assert unit.key_hits(TYPE, ["ada@x.example"], [])[0]["ada@x.example"].free_contacts == (contact_id,)
 
-    def test_planned_contacts_are_those_that_a_line_names(self, world: StoreWorld) -> None:
+    def test_named_contacts_are_those_that_a_line_or_an_open_question_names(self, world: StoreWorld) -> None:
+        """A line's word goes before a question's; of several questions the one of the lowest record counts."""
         linked, asked, created, untouched = (world.make_contact({"firstName": name}) for name in "ABCD")
         review = ConflictDraft(ConflictKind.MATCH, candidates=(f"contact:{asked}", "record:R2"))
         plan_id = _plan(
@@ -643,8 +648,58 @@ class StoreContract:
         )
         with world.store.unit() as unit:
             everybody = [linked, asked, created, untouched]
-            assert unit.planned_contacts(plan_id, everybody) == {linked, asked, created}
-            assert unit.planned_contacts(world.store.new_id(), everybody) == set()
+            assert unit.named_contacts(plan_id, TYPE, everybody) == {linked: "", asked: "", created: ""}
+            assert unit.named_contacts(world.store.new_id(), TYPE, everybody) == {}
+            about = ConflictDraft(ConflictKind.MATCH, candidates=(f"contact:{linked}", f"contact:{untouched}"))
+            changes = [ConflictChange("", "", TYPE, remote_id, (about,)) for remote_id in ("R9", "R10")]
+            unit.save_conflicts(world.start_run(RunKind.FULL), changes)
+            named = unit.named_contacts(plan_id, TYPE, everybody)
+            assert named == {linked: "", asked: "", created: "", untouched: "R10"}
+            assert unit.named_contacts(plan_id, "lead", [untouched]) == {}
+
+    def test_a_lone_record_comes_with_its_question_until_the_record_is_gone(self, world: StoreWorld) -> None:
+        """An answer lists it though the run has not seen it; other candidates take the answer back."""
+        run_id, later = world.start_run(RunKind.FULL), world.start_run(RunKind.FULL)
+        draft = ConflictDraft(ConflictKind.MATCH, code="match.ambiguous", candidates=("record:R1", "record:R2"))
+        asked = ConflictChange("", "", TYPE, "R1", (draft,))
+        with world.store.unit() as unit:
+            unit.save_observations(run_id, [_seen("R1", {}), _seen("R2", {})])
+            unit.save_conflicts(run_id, [asked])
+            first, second = unit.unpaired_records(run_id, TYPE, "", 9)
+            assert second.question is None
+            assert first.question is not None
+            assert (first.question.code, first.question.candidates) == ("match.ambiguous", draft.candidates)
+            assert not first.question.create
+            assert unit.unpaired_records(later, TYPE, "", 9) == []
+        world.create_anyway(first.question.conflict_id)
+        with world.store.unit() as unit:
+            unit.save_conflicts(run_id, [asked])
+            (found,) = unit.unpaired_records(later, TYPE, "", 9)
+            assert found.question is not None
+            assert found.question.create
+            unit.save_conflicts(run_id, [replace(asked, drafts=(replace(draft, candidates=("record:R1",)),))])
+            assert unit.unpaired_records(later, TYPE, "", 9) == []
+            unit.save_observations(later, [_seen("R2", {})])
+            unit.finish_scan(later, TYPE)
+        assert world.open_conflict_ids() == []
+
+    def test_a_lone_contact_comes_with_its_question(self, world: StoreWorld) -> None:
+        contact_id = world.make_contact({"email": "ada@x.example"})
+        waiting = replace(_link(world, contact_id, ""), state=LinkState.PENDING, synced_version=1)
+        draft = ConflictDraft(ConflictKind.MATCH, code="match.email_taken", candidates=("record:R1",))
+        with world.store.unit() as unit:
+            unit.save_links([replace(waiting, error_code="match.email_taken")])
+            change = ConflictChange(waiting.link_id, contact_id, TYPE, "", (draft,))
+            unit.save_conflicts(world.start_run(RunKind.FULL), [change])
+            assert unit.unpaired_contacts(TYPE, "", 9, recheck_matches=False) == []
+        world.create_anyway(world.open_conflict_ids()[0])
+        with world.store.unit() as unit:
+            (found,) = unit.unpaired_contacts(TYPE, "", 9, recheck_matches=False)
+            assert found.question is not None
+            assert (found.question.code, found.question.create) == ("match.email_taken", True)
+            (view,) = unit.links([waiting.link_id])
+            assert view.conflicts == (found.question,)
+            assert view.resolutions == {}
 
     # the guard
 

@@ -217,6 +217,24 @@ def test_a_match_is_linked_or_ignored(browser, tenant, row):
     assert get(browser, f"records?contactId={bea.pk}")["items"][0]["state"] == "excluded"
 
 
+def test_a_match_is_answered_with_none_of_these(browser, tenant, row):
+    """Open until the next run makes the record; a question about a field takes no such answer."""
+    with tenant.context():
+        ann = Contact.objects.create(first_name="Ann")
+        match, field = (
+            CrmConflict.objects.create(
+                connection=row, contact=ann, kind=kind, record_type="contacts", candidates=["record:501"]
+            )
+            for kind in ("match", "field")
+        )
+    answered = post(browser, f"conflicts/{match.pk}/create")
+    wrong = post(browser, f"conflicts/{field.pk}/create")
+
+    assert (answered.status_code, answered.json()["status"]) == (200, "answered")
+    assert answered.json()["answeredBy"] == f"user:{tenant.user.pk}"
+    assert problem(wrong) == (400, "conflict.answer")
+
+
 def test_counts_of_records_add_up_and_reasons_are_acted_on(browser, tenant, row, link):
     """Every record has exactly one word; a reason is retried, ids are left out and taken in again."""
     link(1)

@@ -14,7 +14,7 @@ from adsapp_crm.models import (
     CrmObservation,
     CrmSyncState,
 )
-from adsapp_crm.services.conflicts import answer_conflict, candidates_of, ignore_match, link_pair
+from adsapp_crm.services.conflicts import answer_conflict, candidates_of, create_anyway, ignore_match, link_pair
 from adsapp_crm.services.refusals import RefusedError
 from adsapp_crm.storage import DjangoStore
 from crm.model import Side
@@ -196,6 +196,8 @@ def test_a_contact_that_is_ignored_is_left_out(tenant, connection):
         ),
         (lambda match, field: link_pair(field, contact_id="", remote_id="7", actor="u"), "conflict.answer"),
         (lambda match, field: ignore_match(field, actor="u"), "conflict.answer"),
+        (lambda match, field: create_anyway(field, actor="u"), "conflict.answer"),
+        (lambda match, field: create_anyway(uuid.uuid4(), actor="u"), "conflict.unknown"),
     ],
 )
 def test_an_answer_that_does_not_fit_changes_nothing(tenant, connection, wrong, code):
@@ -207,6 +209,26 @@ def test_an_answer_that_does_not_fit_changes_nothing(tenant, connection, wrong, 
     with tenant.context():
         assert set(CrmConflict.objects.values_list("status", "resolution")) == {("open", None)}
         assert CrmLedgerEntry.objects.count() == 0
+
+
+def test_nothing_is_made_on_a_side_where_the_rules_make_nothing(tenant, connection):
+    conflict, *_contacts = match_question(tenant, connection)
+    with tenant.context():
+        CrmConnection.objects.update(create_in_app=False)
+
+    assert refusal(tenant, lambda: create_anyway(conflict.pk, actor="user:1")) == "conflict.answer"
+    with tenant.context():
+        assert CrmConflict.objects.get().status == "open"
+
+
+def test_nothing_is_made_for_a_contact_that_is_gone(tenant, connection):
+    with tenant.context():
+        gone = Contact.objects.create(first_name="Ann", deleted_at="2026-01-01T00:00:00Z")
+        conflict = CrmConflict.objects.create(
+            connection=connection, kind="match", contact=gone, record_type="contacts", candidates=["record:7"]
+        )
+
+    assert refusal(tenant, lambda: create_anyway(conflict.pk, actor="user:1")) == "conflict.answer"
 
 
 def test_a_closed_question_takes_no_answer(tenant, connection):

@@ -15,6 +15,7 @@ from adsapp_crm.models import (
     CrmConflict,
     CrmConnection,
     CrmFieldMapping,
+    CrmLedgerEntry,
     CrmPlan,
     CrmSyncLog,
     CrmSyncState,
@@ -370,6 +371,24 @@ def test_a_match_is_answered_with_the_pair_that_belongs_together(stand):
     stand.post(f"/conflicts/{conflict.pk}", act="pair", contact=second, record=record)
     with stand.inside:
         assert str(CrmSyncState.objects.get(state="live").contact_id) == second
+
+
+def test_a_match_is_answered_with_none_of_these(stand):
+    """The record becomes a contact of its own, and its page says that a person chose so."""
+    stand.connect()
+    stand.contact(firstName="Ada One", phone="+31201234567")
+    stand.contact(firstName="Ada Two", phone="+31201234567")
+    (record,) = stand.account.add({"firstname": "Ada Three", "phone": "+31201234567"})
+    stand.sync()
+    with stand.inside:
+        conflict = CrmConflict.objects.get(kind="match", status="open", remote_id=record)
+    assert "None of these: make a new contact" in stand.get(f"/conflicts/{conflict.pk}")
+    stand.post(f"/conflicts/{conflict.pk}", act="create")
+    stand.run(RunKind.DELTA)
+    with stand.inside:
+        assert CrmSyncState.objects.get(crm_record_id=record).contact.first_name == "Ada Three"
+        assert CrmLedgerEntry.objects.get(remote_id=record).rule == "chosen"
+        assert CrmConflict.objects.get(pk=conflict.pk).status == "closed"
 
 
 # Mapping ----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from adsapp_crm.models import (
     CrmSyncState,
 )
 from adsapp_crm.models.contact import match_keys
+from adsapp_crm.services.conflicts import create_anyway
 from adsapp_crm.storage import DjangoStore, acquire_lease, codec
 from crm.errors import LeaseLostError
 from crm.mapping.app_fields import APP_FIELDS
@@ -111,6 +112,10 @@ class World:
             conflict.resolution = codec.encode(Resolution(conflict_id, side, None, shown["app"], shown["crm"]))
             conflict.status = "answered"
             conflict.save()
+
+    def create_anyway(self, conflict_id):
+        with self.tenant.context():
+            create_anyway(CrmConflict.objects.get(pk=conflict_id).pk, actor="user:test")
 
     def take_lease(self, store, stream):
         lease = acquire_lease(self.connection, stream)

@@ -110,7 +110,7 @@ def pair(page):
         alone = unit.unpaired_records(page.run_id, TYPE, "", 200)
         waiting = unit.unpaired_contacts(TYPE, "", 200, recheck_matches=False)
         unit.key_hits(TYPE, [f"n{n}@x.example" for n in range(len(page.links))], ["+31612345678"])
-        unit.planned_contacts(page.plan_id, [link.contact_id for link in page.links])
+        unit.named_contacts(page.plan_id, TYPE, [link.contact_id for link in page.links])
         assert len(alone) == len(page.links) // 2
         assert waiting == []
 

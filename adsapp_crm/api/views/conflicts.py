@@ -23,7 +23,7 @@ from adsapp_crm.api.shapes.conflicts import (
 from adsapp_crm.models import CrmConflict
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.conflict_rules import remember_side
-from adsapp_crm.services.conflicts import answer_conflict, ignore_match, link_pair
+from adsapp_crm.services.conflicts import answer_conflict, create_anyway, ignore_match, link_pair
 from adsapp_crm.services.refusals import RefusedError
 from adsapp_crm.tasks import drain, send_after_commit
 from crm.model import Side
@@ -140,6 +140,24 @@ class ConflictLinkView(OrganizationView):
             )
             send_after_commit(drain, str(link.connection_id))
             return self.answer(request, link)
+
+
+class ConflictCreateView(OrganizationView):
+    operations: ClassVar = {
+        "POST": Operation(
+            Role.OPERATOR,
+            'Answer a match with "none of these": make a new one',
+            ConflictSerializer,
+            problems=(404, 409),
+        )
+    }
+
+    def post(self, request: Request, conflict_id: uuid.UUID) -> Any:
+        """The next run makes a record for the contact, or a contact for the record, if the candidates stay the same."""
+        with self.work(request):
+            found = create_anyway(conflict_id, actor=actor_of(request))
+            send_after_commit(drain, str(found.connection_id))
+        return self.answer(request, found)
 
 
 class ConflictIgnoreView(OrganizationView):

@@ -20,7 +20,7 @@ from adsapp_crm.dashboard.views.runs import contact_names
 from adsapp_crm.models import Contact, ContactChange, CrmConflict, CrmConnection, CrmFieldMapping, CrmObservation
 from adsapp_crm.models.choices import QuestionKind, QuestionStatus, Role
 from adsapp_crm.services.conflict_rules import remember_side
-from adsapp_crm.services.conflicts import answer_conflict, candidates_of, ignore_match, link_pair
+from adsapp_crm.services.conflicts import answer_conflict, candidates_of, create_anyway, ignore_match, link_pair
 from adsapp_crm.services.contact_names import name_of
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.storage import codec
@@ -208,7 +208,7 @@ def _candidates(found: CrmConflict) -> dict[str, Any]:
 
 
 def _settle(request: HttpRequest, found: CrmConflict) -> HttpResponse:
-    """``act``: app, crm, value (with ``value``), pair (with ``contact`` and ``record``), ignore."""
+    """``act``: app, crm, value (with ``value``), pair (with ``contact`` and ``record``), create, ignore."""
     what, said = request.POST.get("act", ""), request.POST
     here = reverse("dashboard:conflict", args=[found.pk])
     acts: dict[str, Callable[[], Any]] = {
@@ -220,6 +220,7 @@ def _settle(request: HttpRequest, found: CrmConflict) -> HttpResponse:
         "pair": lambda: link_pair(
             found.pk, contact_id=said.get("contact", ""), remote_id=said.get("record", ""), actor=actor_of(request)
         ),
+        "create": lambda: create_anyway(found.pk, actor=actor_of(request)),
         "ignore": lambda: ignore_match(found.pk, actor=actor_of(request)),
     }
 

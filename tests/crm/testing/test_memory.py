@@ -30,6 +30,9 @@ class MemoryWorld:
     def answer_conflict(self, conflict_id: str, side: Side):
         self.store.answer_conflict(conflict_id, side)
 
+    def create_anyway(self, conflict_id: str):
+        self.store.create_anyway(conflict_id)
+
     def take_lease(self, store, stream):
         store.take_lease(stream)
 
