@@ -13,6 +13,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import redis
@@ -132,6 +133,40 @@ end
 """
 
 
+# KEYS: the day. ARGV: limit (-1: unknown), UTC offset. Answer: limit (-1), used, how long it is held, and until the
+# reset, in microseconds.
+_LOOK: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local offset = tonumber(ARGV[2])
+local day = math.floor((tonumber(time[1]) + offset) / 86400)
+local limit = tonumber(redis.call('HGET', KEYS[1] .. ':learned', 'limit') or ARGV[1])
+local used = tonumber(redis.call('GET', KEYS[1] .. ':' .. string.format('%.0f', day)) or '0')
+local held = math.max(0, tonumber(redis.call('GET', KEYS[1] .. ':held') or '0') - now)
+return {limit, used, held, ((day + 1) * 86400 - offset) * 1000000 - now}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DayUse:
+    """How a day's allowance stands."""
+
+    limit: int | None
+    """None: the CRM has none, or has not told it yet."""
+    used: int
+    usable_share: float
+    """What this caller's priority and share may use of it."""
+    held_seconds: float
+    """The CRM refused everything until then; 0: it does not."""
+    resets_in_seconds: float
+
+    @property
+    def waits_seconds(self) -> float:
+        """How long nothing is let through; 0 while something is."""
+        used_up = self.limit is not None and self.used >= self.limit * self.usable_share
+        return max(self.held_seconds, self.resets_in_seconds if used_up else 0.0)
+
+
 def told_figures(client: Any, prefix: str = PREFIX) -> dict[tuple[str, str], int]:
     """(provider, what) -> requests let through, waits, microseconds waited, refusals. Raises ``redis.RedisError``."""
     told: dict[bytes, bytes] = client.hgetall(prefix + TOLD)
@@ -157,7 +192,7 @@ class RedisLimits:
         self.max_wait_microseconds = math.ceil(max_wait_seconds * 1e6)
         self.cautious_share = cautious_share
         self.memory = MemoryLimits(max_wait_seconds=max_wait_seconds)
-        self._scripts = {text: client.register_script(text) for text in (_ACQUIRE, _LEARN, _HOLD)}
+        self._scripts = {text: client.register_script(text) for text in (_ACQUIRE, _LEARN, _HOLD, _LOOK)}
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._away_until: float | None = None
@@ -259,3 +294,13 @@ class RedisLimiter:
     def exhausted(self, budget: str, retry_after_seconds: float) -> None:
         self._alone.exhausted(budget, retry_after_seconds)
         self._limits.run(_HOLD, held_keys(self._bound, budget), [math.ceil(retry_after_seconds * 1e6)])
+
+    def day_use(self) -> DayUse | None:
+        """The day's allowance as all workers share it; None while Redis is away. Takes nothing of it."""
+        day = self._bound.day_demand()
+        limit = -1 if day.limit is None else day.limit
+        answer = self._limits.run(_LOOK, [day.key], [limit, day.utc_offset_seconds])
+        if answer is None:
+            return None
+        known, used, held, until = answer
+        return DayUse(None if known < 0 else known, used, day.usable_share, held / 1e6, until / 1e6)

@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import redis
 import requests
 from django.conf import settings
 
 from adsapp_crm import conf
-from adsapp_crm.limiter import RedisLimits
+from adsapp_crm.limiter import DayUse, RedisLimiter, RedisLimits
 from adsapp_crm.models import CrmConnection, Organization
 from adsapp_crm.models.contact import tombstone_key_of
 from adsapp_crm.storage import DjangoStore, Lease, codec
@@ -84,8 +84,12 @@ def connector_of(
     priority: Priority = Priority.INTERACTIVE,
     session: requests.Session | None = None,
     before_call: Callable[[], None] | None = None,
+    listen: Callable[[SharedLimiter], Limiter] | None = None,
 ) -> Connector:
-    """The connection's CRM, also for a row not stored yet. Its token is read and renewed when a call needs it."""
+    """The connection's CRM, also for a row not stored yet. Its token is read and renewed when a call needs it.
+
+    ``listen`` puts something round the limiter, which sees the headers of every answer.
+    """
     found = provider(connection.crm_type)
     tokens = ConnectionTokens(connection, session=session)
 
@@ -96,10 +100,11 @@ def connector_of(
             before_call()
         return read
 
+    limiter = _limiter(connection, found, tokens.budget_key, priority)
     context = ConnectorContext(
         token=token,
         reauthorize=tokens.reauthorize if tokens.renewable else None,
-        limiter=_limiter(connection, found, tokens.budget_key, priority),
+        limiter=listen(limiter) if listen is not None else limiter,
         settings=tokens.settings,
         extra_hosts=conf.extra_hosts(),
         definitions={kind: tuple(definitions_of(connection, kind).values()) for kind in connection.schema},
@@ -178,7 +183,7 @@ def _digest(policy: Policy, maps: Sequence[FieldMap]) -> str:
     return hashlib.sha256(repr((policy, *maps)).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
-def _limiter(connection: CrmConnection, found: Provider, budget_key: str, priority: Priority) -> Limiter:
+def _limiter(connection: CrmConnection, found: Provider, budget_key: str, priority: Priority) -> SharedLimiter:
     """Who shares which budget: everybody on an account its day, everybody on a token its bursts."""
     account = f"{found.key}:{connection.remote_account_id or connection.pk}"
     bound = BoundBudgets(
@@ -191,7 +196,7 @@ def _limiter(connection: CrmConnection, found: Provider, budget_key: str, priori
         priority=priority,
         share=float(connection.settings.get(SHARE_SETTING) or 1.0),
     )
-    limiter: Limiter = _limits(settings.REDIS_URL).limiter(bound)
+    limiter = _limits(settings.REDIS_URL).limiter(bound)
     delay_seconds = float(connection.settings.get(DELAY_SETTING) or 0) / 1000
     return DelayedLimiter(limiter, delay_seconds) if delay_seconds > 0 else limiter
 
@@ -204,10 +209,16 @@ def _limits(redis_url: str) -> RedisLimits:
     return RedisLimits(client)
 
 
+class SharedLimiter(Limiter, Protocol):
+    """A limiter that also tells how the day's allowance stands."""
+
+    def day_use(self) -> DayUse | None: ...
+
+
 class DelayedLimiter:
     """Leaves at least ``delay_seconds`` before each request, whatever the budget says."""
 
-    def __init__(self, limiter: Limiter, delay_seconds: float) -> None:
+    def __init__(self, limiter: RedisLimiter, delay_seconds: float) -> None:
         self._limiter = limiter
         self._delay_seconds = delay_seconds
 
@@ -219,3 +230,6 @@ class DelayedLimiter:
 
     def exhausted(self, budget: str, retry_after_seconds: float) -> None:
         self._limiter.exhausted(budget, retry_after_seconds)
+
+    def day_use(self) -> DayUse | None:
+        return self._limiter.day_use()

@@ -291,6 +291,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "ContactStateEnum": "adsapp_crm.services.contact_search.STATES",
         "ScanEnum": ["full", "delta"],
         "EnvironmentEnum": ["production", "sandbox"],
+        "VerdictEnum": ["ok", "skipped", "warning", "failed"],
     },
 }
 

@@ -7,12 +7,14 @@ from typing import ClassVar
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from adsapp_crm.admin.base import OrganizationAdmin, actor_of, explained, shown_json
 from adsapp_crm.models import CrmConnection, CrmFieldMapping, CrmWebhook
-from adsapp_crm.models.choices import Role
+from adsapp_crm.models.choices import ConnectionStatus, Role
 from adsapp_crm.services.connections import pause_connection, resume_connection
 
 _RULES = (
@@ -22,6 +24,7 @@ _RULES = (
 )
 _STANDING = (
     *("crm_type", "status", "health", "last_sync_at", "last_success_at", "why", "parked_until", "next_sync_at"),
+    *("test", "debug_until"),
     *("remote_account_name", "remote_account_id", "remote_account_url", "environment", "granted_scopes"),
     *("connected_at", "connected_by", "first_sync_approved_at", "first_sync_approved_by", "mapping_version"),
 )
@@ -44,6 +47,14 @@ class ConnectionAdmin(OrganizationAdmin):
     @admin.display(description=_("last error"))
     def why(self, connection: CrmConnection) -> str:
         return explained(connection.last_error_code)
+
+    @admin.display(description=_("test"))
+    def test(self, connection: CrmConnection) -> SafeString:
+        """A page of the dashboard: it waits for the CRM, and no transaction may be open meanwhile."""
+        if connection.status == ConnectionStatus.DISCONNECTED:
+            return SafeString("")
+        address = reverse("dashboard:examination", args=[connection.crm_type])
+        return format_html('<a class="text-primary-600 underline" href="{}">{}</a>', address, _("Test the connection"))
 
     @admin.action(description=_("Pause"), permissions=["administer"])
     def pause(self, request: HttpRequest, queryset: QuerySet[CrmConnection]) -> HttpResponse | None:

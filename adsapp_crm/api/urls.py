@@ -17,6 +17,7 @@ from adsapp_crm.api.views.conflicts import (
 )
 from adsapp_crm.api.views.connect import ConnectView
 from adsapp_crm.api.views.connections import (
+    ConnectionExamineView,
     ConnectionPauseView,
     ConnectionResumeView,
     ConnectionsView,
@@ -104,6 +105,7 @@ urlpatterns = [
     path("crm/connections/<uuid:connection_id>", ConnectionView.as_view(), name="connection"),
     path("crm/connections/<uuid:connection_id>/pause", ConnectionPauseView.as_view(), name="connection-pause"),
     path("crm/connections/<uuid:connection_id>/resume", ConnectionResumeView.as_view(), name="connection-resume"),
+    path("crm/connections/<uuid:connection_id>/examine", ConnectionExamineView.as_view(), name="connection-examine"),
     path("crm/connections/<uuid:connection_id>/fields", FieldsView.as_view(), name="fields"),
     path("crm/connections/<uuid:connection_id>/fields/refresh", FieldsRefreshView.as_view(), name="fields-refresh"),
     path("crm/connections/<uuid:connection_id>/mapping-lint", MappingLintView.as_view(), name="mapping-lint"),

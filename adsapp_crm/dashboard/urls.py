@@ -29,6 +29,7 @@ _PAGES = [
     path("connections/<slug:crm>", connections.connection, name="connection"),
     path("connections/<slug:crm>/sync", connections.sync, name="sync"),
     path("connections/<slug:crm>/change", connections.change, name="change"),
+    path("connections/<slug:crm>/test", connections.examination, name="examination"),
     path("connections/<slug:crm>/disconnect", connections.end, name="disconnect"),
     path("connections/<slug:crm>/mapping", mapping.mapping, name="mapping"),
     path("connections/<slug:crm>/mapping/versions/<int:version>", mapping_versions.version, name="mapping-version"),

@@ -135,6 +135,11 @@ def remove_subscription(
         return
 
 
+def address_of(row: CrmWebhook, crm_type: str) -> str:
+    """Where a subscription's events go: a secret."""
+    return _address(crm_type, str(row.opened()["token"]))
+
+
 def is_reachable(crm_type: str) -> bool:
     """Whether the CRM can call this installation: https and a public host, or both on this machine (a stand-in)."""
     ours = urlsplit(conf.public_url())

@@ -23,6 +23,7 @@ from adsapp_crm.models.choices import (
     TieRule,
 )
 from adsapp_crm.services.connection_rules import COLUMNS, SETTINGS
+from adsapp_crm.services.examination import CHECKS, Verdict
 from adsapp_crm.services.standing import health_of
 
 MOST_ROWS: Final = 2_000_000
@@ -124,3 +125,21 @@ class RecordTypeFieldsSerializer(serializers.Serializer):  # type: ignore[type-a
 
 class FieldListSerializer(serializers.Serializer):  # type: ignore[type-arg]
     items = RecordTypeFieldsSerializer(many=True)
+
+
+class ExaminationFindingSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    check = serializers.ChoiceField(choices=CHECKS)
+    verdict = serializers.ChoiceField(choices=[each.value for each in Verdict])
+    code = serializers.CharField(allow_null=True)
+    said = serializers.CharField(help_text="What was found.")
+    fix = serializers.CharField(allow_null=True, help_text="What to do about it.")
+
+
+class ExaminationSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    connectionId = serializers.UUIDField()
+    crmType = serializers.CharField()
+    account = serializers.CharField()
+    examinedAt = serializers.DateTimeField()
+    ok = serializers.BooleanField(help_text="No check failed; there may be warnings.")
+    worst = serializers.ChoiceField(choices=[each.value for each in Verdict])
+    findings = ExaminationFindingSerializer(many=True)

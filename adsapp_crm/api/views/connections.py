@@ -7,16 +7,22 @@ from typing import Any, ClassVar
 
 from rest_framework.request import Request
 
-from adsapp_crm.api.access import OrganizationView, actor_of
+from adsapp_crm.api.access import OrganizationView, actor_of, organization_of
 from adsapp_crm.api.lookups import find_connection
 from adsapp_crm.api.operations import Operation
 from adsapp_crm.api.paging import listed, page_of
-from adsapp_crm.api.shapes.connections import ConnectionQuery, ConnectionSerializer, RulesSerializer
+from adsapp_crm.api.shapes.connections import (
+    ConnectionQuery,
+    ConnectionSerializer,
+    ExaminationSerializer,
+    RulesSerializer,
+)
 from adsapp_crm.models import CrmConnection
 from adsapp_crm.models.choices import Role
 from adsapp_crm.selectors import database_now
 from adsapp_crm.services.connection_rules import change_rules
 from adsapp_crm.services.connections import pause_connection, resume_connection
+from adsapp_crm.services.examining import examine
 
 
 class _ConnectionAnswers(OrganizationView):
@@ -83,3 +89,13 @@ class ConnectionResumeView(_ConnectionAnswers):
         with self.work(request):
             resume_connection(connection_id, actor=actor_of(request))
             return self.answer(request, find_connection(connection_id))
+
+
+class ConnectionExamineView(OrganizationView):
+    operations: ClassVar = {
+        "POST": Operation(Role.OPERATOR, "Test a connection from end to end", ExaminationSerializer, problems=(404,))
+    }
+
+    def post(self, request: Request, connection_id: uuid.UUID) -> Any:
+        """Token, scopes, schema, mapping, quota, webhook and clock; a few requests to the CRM, and nothing changed."""
+        return self.answer(request, examine(organization_of(request), connection_id).as_json())

@@ -17,8 +17,10 @@ from adsapp_crm.models import CrmConnection, CrmWebhook
 from adsapp_crm.models.choices import ConflictStrategy, OnDeletion, Role, SyncMode, TieRule
 from adsapp_crm.selectors import database_now
 from adsapp_crm.services.connections import disconnect, find_connection, pause_connection, resume_connection
+from adsapp_crm.services.examining import examine
 from adsapp_crm.services.syncing import RunBusyError, start_run
 from adsapp_crm.tasks import send_after_commit, sync_page
+from adsapp_crm.tenancy import organization_context
 from crm.model import RunKind
 from crm.registry import PROVIDERS
 
@@ -137,6 +139,17 @@ def change(request: HttpRequest, crm: str) -> HttpResponse:
 
     done = _("Resumed. The next run starts on schedule.") if resume else _("Paused. No run starts until you resume it.")
     return attempt(request, act, back=reverse("dashboard:connection", args=[crm]), done=done)
+
+
+@page(writes=Role.OPERATOR, calls_crm=True)
+def examination(request: HttpRequest, crm: str) -> HttpResponse:
+    """Test the connection; a GET only offers to."""
+    organization_id = organization_of(request)
+    with organization_context(organization_id):
+        row = find_connection(crm)
+    found = examine(organization_id, row.pk) if request.method == "POST" else None
+    context = {"row": row, "provider": PROVIDERS[row.crm_type], "examination": found}
+    return show(request, "examination.html", context)
 
 
 @require_POST
