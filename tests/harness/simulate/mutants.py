@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from crm.engine import apply, check, confirm, decide, match, observe, pair, plan, run, send, settle, undo
+from crm.engine import apply, check, confirm, decide, lone, match, observe, pair, plan, run, send, settle, undo
 from crm.errors import OutcomeUnknownError, RecordInvalidError, RejectedError
 from crm.model import (
     UNKNOWN,
@@ -296,7 +296,7 @@ def _create_before_the_first_scan(patch: Patch) -> None:
 def _open_create_is_not_waited_for(patch: Patch) -> None:
     """A record that an open create may have made becomes a contact, and nothing notices that it was taken."""
     patch.set(pair, "may_come_from", lambda _record, _creates: False)
-    patch.set(pair, "MADE_AND_TAKEN", "no such code")
+    patch.set(lone, "MADE_AND_TAKEN", "no such code")
 
 
 # deleting and merging
