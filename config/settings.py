@@ -290,6 +290,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "RecordStateEnum": "adsapp_crm.services.records.WORDS",
         "ContactStateEnum": "adsapp_crm.services.contact_search.STATES",
         "ScanEnum": ["full", "delta"],
+        "ScheduleDayEnum": "adsapp_crm.api.shapes.schedules.DAYS",
         "EnvironmentEnum": ["production", "sandbox"],
         "VerdictEnum": ["ok", "skipped", "warning", "failed"],
     },

@@ -56,6 +56,7 @@ from adsapp_crm.api.views.records import (
     RecordUnlinkView,
 )
 from adsapp_crm.api.views.runs import RunCancelView, RunsView, RunUndoView, RunView
+from adsapp_crm.api.views.schedules import ScheduleView
 from adsapp_crm.api.views.sync import SyncView
 from adsapp_crm.api.views.webhooks import EventsReplayView, EventsView, EventView, SubscriptionsView
 
@@ -106,6 +107,7 @@ urlpatterns = [
     path("crm/connections/<uuid:connection_id>/pause", ConnectionPauseView.as_view(), name="connection-pause"),
     path("crm/connections/<uuid:connection_id>/resume", ConnectionResumeView.as_view(), name="connection-resume"),
     path("crm/connections/<uuid:connection_id>/examine", ConnectionExamineView.as_view(), name="connection-examine"),
+    path("crm/connections/<uuid:connection_id>/schedule", ScheduleView.as_view(), name="schedule"),
     path("crm/connections/<uuid:connection_id>/fields", FieldsView.as_view(), name="fields"),
     path("crm/connections/<uuid:connection_id>/fields/refresh", FieldsRefreshView.as_view(), name="fields-refresh"),
     path("crm/connections/<uuid:connection_id>/mapping-lint", MappingLintView.as_view(), name="mapping-lint"),

@@ -136,6 +136,14 @@ CONNECTIONS = table(
         "batchSize is 0.",
     ),
     (
+        "schedule.invalid",
+        _("The schedule cannot be kept"),
+        _("A time, interval or zone is none, or the schedule would never fire."),
+        _("Correct the value that is named."),
+        Retry.NO,
+        "Quiet hours from 08:00 until 08:00.",
+    ),
+    (
         "config.unsupported",
         _("This CRM cannot do that"),
         _("The setting asks for something that the CRM's interface does not offer."),

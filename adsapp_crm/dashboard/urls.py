@@ -17,6 +17,7 @@ from adsapp_crm.dashboard.views import (
     plans,
     records,
     runs,
+    schedule,
     suggestions,
     webhooks,
 )
@@ -31,6 +32,7 @@ _PAGES = [
     path("connections/<slug:crm>/change", connections.change, name="change"),
     path("connections/<slug:crm>/test", connections.examination, name="examination"),
     path("connections/<slug:crm>/disconnect", connections.end, name="disconnect"),
+    path("connections/<slug:crm>/schedule", schedule.schedule, name="schedule"),
     path("connections/<slug:crm>/mapping", mapping.mapping, name="mapping"),
     path("connections/<slug:crm>/mapping/versions/<int:version>", mapping_versions.version, name="mapping-version"),
     path("connections/<slug:crm>/mapping/import", mapping_versions.import_file, name="mapping-import"),

@@ -129,7 +129,11 @@ class CrmConnection(OrganizationModel):
     )
     mapping_version = models.PositiveIntegerField(_("mapping version"), default=0, editable=False)
     sync_interval_seconds = models.PositiveIntegerField(_("sync interval (seconds)"), default=900)
+    schedule = models.JSONField(
+        _("schedule"), default=dict, blank=True, help_text=_("The keys of crm.schedule; the interval stands beside it.")
+    )
     next_sync_at = models.DateTimeField(_("next sync at"), null=True, blank=True)
+    next_full_at = models.DateTimeField(_("next full sync at"), null=True, blank=True)
     parked_until = models.DateTimeField(_("waits for quota until"), null=True, blank=True)
     debug_until = models.DateTimeField(
         _("debug mode until"), null=True, blank=True, help_text=_("Until then each request to the CRM is logged.")

@@ -238,7 +238,7 @@ def disconnect(
         row.status, row.health = ConnectionStatus.DISCONNECTED, Health.DISCONNECTED
         row.disconnected_at, row.disconnected_by = Now(), actor
         row.token_version += 1
-        row.next_sync_at = row.parked_until = row.token_expires_at = None
+        row.next_sync_at = row.next_full_at = row.parked_until = row.token_expires_at = None
         row.save()
         CrmLease.objects.filter(connection=row).update(fence=F("fence") + 1, owner="", expires_at=Now())
         unfinished = CrmSyncLog.objects.filter(connection=row, status__in=[RunState.RUNNING, RunState.PARKED])

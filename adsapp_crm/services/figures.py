@@ -18,7 +18,7 @@ from django.db import connection as database
 from adsapp_crm import conf
 from adsapp_crm.limiter import told_figures
 from adsapp_crm.selectors import figures_of
-from adsapp_crm.services.standing import GRACE
+from adsapp_crm.services.schedules import GRACE
 from adsapp_crm.services.vitals import broker_client, heartbeats
 
 WINDOW_SECONDS: Final = 3600

@@ -11,7 +11,7 @@ import enum
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import connection as database
@@ -22,7 +22,6 @@ from adsapp_crm import conf
 from adsapp_crm.models import (
     ContactChange,
     CrmConflict,
-    CrmConnection,
     CrmIntent,
     CrmJobSlot,
     CrmLease,
@@ -44,9 +43,16 @@ from adsapp_crm.models.choices import (
     RunTrigger,
     WriteStatus,
 )
-from adsapp_crm.selectors import OpenConnection, open_connections, organization_ids, unfinished_runs
+from adsapp_crm.selectors import (
+    OpenConnection,
+    database_now,
+    open_connections,
+    organization_ids,
+    unfinished_runs,
+)
 from adsapp_crm.services import syncing
 from adsapp_crm.services.refusals import RefusedError, refuse
+from adsapp_crm.services.schedules import put_back, take_due
 from adsapp_crm.services.stepping import stream_of
 from adsapp_crm.services.tokens import renew_idle_grants, revoke_left_behind
 from adsapp_crm.tenancy import organization_context
@@ -138,14 +144,18 @@ def do_job(slot_id: uuid.UUID) -> Outcome | None:
 
 
 def delta_sync() -> Outcome:
-    """A delta run for every active connection whose first sync was approved and that is not parked."""
+    """The scan that each connection's schedule has due: a delta mostly, once a week a full sync in its place.
+
+    For every active connection whose first sync was approved and that is not parked.
+    """
     outcome = Outcome({"started": 0, "busy": 0})
-    for each in _due_connections():
+    now = database_now()
+    for each in _working_connections(now):
         with organization_context(each.organization_id, actor="beat"):
-            row = CrmConnection.objects.filter(pk=each.connection_id)
-            seconds = row.values_list("sync_interval_seconds", flat=True).first() or 0
-            row.update(next_sync_at=Now() + timedelta(seconds=seconds))
-        _start(outcome, each, RunKind.DELTA, RunTrigger.BEAT)
+            kind = take_due(each.connection_id, now)
+        if kind is not None and not _start(outcome, each, kind, RunTrigger.BEAT):
+            with organization_context(each.organization_id, actor="beat"):
+                put_back(each.connection_id, kind, now)
     return outcome
 
 
@@ -178,7 +188,7 @@ def detect_conflicts() -> Outcome:
 def retry_failed() -> Outcome:
     """A run over the records whose next attempt has come, at every connection that has such."""
     outcome = Outcome({"started": 0, "busy": 0})
-    for each in _due_connections():
+    for each in _working_connections(database_now()):
         with organization_context(each.organization_id, actor="beat"):
             waiting = CrmSyncState.objects.filter(
                 connection_id=each.connection_id, next_attempt_at__lte=Now(), excluded_at__isnull=True
@@ -191,9 +201,7 @@ def retry_failed() -> Outcome:
 
 def runs_to_resume() -> list[uuid.UUID]:
     """Runs that nobody works on and whose time has come, by the database's clock; each is offered once a while."""
-    with database.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        now = cursor.fetchone()[0]
+    now = database_now()
     found = []
     for each in unfinished_runs():
         if each.resume_at is not None and each.resume_at > now:
@@ -212,30 +220,26 @@ def _has_lost_its_worker(run: CrmSyncLog) -> bool:
     return lapsed.exclude(owner="").exists()
 
 
-def _due_connections() -> Iterator[OpenConnection]:
-    with database.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        now = cursor.fetchone()[0]
+def _working_connections(now: datetime) -> Iterator[OpenConnection]:
     for each in open_connections():
         parked = each.parked_until is not None and each.parked_until > now
-        # The schedule may tick a little early: half a minute before its time a connection is due.
-        early = each.next_sync_at is not None and each.next_sync_at > now + timedelta(seconds=30)
-        if each.status == ConnectionStatus.ACTIVE and each.first_sync_approved_at and not parked and not early:
+        if each.status == ConnectionStatus.ACTIVE and each.first_sync_approved_at and not parked:
             yield each
 
 
 def _start(
     outcome: Outcome, place: OpenConnection, kind: RunKind, trigger: RunTrigger, *, contact_ids: tuple[str, ...] = ()
-) -> None:
+) -> bool:
     try:
         run = syncing.start_run(
             place.organization_id, place.connection_id, kind, trigger=trigger, actor="beat", contact_ids=contact_ids
         )
     except RefusedError:
         outcome.counts["busy"] += 1
-    else:
-        outcome.counts["started"] += 1
-        outcome.run_ids.append(str(run))
+        return False
+    outcome.counts["started"] += 1
+    outcome.run_ids.append(str(run))
+    return True
 
 
 def cleanup() -> Outcome:

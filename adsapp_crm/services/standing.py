@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from django.db import connection as database
 from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, Value, When
@@ -14,10 +14,8 @@ from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, Val
 from adsapp_crm.models import CrmConflict, CrmConnection, CrmSyncState
 from adsapp_crm.models.choices import ConnectionStatus, Health, LinkStatus, QuestionStatus
 from adsapp_crm.selectors import open_connections, organization_name
+from adsapp_crm.services.schedules import late_after
 from adsapp_crm.tenancy import current_organization, organization_context
-
-GRACE: Final = timedelta(minutes=15)
-"""On top of the interval, before a connection without success is late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +91,7 @@ def health_of(row: CrmConnection, now: datetime) -> str:
         return Health.WAITING_FOR_QUOTA
     since = row.last_success_at or row.first_sync_approved_at
     if row.health == Health.HEALTHY and since is not None:
-        grace = timedelta(seconds=row.sync_interval_seconds) + GRACE
-        return Health.LATE if since + grace < now else Health.HEALTHY
+        return Health.LATE if late_after(row, since) < now else Health.HEALTHY
     return row.health
 
 

@@ -57,6 +57,7 @@ def pages_of(stand):
     fixed = ["", "/connections/hubspot", "/connections/hubspot/mapping", "/connections/hubspot/mapping/new"]
     fixed += ["/connections/hubspot/mapping/suggestions", "/connections/hubspot/mapping/import"]
     fixed += ["/conflicts", "/records", "/records?state=excluded", "/contacts", "/contacts?q=a", "/webhooks", "/people"]
+    fixed += ["/connections/hubspot/schedule"]
     fixed += ["/connect/hubspot", "/connect/pipedrive", "/connect/salesforce", "/organizations"]
     return [*fixed, *runs, *[f"{run}/progress" for run in runs], *plans, *contacts, *conflicts, *mapping]
 

@@ -52,7 +52,7 @@ class RulesSerializer(StrictSerializer):
     maxShareCreated = serializers.FloatField(min_value=0, max_value=1, required=False)
     maxCountCreated = serializers.IntegerField(min_value=0, max_value=MOST_ROWS, required=False)
     maxAttempts = serializers.IntegerField(min_value=1, max_value=100, required=False)
-    syncIntervalSeconds = serializers.IntegerField(min_value=60, max_value=86_400, required=False)
+    syncIntervalSeconds = serializers.IntegerField(min_value=900, max_value=86_400, required=False)
     batchSize = serializers.IntegerField(min_value=1, max_value=200, required=False, allow_null=True)
     requestDelayMs = serializers.IntegerField(min_value=0, max_value=60_000, required=False, allow_null=True)
     quotaShare = serializers.FloatField(min_value=0.01, max_value=1, required=False, allow_null=True)
@@ -78,6 +78,7 @@ class ConnectionSerializer(serializers.Serializer):  # type: ignore[type-arg]
     lastSync = serializers.DateTimeField(source="last_sync_at", allow_null=True)
     lastSuccess = serializers.DateTimeField(source="last_success_at", allow_null=True)
     nextSync = serializers.DateTimeField(source="next_sync_at", allow_null=True)
+    nextFull = serializers.DateTimeField(source="next_full_at", allow_null=True)
     waitsForQuotaUntil = serializers.DateTimeField(source="parked_until", allow_null=True)
 
     @extend_schema_field(serializers.ChoiceField(choices=Health.choices))
