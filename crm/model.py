@@ -723,6 +723,8 @@ class RunState:
     cancel_requested: bool = False
     first_sync: bool = False
     """No plan of this connection was ever approved: the plan is held."""
+    loaded_at: datetime | None = None
+    """The store's time when it was loaded: before anything that this unit of work reads."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,7 +198,9 @@ class Unit(Protocol):
     """
 
     # the run
-    def load_run(self, run_id: str) -> RunState: ...
+    def load_run(self, run_id: str) -> RunState:
+        """Raises LookupError for a run that the connection does not have."""
+        ...
 
     def save_run(self, run: RunState) -> None:
         """Progress and counts; ``cancel_requested`` is never written back."""
@@ -219,6 +221,16 @@ class Unit(Protocol):
 
     def links(self, link_ids: Sequence[str]) -> list[LinkView]:
         """These link rows, in any state; unknown ids are absent."""
+        ...
+
+    def links_of(
+        self,
+        record_types: Sequence[str],
+        contact_ids: Sequence[str],
+        remote_ids: Sequence[str],
+        link_ids: Sequence[str],
+    ) -> list[LinkView]:
+        """Link rows in any state: these ids, and those of these types with one of the contacts or records."""
         ...
 
     def contacts(self, contact_ids: Sequence[str]) -> dict[str, AppContact]:
@@ -371,8 +383,11 @@ class Unit(Protocol):
 class SyncStore(Protocol):
     """One connection's state."""
 
-    def unit(self) -> AbstractContextManager[Unit]:
-        """Open a transaction. Raises LeaseLostError when the worker's lease is no longer valid."""
+    def unit(self, run_id: str = "") -> AbstractContextManager[Unit]:
+        """Open a transaction. Raises LeaseLostError when the worker's lease is no longer valid.
+
+        ``run_id``: what ``load_run`` will ask for first, so that opening may bring it along.
+        """
         ...
 
     def new_id(self) -> str:

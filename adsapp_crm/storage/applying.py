@@ -22,9 +22,6 @@ from crm.model import Action, Intent, IntentKind, IntentStatus, LineResult, Plan
 CLAIM_SECONDS: Final = 120
 """Four times the longest unit of work."""
 
-# Two workers that look for free records at the same moment would both find one free.
-_SERIALIZE: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%(connection)s, 0))"
-
 # OFFSET 0 keeps a look-up a look-up: flattened into joins, a page would read the whole plan.
 _RIVAL: Final = """
 SELECT FROM active JOIN crm_plan_lines o ON o.organization_id = %(organization)s AND o.plan_id = active.id
@@ -159,7 +156,7 @@ class Applying:
     _scope: Scope
 
     def claim_lines(self, plan_id: str, stage: int, limit: int) -> list[PlanLine]:
-        self._scope.rows(_SERIALIZE)
+        self._scope.take_turn()
         rows = self._scope.rows(_CLAIM, plan=plan_id, stage=stage, limit=limit, seconds=CLAIM_SECONDS)
         return [line_of(row[:-1]) for row in rows]
 

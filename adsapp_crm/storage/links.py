@@ -119,6 +119,18 @@ _BY_CONTACT: Final = (
     f"{_VIEWS} AND l.crm_record_type = %(record_type)s AND l.contact_id = ANY(%(ids)s::uuid[]) ORDER BY l.id"
 )
 _BY_ID: Final = f"{_VIEWS} AND l.id = ANY(%(ids)s::uuid[])"
+# Each way to a row by its own index; one condition with OR would read the connection's rows.
+_BY_ANY: Final = f"""
+{_VIEWS} AND l.id = ANY(ARRAY(
+  SELECT unnest(%(ids)s::uuid[])
+  UNION
+  SELECT s.id FROM crm_sync_state s WHERE s.organization_id = %(organization)s AND s.connection_id = %(connection)s
+    AND s.crm_record_type = ANY(%(types)s) AND s.contact_id = ANY(%(contacts)s::uuid[])
+  UNION
+  SELECT s.id FROM crm_sync_state s WHERE s.organization_id = %(organization)s AND s.connection_id = %(connection)s
+    AND s.crm_record_type = ANY(%(types)s) AND s.crm_record_id = ANY(%(records)s)
+))
+"""
 
 _WALK: Final = f"""
 {_VIEWS} AND l.crm_record_type = %(record_type)s AND l.state = 'live'
@@ -224,6 +236,17 @@ class Links:
 
     def links(self, link_ids: Sequence[str]) -> list[LinkView]:
         return self._views(_BY_ID, ids=[link_id for link_id in link_ids if link_id])
+
+    def links_of(
+        self,
+        record_types: Sequence[str],
+        contact_ids: Sequence[str],
+        remote_ids: Sequence[str],
+        link_ids: Sequence[str],
+    ) -> list[LinkView]:
+        return self._views(
+            _BY_ANY, types=list(record_types), contacts=list(contact_ids), records=list(remote_ids), ids=list(link_ids)
+        )
 
     def due_links(self, record_type: str, after: str, limit: int) -> list[LinkView]:
         return self._views(_DUE, record_type=record_type, after=after or None, limit=limit)

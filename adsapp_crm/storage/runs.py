@@ -1,5 +1,6 @@
 """Runs between two units of work, and the watermarks they move."""
 
+# ruff: noqa: S608  statements are put together from the literals of this package
 from __future__ import annotations
 
 import json
@@ -7,16 +8,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from adsapp_crm.storage import codec
-from adsapp_crm.storage.scope import Scope
+from adsapp_crm.storage.scope import RUN_COLUMNS, Scope
 from crm.model import Counts, Phase, RunKind, RunState, RunStatus
 
 _ENDED: Final = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.HELD, RunStatus.CANCELLED)
 
-_LOAD: Final = """
-SELECT r.id::text, r.sync_type, r.record_types, r.phase, r.position, coalesce(r.plan_id::text, ''), r.dry_run,
-       r.approved, r.contact_limit, r.contact_ids, r.remote_ids, r.counts, r.status, r.error_code, r.cancel_requested,
-       r.first_sync
-FROM crm_sync_logs r
+_LOAD: Final = f"""
+SELECT {RUN_COLUMNS} FROM crm_sync_logs r
 WHERE r.organization_id = %(organization)s AND r.connection_id = %(connection)s AND r.id = %(run)s
 """
 
@@ -56,10 +54,12 @@ class Runs:
 
     def load_run(self, run_id: str) -> RunState:
         """Raises LookupError for a run that this connection does not have."""
-        rows = self._scope.rows(_LOAD, run=run_id)
-        if not rows:
-            raise LookupError(f"this connection has no run {run_id}")
-        (row,) = rows
+        row = self._scope.take_run(run_id)
+        if row is None:
+            rows = self._scope.rows(_LOAD, run=run_id)
+            if not rows:
+                raise LookupError(f"this connection has no run {run_id}")
+            (row,) = rows
         return RunState(
             run_id=row[0],
             kind=RunKind(row[1]),
@@ -77,6 +77,7 @@ class Runs:
             error_code=row[13],
             cancel_requested=row[14],
             first_sync=row[15],
+            loaded_at=self._scope.now,
         )
 
     def save_run(self, run: RunState) -> None:

@@ -1,5 +1,6 @@
 """One open transaction of one connection: its context, its fence, its statements, its postponed writes."""
 
+# ruff: noqa: S608  statements are put together from the literals of this package
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -13,12 +14,17 @@ from adsapp_crm.storage.ids import new_id
 from adsapp_crm.storage.leases import Lease
 from crm.errors import LeaseLostError
 
+RUN_COLUMNS: Final = """
+r.id::text, r.sync_type, r.record_types, r.phase, r.position, coalesce(r.plan_id::text, ''), r.dry_run, r.approved,
+r.contact_limit, r.contact_ids, r.remote_ids, r.counts, r.status, r.error_code, r.cancel_requested, r.first_sync
+"""
+
 # The context is set before the lateral rows are looked up: a lateral subquery that is not flattened
 # (OFFSET 0) runs once its outer row exists, and row-level security would hide the rows before.
 # Every statement of a unit is meant for an index, but a first sync meets tables that nobody has analyzed yet:
 # left alone, the planner reads all of a table it believes empty, once for each of the 200 keys of a page.
-_OPEN: Final = """
-SELECT clock_timestamp(), organization.region, lease.valid
+_OPEN: Final = f"""
+SELECT clock_timestamp(), organization.region, lease.valid, turn.taken, run.*
 FROM (
   SELECT set_config('app.org', %(organization)s, true) AS id, set_config('app.actor', %(actor)s, true),
          set_config('app.origin', %(origin)s, true), set_config('app.evidence', '', true),
@@ -34,7 +40,19 @@ LEFT JOIN LATERAL (
     AND k.owner = %(owner)s AND k.fence = %(fence)s AND k.expires_at > clock_timestamp()
   FOR UPDATE OFFSET 0
 ) AS lease ON true
+LEFT JOIN LATERAL (
+  SELECT {RUN_COLUMNS} FROM crm_sync_logs r
+  WHERE r.organization_id = context.id::uuid AND r.connection_id = %(connection)s AND r.id = %(run)s::uuid OFFSET 0
+) AS run ON true
+LEFT JOIN LATERAL (
+  SELECT true AS taken FROM pg_advisory_xact_lock(hashtextextended(%(connection)s, 0))
+  WHERE run.phase = 'apply' AND lease.valid IS NOT false OFFSET 0
+) AS turn ON true
 """
+"""A worker that is about to claim lines takes its turn here: what the following statement sees is then settled."""
+
+SERIALIZE: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%(connection)s, 0))"
+"""Two workers that look for free records at the same moment would both find one free."""
 
 _PROLONG: Final = """
 UPDATE crm_leases SET expires_at = clock_timestamp() + make_interval(secs => %(lease_seconds)s)
@@ -50,7 +68,9 @@ class Scope:
     next statement that could notice, at the latest when the unit ends.
     """
 
-    def __init__(self, organization_id: str, connection_id: str, worker: str, lease: Lease | None) -> None:
+    def __init__(
+        self, organization_id: str, connection_id: str, worker: str, lease: Lease | None, run_id: str = ""
+    ) -> None:
         """Raises LeaseLostError when the lease is no longer valid. Needs an open transaction."""
         self.lease = lease
         self.new_id = new_id
@@ -66,7 +86,7 @@ class Scope:
         self._cursor = database.cursor()
         self.now: datetime
         self.region: str
-        ((self.now, self.region, valid),) = self._fetch(
+        ((self.now, self.region, valid, self._in_turn, *run),) = self._fetch(
             _OPEN,
             {
                 "actor": "sync",
@@ -74,10 +94,23 @@ class Scope:
                 "stream": lease.stream if lease else "",
                 "owner": lease.owner if lease else "",
                 "fence": lease.fence if lease else 0,
+                "run": run_id or None,
             },
         )
+        self._run = tuple(run) if run[0] is not None else None
         if lease is not None and not valid:
             raise LeaseLostError
+
+    def take_run(self, run_id: str) -> tuple[Any, ...] | None:
+        """The run's row (``RUN_COLUMNS``) where the transaction was opened with it; once."""
+        run, self._run = self._run, None
+        return run if run is not None and run[0] == run_id else None
+
+    def take_turn(self) -> None:
+        """Hold other workers of the connection off from claiming lines until the transaction ends."""
+        if not self._in_turn:
+            self.rows(SERIALIZE)
+            self._in_turn = True
 
     def rows(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Run a statement that returns rows, after what was postponed."""

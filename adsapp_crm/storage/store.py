@@ -57,8 +57,9 @@ class DjangoStore:
         self.tombstone_key = tombstone_key
 
     @contextmanager
-    def unit(self) -> Iterator[DjangoUnit]:
-        """Open a transaction. Raises LeaseLostError when somebody else has the stream.
+    def unit(self, run_id: str = "") -> Iterator[DjangoUnit]:
+        """Open a transaction. Raises LeaseLostError when somebody else has the stream. With ``run_id`` the run
+        comes along, and of one that applies its plan no other worker claims lines before the transaction ends.
 
         Raises RuntimeError inside ``organization_context``: its transaction would be held across the
         calls to the CRM between two units.
@@ -66,7 +67,7 @@ class DjangoStore:
         if current_organization_or_none() is not None:
             raise RuntimeError("A unit opens its own transaction: leave organization_context first.")
         with transaction.atomic():
-            scope = Scope(self.organization_id, self.connection_id, self.worker, self.lease)
+            scope = Scope(self.organization_id, self.connection_id, self.worker, self.lease, run_id)
             scope.tombstone_key = self.tombstone_key
             try:
                 yield DjangoUnit(scope)

@@ -19,11 +19,12 @@ from crm.engine.pair import plan_existing
 from crm.engine.plan import Rulebook
 from crm.engine.send import Sent, send_page
 from crm.errors import ConnectionBlockedError, DuplicateRecordError, TransientError
-from crm.model import Action, ActionKind, LineStatus, Link, LinkState, LinkView, PlanLine, Rule, RunKind, RunState
+from crm.model import ActionKind, LineStatus, Link, LinkState, LinkView, PlanLine, Rule, RunKind, RunState
 from crm.ports import Unit
 
 STAGES = (0, 1, 2, 3, 4)
 _PAIRS = (ActionKind.LINK, ActionKind.CREATE_IN_CRM, ActionKind.CREATE_IN_APP)
+_JOINS = (*_PAIRS, ActionKind.RELINK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ def claim_page(unit: Unit, run: RunState, ports: Ports) -> ClaimedPage | None:
     lines = unit.claim_lines(run.plan_id, run.position["stage"], limit)
     if not lines:
         return None
-    outcomes, partners = _load(unit, lines)
-    return ClaimedPage(outcomes, _no_longer_alone(unit, outcomes, partners, ports), unit.now())
+    outcomes, views = _load(unit, lines)
+    return ClaimedPage(outcomes, _no_longer_alone(unit, outcomes, views, ports), unit.now())
 
 
 def apply_page(page: ClaimedPage, run: RunState, ports: Ports) -> None:
@@ -73,14 +74,20 @@ def apply_page(page: ClaimedPage, run: RunState, ports: Ports) -> None:
 
 
 def _load(unit: Unit, lines: Sequence[PlanLine]) -> tuple[list[Outcome], list[LinkView]]:
-    """Lines with what they are about, as it is now, and the link rows of contacts that are about to get one."""
+    """Lines with what they are about, as it is now, and the link rows, in any state, of the contacts and
+    records that they would join.
+    """
     actions = [line.action for line in lines]
-    pairing = [action for action in actions if action.kind in _PAIRS]
-    partners = _partners(unit, pairing) if pairing else []
-    found = {view.link.link_id: view for view in partners}
+    joining = [action for action in actions if action.kind in _JOINS]
     link_ids = [action.link_id for action in actions if action.link_id and action.kind not in _PAIRS]
     link_ids += [link_id for action in actions for link_id in action.superseded]
-    views = {**found, **{view.link.link_id: view for view in unit.links(link_ids)}} if link_ids else found
+    found = unit.links_of(
+        list(dict.fromkeys(action.record_type for action in joining)),
+        [action.contact_id for action in joining if action.contact_id and action.kind is not ActionKind.CREATE_IN_APP],
+        [action.remote_id for action in joining if action.remote_id],
+        link_ids,
+    )
+    views = {view.link.link_id: view for view in found}
     others = [
         action.contact_id
         for action in actions
@@ -95,32 +102,18 @@ def _load(unit: Unit, lines: Sequence[PlanLine]) -> tuple[list[Outcome], list[Li
         contact = contacts.get(action.contact_id) or (view.contact if view is not None else None)
         superseded = tuple(views[item] for item in action.superseded if item in views)
         outcomes.append(Outcome(line, action, view=view, contact=contact, superseded=superseded))
-    return outcomes, partners
+    return outcomes, found
 
 
-def _partners(unit: Unit, pairing: Sequence[Action]) -> list[LinkView]:
-    """Link rows, in any state, of the contacts and records that these lines would join."""
-    views: list[LinkView] = []
-    for record_type in dict.fromkeys(action.record_type for action in pairing):
-        group = [action for action in pairing if action.record_type == record_type]
-        contact_ids = [action.contact_id for action in group if action.kind is not ActionKind.CREATE_IN_APP]
-        remote_ids = [action.remote_id for action in group if action.remote_id]
-        views += unit.links_for_contacts(record_type, contact_ids) if contact_ids else []
-        views += unit.links_for_records(record_type, remote_ids) if remote_ids else []
-    return views
-
-
-def _no_longer_alone(unit: Unit, outcomes: Sequence[Outcome], partners: Sequence[LinkView], ports: Ports) -> set[str]:
+def _no_longer_alone(unit: Unit, outcomes: Sequence[Outcome], views: Sequence[LinkView], ports: Ports) -> set[str]:
     """Ids of lines whose contact or record has found a partner meanwhile, or that would make a second
     record for keys that somebody has by now.
     """
     pairing = [outcome for outcome in outcomes if outcome.action.kind in _PAIRS]
     moving = [outcome for outcome in outcomes if _moves_to_heir(outcome)]
-    views = [*partners, *(_partners(unit, [outcome.action for outcome in moving]) if moving else ())]
     if not pairing and not moving:
         return set()
-    paired = [view.link for view in views if view.link.state is not LinkState.PENDING]
-    by_contact, by_record = _grouped(paired)
+    by_contact, by_record = _grouped([view.link for view in views if view.link.state is not LinkState.PENDING])
     late = {
         outcome.line.line_id
         for outcome in (*pairing, *moving)

@@ -63,6 +63,9 @@ class _Heirs:
     """Contact id -> id of the row that waits for a record."""
 
 
+_NO_HEIRS = _Heirs({}, frozenset(), {})
+
+
 class _OvertakenError(Exception):
     """Links of the page were saved after it was read; nothing of it is stored."""
 
@@ -74,8 +77,6 @@ def observe_page(run: RunState, ports: Ports) -> bool:
     there is older than the base, and would look like somebody's edit.
     """
     book = ports.book(run)
-    with ports.store.unit() as unit:
-        read_at = unit.now()
     before = replace(run, counts=replace(run.counts))
     page = _read_page(run, ports, book)
     _note_clock(run, page)
@@ -102,7 +103,7 @@ def observe_page(run: RunState, ports: Ports) -> bool:
         else:
             observed.append(observation(subject.record, book))
     try:
-        _store(run, ports, [action for action in actions if action is not None], seen, observed, read_at)
+        _store(run, ports, [action for action in actions if action is not None], seen, observed, run.loaded_at)
     except _OvertakenError:
         run.position, run.counts = before.position, before.counts
         return False
@@ -200,8 +201,7 @@ def plan_again(
 ) -> list[Action | None]:
     """Plan links against records just read: the check before a write."""
     subjects = _follow_merges([_Subject(records[view.link.remote_id], view) for view in views], book, ports)
-    with ports.store.unit() as unit:
-        heirs = _load_heirs(unit, book, subjects)
+    heirs = _heirs_of(subjects, book, ports)
     return _plan_all(subjects, heirs, book, ports)
 
 
@@ -216,8 +216,7 @@ def _plan_views(
     """Plan links that a query named, and move the position behind the last of them."""
     subjects = [_Subject(records[view.link.remote_id], view) for view in views]
     subjects = _follow_merges(subjects, book, ports)
-    with ports.store.unit() as unit:
-        heirs = _load_heirs(unit, book, subjects)
+    heirs = _heirs_of(subjects, book, ports)
     actions = _plan_all(subjects, heirs, book, ports)
     run.position = {**run.position, "after": last_link_id}
     seen = {
@@ -323,15 +322,26 @@ def _newest_known(record: RemoteRecord, own: LinkView | None, book: Rulebook) ->
     return remembered_record(own, book) if record.state is RemoteState.LIVE else record
 
 
-def _load_heirs(unit: Unit, book: Rulebook, subjects: Iterable[_Subject]) -> _Heirs:
-    wanted = [
+def _merged_into(subjects: Iterable[_Subject]) -> list[str]:
+    return [
         view.contact.merged_into
         for subject in subjects
         for view in (subject.own, *subject.former)
         if view is not None and view.contact.state is ContactState.MERGED
     ]
+
+
+def _heirs_of(subjects: Sequence[_Subject], book: Rulebook, ports: Ports) -> _Heirs:
+    if not _merged_into(subjects):
+        return _NO_HEIRS
+    with ports.store.unit() as unit:
+        return _load_heirs(unit, book, subjects)
+
+
+def _load_heirs(unit: Unit, book: Rulebook, subjects: Iterable[_Subject]) -> _Heirs:
+    wanted = _merged_into(subjects)
     if not wanted:
-        return _Heirs({}, frozenset(), {})
+        return _NO_HEIRS
     links = unit.links_for_contacts(book.record_type, wanted)
     taken = frozenset(view.contact.contact_id for view in links if view.link.state is not LinkState.PENDING)
     waiting = {view.contact.contact_id: view.link.link_id for view in links if view.link.state is LinkState.PENDING}

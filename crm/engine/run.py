@@ -35,7 +35,7 @@ def advance(run_id: str, ports: Ports) -> RunState:
     Repeating it after a crash is safe. Raises what the connector raises; LeaseLostError when
     another worker has taken over, in which case nothing was stored.
     """
-    with ports.store.unit() as unit:
+    with ports.store.unit(run_id) as unit:
         run = unit.load_run(run_id)
         applying = run.phase is Phase.APPLY and not run.cancel_requested
         page = claim_page(unit, run, ports) if applying else None

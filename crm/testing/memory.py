@@ -47,7 +47,7 @@ class MemoryStore:
         return self.app.new_id()
 
     @contextmanager
-    def unit(self) -> Iterator[MemoryUnit]:
+    def unit(self, run_id: str = "") -> Iterator[MemoryUnit]:  # noqa: ARG002 - the port's shape
         journal = self.app.journal
         if self._lease:
             self.state.locks.renew_lease(*self._lease)

@@ -56,7 +56,7 @@ class MemoryUnit:
     # the run
 
     def load_run(self, run_id: str) -> RunState:
-        return copy_run(self._state.runs[run_id])
+        return replace(copy_run(self._state.runs[run_id]), loaded_at=self.now())
 
     def save_run(self, run: RunState) -> None:
         cancel = self._state.runs[run.run_id].cancel_requested
@@ -82,6 +82,18 @@ class MemoryUnit:
     def links(self, link_ids: Sequence[str]) -> list[LinkView]:
         found = (self._state.links.get(link_id) for link_id in dict.fromkeys(link_ids))
         return [self._view(link) for link in found if link is not None]
+
+    def links_of(
+        self,
+        record_types: Sequence[str],
+        contact_ids: Sequence[str],
+        remote_ids: Sequence[str],
+        link_ids: Sequence[str],
+    ) -> list[LinkView]:
+        views = self.links(link_ids)
+        for record_type in record_types:
+            views += self.links_for_contacts(record_type, contact_ids) + self.links_for_records(record_type, remote_ids)
+        return list({view.link.link_id: view for view in views}.values())
 
     def _links_of(self, contact_id: str) -> list[Link]:
         return [self._state.links[link_id] for link_id in self._state.links_of_contact.get(contact_id, ())]

@@ -528,6 +528,22 @@ class StoreContract:
 
     # pairing
 
+    def test_links_are_found_by_contact_record_or_id_at_once(self, world: StoreWorld) -> None:
+        """Contacts and records count for the types named only; each row is there once."""
+        by_contact, by_record, by_id, other = (_stored_link(world, each) for each in ("R1", "R2", "R3", "R4"))
+        with world.store.unit() as unit:
+            found = unit.links_of([TYPE], [by_contact.contact_id], ["R1", "R2"], [by_id.link_id])
+            wanted = sorted(link.link_id for link in (by_contact, by_record, by_id))
+            assert sorted(view.link.link_id for view in found) == wanted
+            assert unit.links_of(["lead"], [other.contact_id], ["R4"], []) == []
+
+    def test_opening_a_unit_may_bring_the_run_along(self, world: StoreWorld) -> None:
+        run_id = world.start_run(RunKind.DELTA)
+        with world.store.unit(run_id) as unit:
+            run = unit.load_run(run_id)
+            assert (run.run_id, run.kind, run.loaded_at) == (run_id, RunKind.DELTA, unit.now())
+            assert unit.load_run(run_id) == run
+
     def test_unpaired_records_are_live_seen_by_this_run_and_without_link(self, world: StoreWorld) -> None:
         _stored_link(world, "R1")
         ended = _stored_link(world, "R2")

@@ -62,9 +62,9 @@ class _Store:
         self.new_id = store.new_id
 
     @contextmanager
-    def unit(self) -> Iterator[Unit]:
+    def unit(self, run_id: str = "") -> Iterator[Unit]:
         self._at("unit")
-        with self._store.unit() as unit:
+        with self._store.unit(run_id) as unit:
             yield unit
         self._at("commit")
 

@@ -131,8 +131,8 @@ def _watch_units(store_class: Any, unit_class: Any, points: Points) -> None:
         return call
 
     @contextmanager
-    def unit(store: Any) -> Iterator[Any]:
-        with unit_of(store) as opened:
+    def unit(store: Any, run_id: str = "") -> Iterator[Any]:
+        with unit_of(store, run_id) as opened:
             yield opened
             did = getattr(opened, "did", "")
             if did == "lines":
