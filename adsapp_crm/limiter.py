@@ -13,21 +13,14 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import redis
 
-from crm.http.limits import (
-    MAX_WAIT_SECONDS,
-    BoundBudgets,
-    DailyBudget,
-    MemoryLimiter,
-    MemoryLimits,
-    RollingWindow,
-    held_keys,
-    too_long,
-)
+from crm.http.limits import MAX_WAIT_SECONDS, BoundBudgets, DailyBudget, RollingWindow, held_keys, too_long
+from crm.http.memory_limits import MemoryLimiter, MemoryLimits
+from crm.ports import Turn
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +33,8 @@ LEARN_SECONDS: Final = 60.0
 PREFIX: Final = "crm:limit:"
 TOLD: Final = "told"
 """The key of the figures for operators: "provider what" -> a number that only grows."""
+_ALONE: Final = "alone:"
+"""Begins the tickets that this process gave while Redis was away."""
 
 # KEYS: the day, then the windows. ARGV: nonce, cost, longest wait, day limit (-1: unknown), usable share of the day,
 # UTC offset, the figures' key, whose figures; for each window: limit, share, window, margin. Times in microseconds;
@@ -96,6 +91,51 @@ if slot > now then
   tell('limit_wait_seconds', slot - now)
 end
 return {0, slot - now}
+"""
+
+# KEYS and ARGV as for _ACQUIRE, the nonce being the ticket. Slots that lie ahead are those of others in the queue: they
+# ask again themselves. Answer: as of _ACQUIRE; a place that would come too late is given back with its cost.
+_CONFIRM: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local nonce, cost, longest = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local function tell(what, number)
+  redis.call('HINCRBY', ARGV[7], ARGV[8] .. ' ' .. what, string.format('%.0f', number))
+end
+local held = tonumber(redis.call('GET', KEYS[1] .. ':held') or '0')
+local slot = math.max(now, held)
+local spans = {}
+for i = 2, #KEYS do
+  local key, at = KEYS[i], 9 + (i - 2) * 4
+  local learned = redis.call('HMGET', key .. ':learned', 'limit', 'window')
+  local span = tonumber(learned[2] or ARGV[at + 2]) + tonumber(ARGV[at + 3])
+  local places = math.max(1, math.floor(tonumber(learned[1] or ARGV[at]) * tonumber(ARGV[at + 1])))
+  redis.call('ZREM', key, nonce)
+  local last = redis.call('ZREVRANGEBYSCORE', key, string.format('%.0f', now), '-inf', 'WITHSCORES',
+    'LIMIT', places - 1, 1)
+  if last[2] then slot = math.max(slot, tonumber(last[2]) + span) end
+  slot = math.max(slot, tonumber(redis.call('GET', key .. ':held') or '0'))
+  spans[i] = span
+end
+if slot - now > longest then
+  local day = math.floor((tonumber(time[1]) + tonumber(ARGV[6])) / 86400)
+  if cost > 0 then redis.call('DECRBY', KEYS[1] .. ':' .. string.format('%.0f', day), cost) end
+  tell('limit_refusals', 1)
+  return {slot == held and 2 or 1, slot - now}
+end
+for i = 2, #KEYS do
+  redis.call('ZADD', KEYS[i], string.format('%.0f', slot), nonce)
+  redis.call('PEXPIRE', KEYS[i], string.format('%.0f', (slot - now + 2 * spans[i]) / 1000 + 1000))
+end
+if slot > now then tell('limit_wait_seconds', slot - now) end
+return {0, slot - now}
+"""
+
+# KEYS: the windows. ARGV: the ticket, how late.
+_LATE: Final = """
+for _, key in ipairs(KEYS) do
+  if redis.call('ZSCORE', key, ARGV[1]) then redis.call('ZINCRBY', key, ARGV[2], ARGV[1]) end
+end
 """
 
 # KEYS: one budget. ARGV: nonce, 'day' or 'window', limit ('' unsaid), used ('' unsaid), window ('' unsaid), UTC offset.
@@ -192,7 +232,8 @@ class RedisLimits:
         self.max_wait_microseconds = math.ceil(max_wait_seconds * 1e6)
         self.cautious_share = cautious_share
         self.memory = MemoryLimits(max_wait_seconds=max_wait_seconds)
-        self._scripts = {text: client.register_script(text) for text in (_ACQUIRE, _LEARN, _HOLD, _LOOK)}
+        scripts = (_ACQUIRE, _CONFIRM, _LATE, _LEARN, _HOLD, _LOOK)
+        self._scripts = {text: client.register_script(text) for text in scripts}
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._away_until: float | None = None
@@ -246,11 +287,15 @@ class RedisLimiter:
         cautious = BoundBudgets(bound.budgets, bound.keys, bound.priority, bound.share * limits.cautious_share)
         self._alone = MemoryLimiter(limits.memory, cautious)
 
-    def acquire(self, budget: str, cost: int = 1) -> float:
+    def acquire(self, budget: str, cost: int = 1, turn: Turn | None = None) -> Turn:
+        ticket = turn.ticket if turn else ""
+        if ticket.startswith(_ALONE):
+            return _alone(self._alone.acquire(budget, cost, Turn(ticket=ticket.removeprefix(_ALONE))))
         day = self._bound.day_demand()
-        windows = [self._bound.window_demand(window) for window in self._bound.windows(budget)]
+        windows = self._bound.demands(budget)
+        nonce = ticket or secrets.token_hex(8)
         arguments: list[Any] = [
-            secrets.token_hex(8),
+            nonce,
             cost,
             self._limits.max_wait_microseconds,
             -1 if day.limit is None else day.limit,
@@ -261,13 +306,21 @@ class RedisLimiter:
         ]
         for window in windows:
             arguments += [window.limit, window.share, window.window_microseconds, window.margin_microseconds]
-        answer = self._limits.run(_ACQUIRE, [day.key, *(window.key for window in windows)], arguments)
+        script = _CONFIRM if ticket else _ACQUIRE
+        answer = self._limits.run(script, [day.key, *(window.key for window in windows)], arguments)
         if answer is None:
-            return self._alone.acquire(budget, cost)
+            return _alone(self._alone.acquire(budget, cost))
         kind, wait_microseconds = answer
         if kind:
             raise too_long(wait_microseconds / 1e6, daily=kind == 2)
-        return float(wait_microseconds / 1e6)
+        return Turn(wait_microseconds / 1e6, nonce)
+
+    def late(self, budget: str, turn: Turn, seconds: float) -> None:
+        if turn.ticket.startswith(_ALONE):
+            self._alone.late(budget, Turn(ticket=turn.ticket.removeprefix(_ALONE)), seconds)
+        elif turn.ticket and self._bound.is_told(budget, seconds):
+            keys = [window.key for window in self._bound.demands(budget)]
+            self._limits.run(_LATE, keys, [turn.ticket, math.ceil(seconds * 1e6)])
 
     def observe(self, headers: Mapping[str, str]) -> None:
         self._alone.observe(headers)
@@ -304,3 +357,7 @@ class RedisLimiter:
             return None
         known, used, held, until = answer
         return DayUse(None if known < 0 else known, used, day.usable_share, held / 1e6, until / 1e6)
+
+
+def _alone(turn: Turn) -> Turn:
+    return replace(turn, ticket=_ALONE + turn.ticket)

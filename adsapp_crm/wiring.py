@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
@@ -26,7 +26,7 @@ from crm.http.redact import Secret
 from crm.mapping.build import BrokenMapping, MappingRow, build_field_map
 from crm.mapping.field_map import FieldMap
 from crm.model import DeletionPolicy, DriftRule, FieldDefinition, Mode, Policy, Strategy
-from crm.ports import Connector, Limiter
+from crm.ports import Connector, Limiter, Turn
 from crm.registry import ConnectorContext, Provider, provider
 
 MARKER_SETTING: Final = "hasMarkerField"
@@ -222,8 +222,12 @@ class DelayedLimiter:
         self._limiter = limiter
         self._delay_seconds = delay_seconds
 
-    def acquire(self, budget: str, cost: int = 1) -> float:
-        return max(self._limiter.acquire(budget, cost), self._delay_seconds)
+    def acquire(self, budget: str, cost: int = 1, turn: Turn | None = None) -> Turn:
+        given = self._limiter.acquire(budget, cost, turn)
+        return given if turn else replace(given, wait_seconds=max(given.wait_seconds, self._delay_seconds))
+
+    def late(self, budget: str, turn: Turn, seconds: float) -> None:
+        self._limiter.late(budget, turn, seconds)
 
     def observe(self, headers: Mapping[str, str]) -> None:
         self._limiter.observe(headers)

@@ -395,14 +395,27 @@ class SyncStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """When a request may be sent."""
+
+    wait_seconds: float = 0.0
+    """0.0: now. Else ask again after it, with this turn."""
+    ticket: str = ""
+
+
 class Limiter(Protocol):
     """Request budgets shared by all workers of all organizations on one CRM account."""
 
-    def acquire(self, budget: str, cost: int = 1) -> float:
-        """Reserve ``cost`` and return the seconds to wait before sending (0.0: now).
+    def acquire(self, budget: str, cost: int = 1, turn: Turn | None = None) -> Turn:
+        """Reserve ``cost`` and a place in the queue; with a ``turn`` that was waited for, take its place.
 
-        Raises RateLimitedError when the wait is longer than a worker should sit out.
+        Raises RateLimitedError when the wait is longer than a worker should sit out; nothing is reserved then.
         """
+        ...
+
+    def late(self, budget: str, turn: Turn, seconds: float) -> None:
+        """The CRM may have counted the request of ``turn`` so much later than others of its kind."""
         ...
 
     def observe(self, headers: Mapping[str, str]) -> None:

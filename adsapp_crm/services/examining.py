@@ -44,7 +44,7 @@ from crm.errors import (
 )
 from crm.http.limits import Priority
 from crm.model import FieldDefinition
-from crm.ports import Connector, Limiter
+from crm.ports import Connector, Limiter, Turn
 from crm.registry import SubscribingConnector, WebhookRoute, provider
 
 LATELY: Final = timedelta(days=1)
@@ -101,8 +101,11 @@ class _Ear:
         self._limiter = limiter
         self.ahead_seconds: list[float] = []
 
-    def acquire(self, budget: str, cost: int = 1) -> float:
-        return self._limiter.acquire(budget, cost)
+    def acquire(self, budget: str, cost: int = 1, turn: Turn | None = None) -> Turn:
+        return self._limiter.acquire(budget, cost, turn)
+
+    def late(self, budget: str, turn: Turn, seconds: float) -> None:
+        self._limiter.late(budget, turn, seconds)
 
     def observe(self, headers: Mapping[str, str]) -> None:
         said = next((value for name, value in headers.items() if name.lower() == "date"), "")

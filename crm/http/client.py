@@ -41,7 +41,7 @@ from crm.http.hosts import HostPolicy
 from crm.http.reading import UnreadableAnswerError, read_answer
 from crm.http.redact import revealed
 from crm.http.transport import Exchange, certainly_not_sent, checked_session, exchanging
-from crm.ports import Limiter
+from crm.ports import Limiter, Turn
 
 __all__ = ["Answer", "Authorize", "Call", "Classify", "HttpClient"]
 
@@ -132,6 +132,8 @@ class HttpClient:
         self._random = random
         self._monotonic = monotonic
         self._on_call = on_call
+        self._fastest: dict[str, float] = {}
+        """Operation -> seconds from its turn to the first byte of its answer."""
 
     def request(
         self,
@@ -220,19 +222,20 @@ class HttpClient:
 
     def _try(self, job: _Job, tries: int) -> tuple[Answer | None, CrmError | None]:
         """One request: its answer, the error it means, or both. Raises only what no table has to judge."""
-        self._take_turn(job)
+        turn, turned_at = self._take_turn(job)
         headers = self._headers_of(job)
         request = self._session.prepare_request(
             requests.Request(job.method, job.url, headers=headers, data=job.content)
         )
         exchange = Exchange(self._hosts, job.deadline, self._monotonic)
-        started = self._monotonic()
+        started = heard_at = self._monotonic()
         answer: Answer | None = None
         status = 0
         lost: CrmError | None = None
         with exchanging(exchange):
             try:
                 with self._adapter_send(request) as response:
+                    heard_at = self._monotonic()
                     status = response.status_code
                     answer = read_answer(response, self._max_body_bytes)
             except UnreadableAnswerError as unreadable:
@@ -242,6 +245,7 @@ class HttpClient:
                     lost = ProviderUnavailableError("The CRM could not be reached")
                 else:
                     lost = _lost(job, ProviderUnavailableError, "the connection broke or was silent for too long")
+        self._tell_lateness(job, turn, (heard_at if status else self._monotonic()) - turned_at)
         if self._on_call:
             self._on_call(
                 Call(
@@ -260,14 +264,25 @@ class HttpClient:
         self._limiter.observe(answer.headers)
         return answer, self._judge(job, answer)
 
-    def _take_turn(self, job: _Job) -> None:
-        try:
-            wait_seconds = self._limiter.acquire(job.budget, job.cost)
-        except RateLimitedError as error:
-            self._placed(error, job)
-            raise
-        if wait_seconds > 0:
-            self._sleep(wait_seconds)
+    def _take_turn(self, job: _Job) -> tuple[Turn, float]:
+        """The turn that has come, and when it was asked for."""
+        turn: Turn | None = None
+        while True:
+            asked_at = self._monotonic()
+            try:
+                turn = self._limiter.acquire(job.budget, job.cost, turn)
+            except RateLimitedError as error:
+                self._placed(error, job)
+                raise
+            if turn.wait_seconds <= 0:
+                return turn, asked_at
+            self._sleep(turn.wait_seconds)
+
+    def _tell_lateness(self, job: _Job, turn: Turn, seconds: float) -> None:
+        """What a request took longer than the fastest of its kind may have passed before the CRM counted it."""
+        fastest = self._fastest.get(job.operation)
+        self._fastest[job.operation] = seconds if fastest is None else min(fastest, seconds)
+        self._limiter.late(job.budget, turn, seconds - (fastest or 0.0))
 
     def _headers_of(self, job: _Job) -> dict[str, str]:
         headers = {**self._headers, **self._authorize(), **job.headers}

@@ -1,21 +1,20 @@
-"""Request budgets as data, and the limiter for one process.
+"""Request budgets as data: what a provider declares, bound to the keys of one connection.
 
-A provider declares its budgets; a connection binds them to keys (``BoundBudgets``); a limiter hands out *slots*: the
-caller waits until its slot and sends. For a rolling window of W seconds the log of the last slots decides: the next
-slot is W and a margin after the slot that lies ``limit`` places back. So no window of W seconds holds more than
-``limit`` requests, whatever the burst, and a waiting backlog uses all but the margin. A daily budget is a counter of
+A limiter hands out *slots*. For a rolling window of W seconds the log of the last slots decides: the next slot is W and
+a margin after the slot that lies ``limit`` places back. So no window of W seconds holds more than ``limit`` requests,
+whatever the burst, and a waiting backlog uses all but the margin. A slot ahead is a place in the queue: who has waited
+for it asks again, and only then it is taken, at that moment. What a request took longer than others of its kind may
+have passed before the CRM counted it, so its slot moves on by that (``Limiter.late``). A daily budget is a counter of
 costs; each priority may use it down to its own reserve. Whoever shares a key shares the budget.
 
-``adsapp_crm.limiter`` does the same for all workers, in Redis.
+``crm.http.memory_limits`` keeps the slots of one process, ``adsapp_crm.limiter`` those of all workers, in Redis.
 """
 
 from __future__ import annotations
 
 import enum
 import math
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,8 +22,10 @@ from crm.errors import RateLimitedError
 
 DAILY: Final = "daily"
 """The name of a daily budget; ``exhausted(DAILY, ...)`` stops every call of the account."""
-MARGIN_SHARE: Final = 0.025
-"""Of the window, on top of it: the jitter between our slot and the arrival at the CRM."""
+MARGIN_SHARE: Final = 0.015
+"""Of the window, on top of it: the jitter on the way to the CRM that is too small to be told."""
+TOLD_SHARE: Final = 0.1
+"""Of the margin: what a request is late by less is not told."""
 MAX_WAIT_SECONDS: Final = 12.0
 """A worker sits out any ten-second window; a longer wait is a due time."""
 DAY_SECONDS: Final = 86_400
@@ -204,6 +205,14 @@ class BoundBudgets:
             margin_microseconds=math.ceil(margin * 1e6),
         )
 
+    def demands(self, budget: str) -> list[WindowDemand]:
+        return [self.window_demand(window) for window in self.windows(budget)]
+
+    def is_told(self, budget: str, late_seconds: float) -> bool:
+        """Whether a request that late can make a window of ``budget`` hold too many."""
+        least = min(demand.margin_microseconds for demand in self.demands(budget))
+        return late_seconds * 1e6 > least * TOLD_SHARE
+
     def day_demand(self) -> DayDemand:
         day = self.day
         return DayDemand(
@@ -221,118 +230,6 @@ class BoundBudgets:
 def too_long(wait_seconds: float, *, daily: bool) -> RateLimitedError:
     what = "The day's allowance" if daily else "The request allowance"
     return RateLimitedError(f"{what} is used up for the moment", retry_after_seconds=wait_seconds, daily=daily)
-
-
-@dataclass(slots=True)
-class _Shelf:
-    """What is known of one key."""
-
-    slots: list[int] = field(default_factory=list)
-    """Ascending, in microseconds; some lie ahead."""
-    held_until: int = 0
-    limit: int | None = None
-    window_microseconds: int | None = None
-    used: dict[int, int] = field(default_factory=dict)
-    """Day number -> cost."""
-
-
-class MemoryLimits:
-    """The budgets of one process: for tests, for commands without Redis, and while Redis is away. Thread safe."""
-
-    def __init__(self, *, max_wait_seconds: float = MAX_WAIT_SECONDS, clock: Callable[[], float] = time.time) -> None:
-        self._lock = threading.Lock()
-        self._shelves: dict[str, _Shelf] = {}
-        self._max_wait = math.ceil(max_wait_seconds * 1e6)
-        self._clock = clock
-
-    def limiter(self, bound: BoundBudgets) -> MemoryLimiter:
-        return MemoryLimiter(self, bound)
-
-    def take(self, windows: Sequence[WindowDemand], day: DayDemand, cost: int) -> float:
-        """Seconds until the slot, which is taken; RateLimitedError, and nothing taken, when that is too long."""
-        with self._lock:
-            now = self._now()
-            shelf = self._shelf(day.key)
-            today, tomorrow = _day(now, day.utc_offset_seconds)
-            limit = day.limit if shelf.limit is None else shelf.limit
-            if limit is not None and shelf.used.get(today, 0) + cost > limit * day.usable_share:
-                raise too_long((tomorrow - now) / 1e6, daily=True)
-            if shelf.held_until > now + self._max_wait:
-                raise too_long((shelf.held_until - now) / 1e6, daily=True)
-            slot = max([now, shelf.held_until, *(self._free(window, now) for window in windows)])
-            if slot - now > self._max_wait:
-                raise too_long((slot - now) / 1e6, daily=False)
-            for window in windows:
-                slots = self._shelf(window.key).slots
-                slots.append(slot)
-                slots.sort()
-            shelf.used = {today: shelf.used.get(today, 0) + cost}
-            return (slot - now) / 1e6
-
-    def hold(self, key: str, seconds: float) -> None:
-        with self._lock:
-            shelf = self._shelf(key)
-            shelf.held_until = max(shelf.held_until, self._now() + math.ceil(seconds * 1e6))
-
-    def learn(self, demand: WindowDemand | DayDemand, reading: Reading) -> None:
-        with self._lock:
-            now = self._now()
-            shelf = self._shelf(demand.key)
-            shelf.limit = shelf.limit if reading.limit is None else reading.limit
-            if isinstance(demand, DayDemand):
-                if reading.used is not None:
-                    shelf.used = {_day(now, demand.utc_offset_seconds)[0]: reading.used}
-                return
-            if reading.seconds:
-                shelf.window_microseconds = math.ceil(reading.seconds * 1e6)
-            # The reading is as old as its answer: slots of two windows count as ours before anyone else is suspected.
-            ours = sum(slot <= now for slot in shelf.slots)
-            if reading.used is not None and reading.used > ours:
-                shelf.slots = sorted(shelf.slots + [now] * (reading.used - ours))
-
-    def _free(self, demand: WindowDemand, now: int) -> int:
-        """The first moment at which the window has room."""
-        shelf = self._shelf(demand.key)
-        window = (shelf.window_microseconds or demand.window_microseconds) + demand.margin_microseconds
-        shelf.slots = [slot for slot in shelf.slots if slot > now - 2 * window]
-        limit = demand.allowed(shelf.limit)
-        full_until = shelf.slots[-limit] + window if len(shelf.slots) >= limit else now
-        return max(full_until, shelf.held_until)
-
-    def _shelf(self, key: str) -> _Shelf:
-        return self._shelves.setdefault(key, _Shelf())
-
-    def _now(self) -> int:
-        return int(self._clock() * 1e6)
-
-
-def _day(now: int, utc_offset_seconds: int) -> tuple[int, int]:
-    """The number of the day and the microsecond at which the next one begins."""
-    day = (now // 1_000_000 + utc_offset_seconds) // DAY_SECONDS
-    return day, ((day + 1) * DAY_SECONDS - utc_offset_seconds) * 1_000_000
-
-
-class MemoryLimiter:
-    """``crm.ports.Limiter`` over ``MemoryLimits``."""
-
-    def __init__(self, limits: MemoryLimits, bound: BoundBudgets) -> None:
-        self._limits = limits
-        self._bound = bound
-
-    def acquire(self, budget: str, cost: int = 1) -> float:
-        windows = [self._bound.window_demand(window) for window in self._bound.windows(budget)]
-        return self._limits.take(windows, self._bound.day_demand(), cost)
-
-    def observe(self, headers: Mapping[str, str]) -> None:
-        for budget, reading in self._bound.readings(headers):
-            if isinstance(budget, DailyBudget):
-                self._limits.learn(self._bound.day_demand(), reading)
-            else:
-                self._limits.learn(self._bound.window_demand(budget), reading)
-
-    def exhausted(self, budget: str, retry_after_seconds: float) -> None:
-        for key in held_keys(self._bound, budget):
-            self._limits.hold(key, retry_after_seconds)
 
 
 def held_keys(bound: BoundBudgets, budget: str) -> list[str]:

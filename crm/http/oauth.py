@@ -21,6 +21,7 @@ from crm.http.client import Call, HttpClient
 from crm.http.grants import OAuthClient, OAuthFlow, Token, classify
 from crm.http.hosts import HostPolicy
 from crm.http.redact import Secret
+from crm.ports import Turn
 
 TOTAL_SECONDS: Final = 30.0
 """The longest a call may take, retries included: a third of what a claim on the refresh is valid for."""
@@ -29,8 +30,11 @@ TOTAL_SECONDS: Final = 30.0
 class _Unlimited:
     """Token endpoints stand outside the providers' request budgets."""
 
-    def acquire(self, budget: str, cost: int = 1) -> float:  # noqa: ARG002  the port's shape
-        return 0.0
+    def acquire(self, budget: str, cost: int = 1, turn: Turn | None = None) -> Turn:  # noqa: ARG002  the port's shape
+        return Turn()
+
+    def late(self, budget: str, turn: Turn, seconds: float) -> None:
+        """Nothing is counted."""
 
     def observe(self, headers: Mapping[str, str]) -> None:
         """Nothing to learn."""

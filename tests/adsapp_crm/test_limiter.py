@@ -22,13 +22,14 @@ from crm.http.limits import (
     DAILY,
     BoundBudgets,
     DailyBudget,
-    MemoryLimits,
     Priority,
     RollingWindow,
     Scope,
     headers_reader,
     minimum_gap,
 )
+from crm.http.memory_limits import MemoryLimits
+from crm.ports import Turn
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = {Scope.ACCOUNT: "example:1", Scope.APP: "example:app:1", Scope.CONNECTION: "c1"}
@@ -95,7 +96,7 @@ slots = []
 while tries > 0 and time.time() < begin + lasting:
     tries -= 1
     try:
-        wait = limiter.acquire("burst")
+        wait = limiter.acquire("burst").wait_seconds
     except RateLimitedError:
         continue
     slots.append(time.time() + wait)
@@ -139,10 +140,10 @@ def test_a_slot_is_reserved_and_its_wait_told(client, prefix):
     """The caller waits, and sends without asking again."""
     limiter = RedisLimits(client, prefix=prefix, max_wait_seconds=100).limiter(bound(BURST))
 
-    waits = [limiter.acquire("burst") for _ in range(11)]
+    waits = [limiter.acquire("burst").wait_seconds for _ in range(11)]
 
     assert waits[:10] == [0.0] * 10
-    assert waits[10] == pytest.approx(61.5, abs=1.0)
+    assert waits[10] == pytest.approx(60.9, abs=1.0)
 
 
 def test_a_refused_wait_takes_nothing(limits, client, prefix):
@@ -154,7 +155,7 @@ def test_a_refused_wait_takes_nothing(limits, client, prefix):
     with pytest.raises(RateLimitedError) as caught:
         limiter.acquire("burst", 3)
 
-    assert (caught.value.daily, caught.value.retry_after_seconds) == (False, pytest.approx(61.5, abs=1.0))
+    assert (caught.value.daily, caught.value.retry_after_seconds) == (False, pytest.approx(60.9, abs=1.0))
     assert client.zcard(f"{prefix}burst:example:app:1") == 10
     assert before == sorted((key, client.type(key), client.ttl(key) > 0) for key in client.scan_iter(prefix + "*"))
     assert {True} == {expires for _, _, expires in before}
@@ -215,7 +216,11 @@ def test_the_delay_between_calls_is_kept_across_processes(client, prefix):
     budgets = bound(BURST, minimum_gap(10_000))
     first, second = (RedisLimits(client, prefix=prefix, max_wait_seconds=60).limiter(budgets) for _ in range(2))
 
-    waits = [first.acquire("burst"), second.acquire("burst"), first.acquire("burst")]
+    waits = [
+        first.acquire("burst").wait_seconds,
+        second.acquire("burst").wait_seconds,
+        first.acquire("burst").wait_seconds,
+    ]
     assert waits == pytest.approx([0, 10, 20], abs=0.5)
 
 
@@ -228,27 +233,34 @@ def test_the_server_and_the_single_process_follow_the_same_rules(client, prefix,
         RedisLimits(client, prefix=prefix, max_wait_seconds=40).limiter(budgets),
         MemoryLimits(max_wait_seconds=40).limiter(budgets),
     ]
+    waiting = []
     for _ in range(60):
         kind, budget, cost = (
-            draw.choice(["acquire"] * 8 + ["hold", "read"]),
+            draw.choice(["acquire"] * 7 + ["again", "late", "hold", "read"]),
             draw.choice(["burst", "search"]),
             draw.randint(1, 4),
         )
         headers = {"x-max": str(draw.randint(5, 15)), "x-remaining": str(draw.randint(0, 5)), "x-daily": "90"}
-        outcomes = []
-        for limiter in both:
+        outcomes, turns = [], []
+        again = waiting.pop() if waiting and kind in ("again", "late") else None
+        for limiter, turn in zip(both, again or (None, None), strict=True):
             if kind == "hold":
                 limiter.exhausted(budget, cost * 3)
             elif kind == "read":
                 limiter.observe(headers | {"x-daily-remaining": str(90 - cost * 10)})
+            elif kind == "late":
+                limiter.late("search", turn or Turn(), cost * 3.0)
             else:
                 try:
-                    outcomes.append(("slot", limiter.acquire(budget, cost)))
+                    turns.append(limiter.acquire("search" if turn else budget, cost, turn))
+                    outcomes.append(("slot", turns[-1].wait_seconds))
                 except RateLimitedError as error:
                     outcomes.append((error.code, error.retry_after_seconds))
         if outcomes:
             assert outcomes[0][0] == outcomes[1][0]
             assert outcomes[0][1] == pytest.approx(outcomes[1][1], abs=1.0)
+        if len(turns) == 2 and budget == "search":
+            waiting.append(turns)
 
 
 def unreachable():

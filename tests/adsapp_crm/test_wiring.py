@@ -9,6 +9,7 @@ from adsapp_crm.models import CrmConnection, CrmFieldMapping
 from adsapp_crm.storage import DjangoStore, codec
 from crm.errors import AuthorizationExpiredError, ConfigurationError
 from crm.model import ContactWrite, DeletionPolicy, Direction, DriftRule, FieldDefinition, Mode, Policy, Strategy
+from crm.ports import Turn
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -129,12 +130,13 @@ def test_a_delay_between_requests_is_kept_whatever_the_budget_says():
     """The connection's own delay is a floor under the limiter's answer."""
 
     class Free:
-        def acquire(self, budget, cost=1):
-            return 0.0 if budget == "free" else 9.0
+        def acquire(self, budget, cost=1, turn=None):
+            return Turn() if turn or budget == "free" else Turn(9.0)
 
     limiter = wiring.DelayedLimiter(Free(), 2.5)
-    assert limiter.acquire("free") == 2.5
-    assert limiter.acquire("busy") == 9.0
+    assert limiter.acquire("free").wait_seconds == 2.5
+    assert limiter.acquire("busy").wait_seconds == 9.0
+    assert limiter.acquire("free", 1, Turn(2.5, "waited")).wait_seconds == 0.0
 
 
 def test_text_that_the_database_refuses_arrives_replaced(connection, tenant):

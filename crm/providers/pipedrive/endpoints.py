@@ -75,7 +75,6 @@ BUDGETS: Final = (
         Scope.APP,
         20,
         BURST_SECONDS,
-        margin_seconds=0.08,
         read=headers_reader(limit="x-ratelimit-limit", remaining=BURST_REMAINING_HEADER),
     ),
     DailyBudget(

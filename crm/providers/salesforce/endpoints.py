@@ -93,7 +93,7 @@ def read_usage(headers: Mapping[str, str]) -> Reading | None:
 
 
 BUDGETS: Final = (
-    RollingWindow(REQUESTS, Scope.ACCOUNT, REQUESTS_PER_SECOND, 1.0),
+    RollingWindow(REQUESTS, Scope.ACCOUNT, REQUESTS_PER_SECOND, 1.0, margin_seconds=0.022),
     DailyBudget(Scope.ACCOUNT, read=read_usage),
 )
 """https://developer.salesforce.com/docs/atlas.en-us.salesforce_app_limits_cheatsheet.meta (checked 2026-11): there is

@@ -15,6 +15,7 @@ import pytest
 from crm.errors import CrmError
 from crm.http.client import HttpClient
 from crm.http.hosts import HostPolicy
+from crm.ports import Turn
 
 Step = Callable[[socket.socket], None]
 
@@ -108,13 +109,18 @@ class RecordingLimiter:
 
     def __init__(self, *waits: float) -> None:
         self.waits = list(waits)
+        self.told_late: list[float] = []
         self.acquired: list[tuple[str, int]] = []
         self.refused: list[tuple[str, float]] = []
         self.observed: list[Mapping[str, str]] = []
 
-    def acquire(self, budget: str, cost: int = 1) -> float:
-        self.acquired.append((budget, cost))
-        return self.waits.pop(0) if self.waits else 0.0
+    def acquire(self, budget: str, cost: int = 1, turn: Turn | None = None) -> Turn:
+        if turn is None:
+            self.acquired.append((budget, cost))
+        return Turn(self.waits.pop(0) if self.waits else 0.0, "ticket")
+
+    def late(self, budget: str, turn: Turn, seconds: float) -> None:
+        self.told_late.append(seconds)
 
     def observe(self, headers: Mapping[str, str]) -> None:
         self.observed.append(headers)

@@ -26,6 +26,7 @@ from crm.errors import (
 from crm.http.answer import Answer
 from crm.http.client import Call
 from crm.http.redact import Secret
+from crm.ports import Turn
 from tests.crm.http.conftest import RecordingLimiter
 
 BASE = "https://api.example.com"
@@ -409,11 +410,27 @@ def test_the_turn_is_waited_for_and_a_refused_turn_sends_nothing(web, make_clien
     assert sleeper.slept == [2.25]
 
     class Refusing(RecordingLimiter):
-        def acquire(self, budget: str, cost: int = 1) -> float:
+        def acquire(self, budget: str, cost: int = 1, turn: Turn | None = None) -> Turn:
             raise RateLimitedError(retry_after_seconds=99)
 
     error = raised(lambda: make_client(BASE, limiter=Refusing()).request("GET", "/", operation="x"))
     assert (error.provider, error.operation, len(web.calls)) == ("example", "x", 1)
+
+
+def test_what_a_request_took_longer_than_its_fastest_is_told(web, make_client, sleeper, limiter):
+    """The CRM may have counted it that much later: the first of a kind in full, an equal one not at all."""
+    took = iter([2.0, 5.0, 1.0, 4.0])
+
+    def respond(_request):
+        sleeper.now += next(took)
+        return 200, {}, "{}"
+
+    for _ in range(4):
+        web.add_callback("GET", f"{BASE}/", respond, content_type="application/json")
+    client = make_client(BASE, monotonic=sleeper.monotonic)
+    for _ in range(4):
+        client.request("GET", "/", operation="x")
+    assert limiter.told_late == [2.0, 3.0, -1.0, 3.0]
 
 
 def test_the_hook_sees_every_try_and_nothing_private(web, make_client):

@@ -13,7 +13,6 @@ from crm.http.limits import (
     DAILY,
     BoundBudgets,
     DailyBudget,
-    MemoryLimits,
     Priority,
     Reading,
     RollingWindow,
@@ -22,6 +21,7 @@ from crm.http.limits import (
     minimum_gap,
     politeness,
 )
+from crm.http.memory_limits import MemoryLimits
 
 KEYS = {Scope.ACCOUNT: "example:1", Scope.APP: "example:app:1", Scope.CONNECTION: "c1"}
 BURST = RollingWindow(
@@ -62,7 +62,7 @@ def granted(limiter, budget="burst", cost=1, tries=1_000):
     count = 0
     for _ in range(tries):
         try:
-            if limiter.acquire(budget, cost) > 0:
+            if limiter.acquire(budget, cost).wait_seconds > 0:
                 return count
         except RateLimitedError:
             return count
@@ -74,10 +74,10 @@ def test_a_window_gives_its_limit_and_then_the_wait_until_there_is_room(limits, 
     """Ten at once; the eleventh ten seconds and the margin after the first."""
     limiter = limits.limiter(bound(BURST))
 
-    waits = [limiter.acquire("burst") for _ in range(11)]
-    assert waits == [0.0] * 10 + [10.25]
-    clock.now += 10.2
-    assert limiter.acquire("burst") == pytest.approx(0.05)
+    waits = [limiter.acquire("burst").wait_seconds for _ in range(11)]
+    assert waits == [0.0] * 10 + [10.15]
+    clock.now += 10.1
+    assert limiter.acquire("burst").wait_seconds == pytest.approx(0.05)
 
 
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=80), st.integers(1, 7))
@@ -90,7 +90,7 @@ def test_no_window_ever_holds_more_than_the_limit(pauses, limit):
     slots = []
     for pause in pauses:
         clock.now += pause
-        slots.append(clock.now + limiter.acquire("burst"))
+        slots.append(clock.now + limiter.acquire("burst").wait_seconds)
 
     assert all(later - earlier > 2.0 for earlier, later in zip(slots, slots[limit:], strict=False))
 
@@ -100,7 +100,7 @@ def test_a_waiting_backlog_uses_all_but_the_margin(limits, clock):
     limiter = limits.limiter(bound(BURST))
     started, sent = clock.now, 0
     while clock.now < started + 100:
-        clock.now += limiter.acquire("burst")
+        clock.now += limiter.acquire("burst").wait_seconds
         sent += 1
 
     assert 95 <= sent <= 110
@@ -114,8 +114,8 @@ def test_a_wait_longer_than_a_worker_sits_out_is_refused_and_takes_nothing(clock
     for _ in range(5):
         with pytest.raises(RateLimitedError) as caught:
             limiter.acquire("burst")
-        assert (caught.value.retry_after_seconds, caught.value.daily) == (10.25, False)
-    clock.now += 10.25
+        assert (caught.value.retry_after_seconds, caught.value.daily) == (10.15, False)
+    clock.now += 10.15
     assert granted(limiter) == 10
 
 
@@ -142,7 +142,7 @@ def test_every_call_waits_for_the_delay_and_the_politeness_of_its_connection(lim
     """requestDelayMs keeps calls apart, whatever budget they name and whatever the share."""
     limiter = limits.limiter(bound(BURST, SEARCH, minimum_gap(250), politeness(100), share=0.5))
 
-    waits = [limiter.acquire(budget) for budget in ("burst", "search", "burst")]
+    waits = [limiter.acquire(budget).wait_seconds for budget in ("burst", "search", "burst")]
     assert pytest.approx(waits) == [0.0, 0.25, 0.5]
 
 
@@ -197,7 +197,7 @@ def test_a_refusal_by_the_crm_closes_its_budget_and_no_other(limits, clock):
 
     limiter.exhausted("search", 4.0)
 
-    assert (other.acquire("burst"), other.acquire("search")) == (0.0, 4.0)
+    assert (other.acquire("burst").wait_seconds, other.acquire("search").wait_seconds) == (0.0, 4.0)
     clock.now += 4.0
     assert granted(other, "search") == 4
 
@@ -275,3 +275,70 @@ def test_mistakes_of_the_caller_are_named(limits):
         bound(BURST, keys={Scope.ACCOUNT: "x"})
     with pytest.raises(ValueError, match="share"):
         bound(BURST, share=1.5)
+
+
+def test_a_turn_that_was_waited_for_is_taken_at_that_moment(clock):
+    """Who slept too long is counted when it sends: the slot behind it moves too."""
+    limiter = MemoryLimits(clock=clock, max_wait_seconds=30).limiter(
+        bound(RollingWindow("burst", Scope.APP, 1, 10.0, margin_seconds=0.0))
+    )
+    limiter.acquire("burst")
+    second, third = limiter.acquire("burst"), limiter.acquire("burst")
+    assert (second.wait_seconds, third.wait_seconds) == (10.0, 20.0)
+
+    clock.now += 13
+    assert limiter.acquire("burst", 1, second).wait_seconds == 0.0
+    clock.now += 7
+    third = limiter.acquire("burst", 1, third)
+    assert third.wait_seconds == 3.0
+    clock.now += 3
+    assert limiter.acquire("burst", 1, third).wait_seconds == 0.0
+
+
+def test_a_request_that_was_late_is_counted_late(limits, clock):
+    """By as much; less than a tenth of the margin is not told."""
+    limiter = limits.limiter(bound(RollingWindow("burst", Scope.APP, 1, 10.0, margin_seconds=1.0)))
+    first = limiter.acquire("burst")
+    limiter.late("burst", first, 0.09)
+    second = limiter.acquire("burst")
+    assert second.wait_seconds == 11.0
+    limiter.late("burst", first, 5.0)
+
+    clock.now += 11
+    assert limiter.acquire("burst", 1, second).wait_seconds == 5.0
+
+
+def test_a_turn_that_would_come_too_late_is_given_back(clock):
+    """The CRM said no while it waited: its place and its cost are free again."""
+    limits = MemoryLimits(clock=clock, max_wait_seconds=20)
+    limiter = limits.limiter(bound(RollingWindow("burst", Scope.APP, 1, 10.0), DailyBudget(limit=100)))
+    limiter.acquire("burst", 30)
+    turn = limiter.acquire("burst", 30)
+    limiter.exhausted("burst", 60)
+
+    with pytest.raises(RateLimitedError) as caught:
+        limiter.acquire("burst", 30, turn)
+    assert (caught.value.retry_after_seconds, caught.value.daily) == (60, False)
+    clock.now += 60
+    assert limiter.acquire("burst", 40).wait_seconds == 0.0
+
+
+@given(st.lists(st.tuples(st.floats(0, 1.5), st.floats(0, 3)), min_size=1, max_size=60), st.integers(1, 5))
+def test_requests_that_are_late_never_fill_a_window(calls, limit):
+    """One after another, each counted up to ``late`` after its turn: never more than the limit in a window."""
+    clock = StoppedClock()
+    limiter = MemoryLimits(clock=clock, max_wait_seconds=1e6).limiter(
+        bound(RollingWindow("burst", Scope.APP, limit, 2.0))
+    )
+    counted = []
+    for late, pause in calls:
+        clock.now += pause
+        turn = limiter.acquire("burst")
+        while turn.wait_seconds > 0:
+            clock.now += turn.wait_seconds
+            turn = limiter.acquire("burst", 1, turn)
+        clock.now += late
+        counted.append(clock.now)
+        limiter.late("burst", turn, late)
+
+    assert all(later - earlier > 2.0 for earlier, later in zip(counted, counted[limit:], strict=False))

@@ -18,6 +18,7 @@ from crm.http.hosts import HostPolicy
 from crm.http.oauth import TokenEndpoint
 from crm.http.redact import Secret
 from crm.http.transport import checked_session
+from crm.ports import Turn
 from crm.registry import provider
 
 TOKEN = "bearer-that-must-not-leave"
@@ -123,8 +124,11 @@ def _trap() -> Iterator[_Trap]:
 class _Free:
     """No budget."""
 
-    def acquire(self, budget: str, cost: int = 1) -> float:
-        return 0.0
+    def acquire(self, budget: str, cost: int = 1, turn: Turn | None = None) -> Turn:
+        return Turn()
+
+    def late(self, budget: str, turn: Turn, seconds: float) -> None:
+        """Nothing is counted."""
 
     def observe(self, headers: Any) -> None:
         """Nothing to learn."""

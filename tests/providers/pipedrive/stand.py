@@ -10,7 +10,8 @@ from typing import Any
 
 import requests
 
-from crm.http.limits import BoundBudgets, MemoryLimits, Priority, Scope
+from crm.http.limits import BoundBudgets, Priority, Scope
+from crm.http.memory_limits import MemoryLimits
 from crm.http.redact import Secret
 from crm.model import FieldDefinition
 from crm.providers.base import ConnectorContext

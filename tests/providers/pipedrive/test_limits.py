@@ -7,19 +7,27 @@ from typing import Any
 import pytest
 
 from crm.errors import RateLimitedError
-from crm.http.limits import BoundBudgets, MemoryLimits, Priority, Scope
-from crm.ports import CreateItem, UpdateItem
+from crm.http.limits import BoundBudgets, Priority, Scope
+from crm.http.memory_limits import MemoryLimiter, MemoryLimits
+from crm.ports import CreateItem, Turn, UpdateItem
 from crm.providers.pipedrive import PROVIDER, endpoints
 from tests.providers.pipedrive.stand import START_MS, PipedriveStand, pipedrive_stand
 
 KEYS = {scope: f"test:{scope.value}" for scope in Scope}
 
 
+class Punctual(MemoryLimiter):
+    """No time of the fake's passes while a request is under way."""
+
+    def late(self, budget: str, turn: Turn, seconds: float) -> None:
+        """Never."""
+
+
 def clocked(stand: PipedriveStand, **options: Any) -> dict[str, Any]:
     """A limiter and a sleep that live in the fake's time."""
     clock = stand.fake.clock
     limits = MemoryLimits(clock=lambda: clock.now_ms() / 1000, max_wait_seconds=60)
-    limiter = limits.limiter(BoundBudgets(PROVIDER.budgets, KEYS, priority=Priority.INTERACTIVE, **options))
+    limiter = Punctual(limits, BoundBudgets(PROVIDER.budgets, KEYS, priority=Priority.INTERACTIVE, **options))
 
     def sleep(seconds: float) -> None:
         clock.advance(-(-seconds * 1000 // 1) / 1000)
@@ -71,9 +79,12 @@ def test_each_call_is_charged_what_pipedrive_charges() -> None:
             spent: list[int] = []
 
             class Counting:
-                def acquire(self, budget: str, cost: int = 1) -> float:
+                def acquire(self, budget: str, cost: int = 1, turn: Any = None) -> Turn:
                     spent.append(cost)  # noqa: B023 - used within this round of the loop only
-                    return 0.0
+                    return Turn()
+
+                def late(self, budget: str, turn: Turn, seconds: float) -> None:
+                    """Nothing is moved."""
 
                 def observe(self, headers: Any) -> None:
                     """Nothing is learned."""
