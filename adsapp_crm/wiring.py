@@ -164,6 +164,8 @@ def books_of(connection: CrmConnection) -> tuple[dict[str, Rulebook], tuple[Brok
             transform_rule=row.transform_rule,
             blank_rule=row.blank_rule,
             strategy=row.strategy,
+            drift=row.drift,
+            definition=row.definition,
         )
         built = build_field_map(wanted, definitions[row.record_type].get(row.crm_field), region)
         if isinstance(built, BrokenMapping):

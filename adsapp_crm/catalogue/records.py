@@ -16,6 +16,14 @@ RECORDS = table(
         "A custom property was deleted.",
     ),
     (
+        "field.changed",
+        _("The CRM field is another one now"),
+        _("The field was mapped when it had another type, or was removed and made anew under its name."),
+        _("Look at the mapping and save it again: both sides are compared afresh. Or choose another field."),
+        Retry.NO,
+        "A text property was deleted and made again as a number.",
+    ),
+    (
         "field.readonly",
         _("The CRM field cannot be written"),
         _("The CRM calculates the field, or lets only itself change it."),

@@ -301,6 +301,7 @@ def _row(wanted: WantedMapping, mapping_id: str) -> MappingRow:
         transform_rule=wanted.transform_rule,
         blank_rule=wanted.blank_rule,
         strategy=wanted.strategy,
+        drift=wanted.drift,
     )
 
 

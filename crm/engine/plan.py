@@ -482,7 +482,7 @@ def _plan_field(
         strategy=field_map.strategy or book.policy.strategy,
         tie_rule=book.policy.tie_rule,
         blank_rule=field_map.blank_rule,
-        drift=book.policy.drift,
+        drift=field_map.drift or book.policy.drift,
         consent=field_map.consent,
     )
     decision = decide_field(facts, rules)

@@ -11,7 +11,7 @@ from crm.mapping.field_map import FieldMap
 from crm.mapping.kinds import Kind
 from crm.mapping.rule import TransformRule, parse_rule
 from crm.mapping.steps import Law, PhoneE164, Step
-from crm.model import BlankRule, Direction, FieldDefinition, Side, Strategy
+from crm.model import BlankRule, Direction, DriftRule, FieldDefinition, Side, Strategy
 
 _FREE: Final = frozenset({Kind.TEXT, Kind.NAME, Kind.URL, Kind.COUNTRY, Kind.CHOICE, Kind.REFERENCE})
 _TYPED: Final = frozenset({Kind.NUMBER, Kind.BOOLEAN, Kind.DATE, Kind.DATETIME})
@@ -29,6 +29,9 @@ class MappingRow:
     transform_rule: object = None
     blank_rule: str = "propagate"
     strategy: str | None = None
+    drift: str | None = None
+    definition: str = ""
+    """``FieldDefinition.fingerprint`` of the field that was chosen; empty: whatever has the name now."""
     app_kind: str = ""
     """For a custom field: its kind; empty takes the kind that fits the CRM's field."""
 
@@ -72,6 +75,13 @@ def _built(row: MappingRow, definition: FieldDefinition | None, region: str) -> 
             field=row.remote_field,
             fix="Create the field in the CRM, give the connection access to it, or map another one.",
         )
+    if row.definition and row.definition != definition.fingerprint:
+        raise MappingError(
+            f"{row.remote_field} is another field now than the one that was mapped",
+            code="field.changed",
+            field=row.remote_field,
+            fix="Look at the mapping and save it again, or map another field.",
+        )
     direction = _word(Direction, row.direction, "direction")
     rule = _with_region(parse_rule(row.transform_rule), region)
     remote_kind = Kind.of(definition.kind)
@@ -88,6 +98,7 @@ def _built(row: MappingRow, definition: FieldDefinition | None, region: str) -> 
         starts_at=rule.starts_at,
         blank_rule=_word(BlankRule, row.blank_rule, "blankRule"),
         strategy=_word(Strategy, row.strategy, "strategy") if row.strategy else None,
+        drift=_word(DriftRule, row.drift, "drift") if row.drift else None,
         consent=ours.consent,
         definition=definition.fingerprint,
         region=region.upper(),
@@ -99,7 +110,7 @@ def _built(row: MappingRow, definition: FieldDefinition | None, region: str) -> 
     return built
 
 
-_Word = TypeVar("_Word", Direction, BlankRule, Strategy, Kind)
+_Word = TypeVar("_Word", Direction, BlankRule, Strategy, DriftRule, Kind)
 
 
 def _word(words: type[_Word], value: str, name: str) -> _Word:

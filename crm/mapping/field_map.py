@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from crm.mapping.kinds import MAX_VALUE_CHARACTERS, Kind, TransformError, canonical, express, is_blank
 from crm.mapping.steps import Law, Step
-from crm.model import BlankRule, Direction, Side, Strategy, Value
+from crm.model import BlankRule, Direction, DriftRule, Side, Strategy, Value
 
 __all__ = ["FieldMap", "Kind", "TransformError", "is_blank"]
 
@@ -31,6 +31,8 @@ class FieldMap:
     blank_rule: BlankRule = BlankRule.PROPAGATE
     strategy: Strategy | None = None
     """Overrides the connection's."""
+    drift: DriftRule | None = None
+    """One-way fields: overrides the connection's."""
     consent: bool = False
     """True means opted out, and opted out wins."""
     definition: str = ""

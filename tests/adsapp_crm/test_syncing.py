@@ -13,9 +13,11 @@ from adsapp_crm import wiring
 from adsapp_crm.limiter import RedisLimits
 from adsapp_crm.models import Contact, CrmConnection, CrmFieldMapping, CrmPlan, CrmPlanLine, CrmSyncLog, CrmSyncState
 from adsapp_crm.services import syncing
+from adsapp_crm.services.conflict_rules import wanted_of
 from adsapp_crm.services.connections import connect_with_token
 from adsapp_crm.services.contacts import create_contact, update_contact
 from adsapp_crm.services.erasure import erase_contact
+from adsapp_crm.services.mappings import current_mappings, replace_mappings
 from adsapp_crm.services.refusals import RefusedError
 from adsapp_crm.services.syncing import Left, RunBusyError
 from adsapp_crm.storage import acquire_lease, release_lease
@@ -352,6 +354,41 @@ def test_a_mapping_that_the_crm_no_longer_carries_is_noted_and_the_rest_goes_on(
     assert site.run(dry_run=True).status == "completed"
     with site.inside:
         assert CrmFieldMapping.objects.get(pk=mapping.pk).broken_code == ""
+
+
+def test_a_field_that_became_another_one_stops_its_own_mapping_only(site):
+    """Removed and made anew as a number: nothing of it is compared until somebody saves its mapping."""
+    site.contact(email="ada@x.example", jobTitle="12", company="Engines")
+    site.run(dry_run=True)
+    with site.inside:
+        mapping = CrmFieldMapping.objects.get(adsapp_field="jobTitle")
+        CrmFieldMapping.objects.filter(pk=mapping.pk).update(definition="jobtitle:number:")
+    run = site.run(dry_run=True)
+    with site.inside:
+        assert CrmFieldMapping.objects.get(pk=mapping.pk).broken_code == "field.changed"
+        (line,) = CrmPlanLine.objects.filter(plan=run.plan_id)
+        assert {each["app_field"] for each in line.action["effects"]} == {"email", "company"}
+        connection = CrmConnection.objects.get(pk=site.connection_id)
+        replace_mappings(connection, [wanted_of(each) for each in current_mappings(connection)], actor="user:test")
+    run = site.run(dry_run=True)
+    with site.inside:
+        assert CrmFieldMapping.objects.get(pk=mapping.pk).broken_code == ""
+        (line,) = CrmPlanLine.objects.filter(plan=run.plan_id)
+        assert "jobTitle" in {each["app_field"] for each in line.action["effects"]}
+
+
+def test_each_mapping_says_what_happens_to_drift(site):
+    """The other side of a one-way field is written back where its own row says so, whatever the connection does."""
+    site.contact(email="ada@x.example", company="Engines", jobTitle="Countess")
+    with site.inside:
+        CrmFieldMapping.objects.filter(adsapp_field__in=["company", "jobTitle"]).update(direction="to_crm")
+        CrmFieldMapping.objects.filter(adsapp_field="company").update(drift="write_back")
+    site.approve(site.run().plan_id)
+    (remote_id,) = site.live_ids()
+    site.door("PATCH", f"records/{remote_id}", {"properties": {"company": "Looms", "jobtitle": "Poet"}})
+    site.run()
+    (record,) = site.door("GET", "records")["results"]
+    assert (record["properties"]["company"], record["properties"]["jobtitle"]) == ("Engines", "Poet")
 
 
 def test_a_connection_without_token_cannot_be_assembled(site):

@@ -233,12 +233,16 @@ def test_a_fought_over_field_is_frozen_and_the_rest_flows():
 
 
 def test_drift_of_a_one_way_field_is_shown_or_written_back():
-    """By the connection's rule."""
+    """By the connection's rule, unless the mapping has one of its own."""
     one_way = replace(NAME, direction=Direction.TO_CRM)
 
     assert plan_link(view(), record(first="Edited"), book(one_way)).action is None
     planned = plan_link(view(), record(first="Edited"), book(one_way, drift=DriftRule.WRITE_BACK))
     assert effects(planned) == {("firstName", Side.CRM, "Ada", Rule.WRITTEN_BACK)}
+    own = replace(one_way, drift=DriftRule.WRITE_BACK)
+    assert plan_link(view(), record(first="Edited"), book(own)) == planned
+    shown = replace(one_way, drift=DriftRule.SHOW)
+    assert plan_link(view(), record(first="Edited"), book(shown, drift=DriftRule.WRITE_BACK)).action is None
 
 
 def test_steps_run_on_the_way_and_back():
