@@ -10,7 +10,9 @@ from typing import Any, Final, Protocol
 
 import redis
 import requests
+import structlog
 from django.conf import settings
+from django.db.models.functions import Now
 
 from adsapp_crm import conf
 from adsapp_crm.limiter import DayUse, RedisLimiter, RedisLimits
@@ -21,6 +23,7 @@ from adsapp_crm.storage.tokens import ConnectionTokens
 from adsapp_crm.tenancy import organization_context
 from crm.engine.context import Ports
 from crm.engine.plan import Rulebook
+from crm.http.client import Call
 from crm.http.limits import BoundBudgets, Priority, Scope
 from crm.http.redact import Secret
 from crm.mapping.build import BrokenMapping, MappingRow, build_field_map
@@ -37,6 +40,9 @@ SHARE_SETTING: Final = "quotaShare"
 
 REDIS_TIMEOUT_SECONDS: Final = 1.0
 """Redis is asked before every request to a CRM: a dead one must not hold anything up."""
+
+
+debug = structlog.get_logger("adsapp_crm.debug")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +117,36 @@ def connector_of(
         batch_size=connection.settings.get(BATCH_SETTING),
         has_marker_field=connection.settings.get(MARKER_SETTING, True),
         remote_app_id=tokens.remote_app_id,
+        on_call=_log_of(connection),
         session=session,
     )
     return found.connect(context)
+
+
+def _log_of(connection: CrmConnection) -> Callable[[Call], None] | None:
+    """Debug mode: where each request is logged until the time that was set, by the database's clock."""
+    if connection.debug_until is None:
+        return None
+    with organization_context(str(connection.organization_id)):
+        if not CrmConnection.objects.filter(pk=connection.pk, debug_until__gt=Now()).exists():
+            return None
+    crm_type, connection_id = connection.crm_type, str(connection.pk)
+
+    def log_call(call: Call) -> None:
+        """No host, query, body or id of a record: what the CRM client says of a call has none."""
+        debug.info(
+            "request to a CRM",
+            crm=crm_type,
+            connection_id=connection_id,
+            operation=call.operation,
+            method=call.method,
+            path=call.path_template,
+            status=call.status,
+            milliseconds=round(call.milliseconds, 1),
+            attempt=call.attempt,
+        )
+
+    return log_call
 
 
 def record_types_of(connection: CrmConnection) -> tuple[str, ...]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
 
 from adsapp_crm.admin.base import OrganizationAdmin, actor_of, explained, shown_json
-from adsapp_crm.models import CrmConnection, CrmFieldMapping, CrmWebhook
+from adsapp_crm.catalogue import explain
+from adsapp_crm.models import CrmConnection, CrmFieldMapping, CrmWebhook, CrmWebhookRefusal
 from adsapp_crm.models.choices import ConnectionStatus, Role
 from adsapp_crm.services.connections import pause_connection, resume_connection
 
@@ -109,3 +111,32 @@ class WebhookAdmin(OrganizationAdmin):
     list_filter = ("status",)
     ordering = ("-id",)
     fields = ("connection", "remote_subscription_id", "event_types", "status", "last_event_at", "last_error_code")
+
+
+@admin.register(CrmWebhookRefusal)
+class RefusedDeliveriesAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+    """Counts of the whole installation, for staff: they name nobody."""
+
+    list_display = ("day", "crm_type", "code", "why", "deliveries", "last_at")
+    list_filter = ("crm_type", "code")
+    date_hierarchy = "day"
+    ordering = ("-day", "-deliveries", "id")
+    list_display_links = None
+    show_full_result_count = False
+
+    @admin.display(description=_("why"))
+    def why(self, row: CrmWebhookRefusal) -> str:
+        return str(explain(row.code).title)
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002
+        return bool(request.user.is_active and request.user.is_staff)
+
+    has_module_permission = has_view_permission
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002
+        return False
+
+    has_delete_permission = has_change_permission

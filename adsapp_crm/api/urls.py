@@ -17,6 +17,7 @@ from adsapp_crm.api.views.conflicts import (
 )
 from adsapp_crm.api.views.connect import ConnectView
 from adsapp_crm.api.views.connections import (
+    ConnectionDebugView,
     ConnectionExamineView,
     ConnectionPauseView,
     ConnectionResumeView,
@@ -58,7 +59,13 @@ from adsapp_crm.api.views.records import (
 from adsapp_crm.api.views.runs import RunCancelView, RunsView, RunUndoView, RunView
 from adsapp_crm.api.views.schedules import ScheduleView
 from adsapp_crm.api.views.sync import SyncView
-from adsapp_crm.api.views.webhooks import EventsReplayView, EventsView, EventView, SubscriptionsView
+from adsapp_crm.api.views.webhooks import (
+    EventsReplayView,
+    EventsView,
+    EventView,
+    RefusedDeliveriesView,
+    SubscriptionsView,
+)
 
 app_name = "api"
 
@@ -106,6 +113,7 @@ urlpatterns = [
     path("crm/connections/<uuid:connection_id>", ConnectionView.as_view(), name="connection"),
     path("crm/connections/<uuid:connection_id>/pause", ConnectionPauseView.as_view(), name="connection-pause"),
     path("crm/connections/<uuid:connection_id>/resume", ConnectionResumeView.as_view(), name="connection-resume"),
+    path("crm/connections/<uuid:connection_id>/debug", ConnectionDebugView.as_view(), name="connection-debug"),
     path("crm/connections/<uuid:connection_id>/examine", ConnectionExamineView.as_view(), name="connection-examine"),
     path("crm/connections/<uuid:connection_id>/schedule", ScheduleView.as_view(), name="schedule"),
     path("crm/connections/<uuid:connection_id>/fields", FieldsView.as_view(), name="fields"),
@@ -124,6 +132,7 @@ urlpatterns = [
         name="mapping-version-restore",
     ),
     path("crm/webhook-subscriptions", SubscriptionsView.as_view(), name="webhook-subscriptions"),
+    path("crm/webhook-refusals", RefusedDeliveriesView.as_view(), name="webhook-refusals"),
     path("crm/webhook-events", EventsView.as_view(), name="webhook-events"),
     path("crm/webhook-events/replay", EventsReplayView.as_view(), name="webhook-events-replay"),
     path("crm/webhook-events/<uuid:event_id>", EventView.as_view(), name="webhook-event"),

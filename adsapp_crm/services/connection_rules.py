@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
+
+from django.db.models.functions import Now
 
 from adsapp_crm import wiring
 from adsapp_crm.models import CrmConnection
@@ -34,6 +37,9 @@ SETTINGS: Final = (wiring.BATCH_SETTING, wiring.DELAY_SETTING, wiring.SHARE_SETT
 """Keys of ``CrmConnection.settings`` that people may set; None removes one."""
 
 
+LONGEST_DEBUG_MINUTES: Final = 1440
+
+
 def change_rules(connection_id: uuid.UUID, wanted: Mapping[str, Any]) -> CrmConnection:
     """Set the rules that are named, in the current organization's context; the next run goes by them.
 
@@ -57,3 +63,22 @@ def change_rules(connection_id: uuid.UUID, wanted: Mapping[str, Any]) -> CrmConn
     row.settings = {key: value for key, value in {**row.settings, **said}.items() if value is not None}
     row.save(update_fields=[*columns, "settings", "updated_at"])
     return CrmConnection.objects.get(pk=row.pk)
+
+
+def set_debug_mode(connection_id: uuid.UUID, minutes: int) -> CrmConnection:
+    """Log each request to the CRM for so many minutes by the database's clock; 0 ends it now.
+
+    In the current organization's context. Raises RefusedError: ``connection.unknown``, ``config.invalid``.
+    """
+    if not 0 <= minutes <= LONGEST_DEBUG_MINUTES:
+        raise refuse(
+            "config.invalid",
+            f"Debug mode lasts at most {LONGEST_DEBUG_MINUTES} minutes.",
+            field="minutes",
+            fix=f"Give a whole number from 0 (end it now) to {LONGEST_DEBUG_MINUTES}.",
+        )
+    until = Now() + timedelta(minutes=minutes) if minutes else None
+    open_rows = CrmConnection.objects.filter(pk=connection_id).exclude(status=ConnectionStatus.DISCONNECTED)
+    if not open_rows.update(debug_until=until):
+        raise refuse("connection.unknown", "There is no open connection with this id.", field="id")
+    return CrmConnection.objects.get(pk=connection_id)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, cast
 
 import requests
-from django.db.models import Sum
 
 from adsapp_crm import wiring
 from adsapp_crm.fields import DecryptionError
@@ -23,7 +22,6 @@ from adsapp_crm.models import (
     CrmFieldMapping,
     CrmWebhook,
     CrmWebhookEvent,
-    CrmWebhookRefusal,
 )
 from adsapp_crm.models.choices import ConnectionStatus, WebhookStatus
 from adsapp_crm.selectors import database_now
@@ -31,6 +29,7 @@ from adsapp_crm.services import examination as found
 from adsapp_crm.services.examination import Examination, Finding, Verdict, error_found, fine, trouble, untested
 from adsapp_crm.services.mappings import current_mappings, described
 from adsapp_crm.services.refusals import refuse
+from adsapp_crm.services.refused_deliveries import refused_deliveries
 from adsapp_crm.services.subscriptions import address_of, is_reachable
 from adsapp_crm.storage.apps import client_of, webhook_secret_of
 from adsapp_crm.tenancy import organization_context
@@ -47,7 +46,7 @@ from crm.model import FieldDefinition
 from crm.ports import Connector, Limiter, Turn
 from crm.registry import SubscribingConnector, WebhookRoute, provider
 
-LATELY: Final = timedelta(days=1)
+LATELY_DAYS: Final = 1
 
 
 def examine(
@@ -219,10 +218,8 @@ def _app_secret(row: CrmConnection) -> bool:
 
 
 def _refused(crm_type: str) -> list[Finding]:
-    since = (database_now() - LATELY).date()
-    rows = CrmWebhookRefusal.objects.filter(crm_type=crm_type, day__gte=since).values("code")
-    counted = list(rows.annotate(number=Sum("deliveries")).order_by("-number", "code").values_list("code", "number"))
+    counted = refused_deliveries(LATELY_DAYS, crm_type)
     if not counted:
         return []
-    detail = ", ".join(f"{number:,} {code}" for code, number in counted)
+    detail = ", ".join(f"{each.deliveries:,} {each.code}" for each in counted)
     return [trouble("webhook", "webhook.refused_lately", verdict=Verdict.WARNING, detail=detail)]

@@ -17,6 +17,7 @@ import requests
 from django.db import Error as DatabaseError
 from django.db.models import Count, F
 from django.db.models.functions import Now
+from structlog.contextvars import bound_contextvars
 
 from adsapp_crm import wiring
 from adsapp_crm.catalogue import explain
@@ -113,7 +114,13 @@ def step_run(
     parks it, one that its owner has to act on stops the connection. Raises RefusedError (``run.unknown``)
     and what is a fault of ours; the run stays resumable after a fault of the database.
     """
-    deadline = time.monotonic() + seconds
+    with bound_contextvars(run_id=str(run_id)):
+        return _step(organization_id, run_id, time.monotonic() + seconds, session)
+
+
+def _step(
+    organization_id: uuid.UUID | str, run_id: uuid.UUID | str, deadline: float, session: requests.Session | None
+) -> Step:
     with organization_context(organization_id):
         run = find_run(run_id)
         connection = CrmConnection.objects.defer(None).get(pk=run.connection_id)

@@ -60,6 +60,7 @@ VALUES = {
     "since": "2020-01-01T00:00:00Z",
     "firstName": "Changed",
     "mode": "observe",
+    "minutes": 5,
 }
 OPTIONAL = {"contactId", "contactIds", "firstName", "mode", "side", "recordIds", "connectionId", "syncType", "config"}
 """Of keys that are not required, those that are sent all the same; ids always are."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from drf_spectacular.utils import extend_schema_field
@@ -22,7 +23,7 @@ from adsapp_crm.models.choices import (
     SyncMode,
     TieRule,
 )
-from adsapp_crm.services.connection_rules import COLUMNS, SETTINGS
+from adsapp_crm.services.connection_rules import COLUMNS, LONGEST_DEBUG_MINUTES, SETTINGS
 from adsapp_crm.services.examination import CHECKS, Verdict
 from adsapp_crm.services.standing import health_of
 
@@ -80,10 +81,15 @@ class ConnectionSerializer(serializers.Serializer):  # type: ignore[type-arg]
     nextSync = serializers.DateTimeField(source="next_sync_at", allow_null=True)
     nextFull = serializers.DateTimeField(source="next_full_at", allow_null=True)
     waitsForQuotaUntil = serializers.DateTimeField(source="parked_until", allow_null=True)
+    debugUntil = serializers.SerializerMethodField()
 
     @extend_schema_field(serializers.ChoiceField(choices=Health.choices))
     def get_health(self, row: CrmConnection) -> str:
         return health_of(row, self.context["now"])
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True, help_text="Until then each request is logged."))
+    def get_debugUntil(self, row: CrmConnection) -> datetime | None:  # noqa: N802  DRF's name for it
+        return row.debug_until if row.debug_until is not None and row.debug_until > self.context["now"] else None
 
     @extend_schema_field(NoteSerializer(allow_null=True))
     def get_problem(self, row: CrmConnection) -> dict[str, str] | None:
@@ -126,6 +132,12 @@ class RecordTypeFieldsSerializer(serializers.Serializer):  # type: ignore[type-a
 
 class FieldListSerializer(serializers.Serializer):  # type: ignore[type-arg]
     items = RecordTypeFieldsSerializer(many=True)
+
+
+class DebugSerializer(StrictSerializer):
+    minutes = serializers.IntegerField(
+        min_value=0, max_value=LONGEST_DEBUG_MINUTES, help_text="How long each request to the CRM is logged; 0 ends it."
+    )
 
 
 class ExaminationFindingSerializer(serializers.Serializer):  # type: ignore[type-arg]

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from adsapp_crm.api.paging import PageQuery
 from adsapp_crm.api.serializers import StrictSerializer
 from adsapp_crm.models.choices import DeliveryStatus, WebhookStatus
+from adsapp_crm.services.refused_deliveries import SHOWN_DAYS
 
 
 class SubscriptionQuery(PageQuery):
@@ -54,3 +55,20 @@ class ReplaySerializer(StrictSerializer):
 class ReplayedSerializer(serializers.Serializer):  # type: ignore[type-arg]
     events = serializers.IntegerField()
     byStatus = serializers.DictField(child=serializers.IntegerField(), help_text="By what had become of them.")
+
+
+class RefusedQuery(StrictSerializer):
+    days = serializers.IntegerField(min_value=1, max_value=400, default=SHOWN_DAYS)
+
+
+class RefusedSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    crmType = serializers.CharField(help_text="? for an address of no CRM.")
+    code = serializers.CharField()
+    title = serializers.CharField()
+    fix = serializers.CharField()
+    deliveries = serializers.IntegerField()
+    lastAt = serializers.DateTimeField()
+
+
+class RefusedListSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    items = RefusedSerializer(many=True)

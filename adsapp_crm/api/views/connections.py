@@ -14,13 +14,14 @@ from adsapp_crm.api.paging import listed, page_of
 from adsapp_crm.api.shapes.connections import (
     ConnectionQuery,
     ConnectionSerializer,
+    DebugSerializer,
     ExaminationSerializer,
     RulesSerializer,
 )
 from adsapp_crm.models import CrmConnection
 from adsapp_crm.models.choices import Role
 from adsapp_crm.selectors import database_now
-from adsapp_crm.services.connection_rules import change_rules
+from adsapp_crm.services.connection_rules import change_rules, set_debug_mode
 from adsapp_crm.services.connections import pause_connection, resume_connection
 from adsapp_crm.services.examining import examine
 
@@ -89,6 +90,25 @@ class ConnectionResumeView(_ConnectionAnswers):
         with self.work(request):
             resume_connection(connection_id, actor=actor_of(request))
             return self.answer(request, find_connection(connection_id))
+
+
+class ConnectionDebugView(_ConnectionAnswers):
+    operations: ClassVar = {
+        "POST": Operation(
+            Role.ADMIN,
+            "Log each request to the CRM for a while",
+            ConnectionSerializer,
+            body=DebugSerializer,
+            problems=(404,),
+            example={"minutes": 30},
+        )
+    }
+
+    def post(self, request: Request, connection_id: uuid.UUID) -> Any:
+        """The lines name operation, path and status, and no value, address or token. It ends by itself."""
+        minutes = self.body(request)["minutes"]
+        with self.work(request):
+            return self.answer(request, set_debug_mode(connection_id, minutes))
 
 
 class ConnectionExamineView(OrganizationView):

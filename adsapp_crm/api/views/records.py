@@ -25,10 +25,11 @@ from adsapp_crm.api.views.contacts import find_contact
 from adsapp_crm.models import CrmSyncState
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.explain import explain_contacts
-from adsapp_crm.services.record_actions import exclude_links, include_links, retry_links, unlink
+from adsapp_crm.services.record_actions import contact_ids_of, exclude_links, include_links, retry_links, unlink
 from adsapp_crm.services.records import chosen_records, count_records, find_records
 from adsapp_crm.services.refusals import refuse
-from adsapp_crm.tasks import drain, send_after_commit
+from adsapp_crm.services.retrying import AT_ONCE, start_retry
+from adsapp_crm.tasks import send_after_commit, sync_now
 
 _CHOSEN = {"connectionId": "0198b1f0-0000-7000-8000-000000000001", "code": "field.too_long"}
 
@@ -74,6 +75,9 @@ class ContactRecordsView(OrganizationView):
 class _ChosenView(OrganizationView):
     """One action on the records that a body names; all of them, or none where an id is unknown."""
 
+    syncs: ClassVar[bool] = True
+    """Whether they are to be synced afterwards."""
+
     def act(self, links: QuerySet[CrmSyncState], actor: str) -> int:
         raise NotImplementedError
 
@@ -82,9 +86,11 @@ class _ChosenView(OrganizationView):
         with self.work(request):
             row = find_connection(asked["connectionId"], field="connectionId")
             links = chosen_records(row.pk, asked.get("recordIds", []), asked.get("code"))
+            contacts = contact_ids_of(links, AT_ONCE) if self.syncs else ()
             done = self.act(links, actor_of(request))
-            if done:
-                send_after_commit(drain, str(row.pk))
+            run_id = start_retry(row.pk, contacts, actor=actor_of(request)) if done else None
+            if run_id is not None:
+                send_after_commit(sync_now, str(run_id))
             return self.answer(request, {"records": done})
 
 
@@ -110,6 +116,7 @@ class RecordsRetryView(_ChosenView):
 
 class RecordsExcludeView(_ChosenView):
     operations: ClassVar = _chosen("Leave records out of the sync")
+    syncs: ClassVar[bool] = False
 
     def act(self, links: QuerySet[CrmSyncState], actor: str) -> int:
         return exclude_links(links, actor=actor)

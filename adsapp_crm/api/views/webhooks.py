@@ -14,6 +14,8 @@ from adsapp_crm.api.paging import listed, page_of
 from adsapp_crm.api.shapes.webhooks import (
     EventQuery,
     EventSerializer,
+    RefusedListSerializer,
+    RefusedQuery,
     ReplayedSerializer,
     ReplaySerializer,
     SubscriptionQuery,
@@ -23,6 +25,7 @@ from adsapp_crm.models import CrmWebhook, CrmWebhookEvent
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.inbox import replay
 from adsapp_crm.services.refusals import refuse
+from adsapp_crm.services.refused_deliveries import refused_deliveries
 from adsapp_crm.tasks import refetch, send_after_commit
 
 
@@ -89,3 +92,15 @@ class EventsReplayView(OrganizationView):
             if not asked["dryRun"]:
                 send_after_commit(refetch, str(row.pk))
         return self.answer(request, {"events": sum(counts.values()), "byStatus": counts})
+
+
+class RefusedDeliveriesView(OrganizationView):
+    operations: ClassVar = {
+        "GET": Operation(Role.OPERATOR, "Count refused webhook deliveries", RefusedListSerializer, query=RefusedQuery)
+    }
+
+    def get(self, request: Request) -> Any:
+        """Of the whole installation, by CRM and reason: nothing else is kept of them, not even whose they were."""
+        return self.answer(
+            request, {"items": [each.as_json() for each in refused_deliveries(self.query(request)["days"])]}
+        )

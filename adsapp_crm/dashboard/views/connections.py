@@ -16,6 +16,7 @@ from adsapp_crm.dashboard.standings import card_of, names_of, waiting_plans, wit
 from adsapp_crm.models import CrmConnection, CrmWebhook
 from adsapp_crm.models.choices import ConflictStrategy, OnDeletion, Role, SyncMode, TieRule
 from adsapp_crm.selectors import database_now
+from adsapp_crm.services.connection_rules import set_debug_mode
 from adsapp_crm.services.connections import disconnect, find_connection, pause_connection, resume_connection
 from adsapp_crm.services.examining import examine
 from adsapp_crm.services.syncing import RunBusyError, start_run
@@ -25,6 +26,7 @@ from crm.model import RunKind
 from crm.registry import PROVIDERS
 
 HISTORY_RUNS: Final = 25
+DEBUG_SPANS: Final = {"30": lazy("30 minutes"), "120": lazy("2 hours"), "1440": lazy("a day")}
 TRIAL_CONTACTS: Final = 20
 """The guide's advice for a first look at what a sync does."""
 
@@ -93,6 +95,7 @@ def _context(row: CrmConnection, form: RulesForm) -> dict[str, Any]:
         "paused_by": names.get(row.paused_by, ""),
         "approved_by": names.get(row.first_sync_approved_by, ""),
         "trial": TRIAL_CONTACTS,
+        "debug_spans": DEBUG_SPANS.items(),
         "webhook": CrmWebhook.objects.filter(connection=row).order_by("-created_at").first(),
     }
 
@@ -139,6 +142,21 @@ def change(request: HttpRequest, crm: str) -> HttpResponse:
 
     done = _("Resumed. The next run starts on schedule.") if resume else _("Paused. No run starts until you resume it.")
     return attempt(request, act, back=reverse("dashboard:connection", args=[crm]), done=done)
+
+
+@require_POST
+@page(role=Role.ADMIN)
+def debug(request: HttpRequest, crm: str) -> HttpResponse:
+    """Start or end debug mode; ``minutes`` 0 ends it."""
+    asked = request.POST.get("minutes", "")
+    minutes = int(asked) if asked in DEBUG_SPANS or asked == "0" else -1
+    done = _("Each request to the CRM is logged until then.") if minutes else _("Debug mode has ended.")
+    return attempt(
+        request,
+        lambda: set_debug_mode(find_connection(crm).pk, minutes),
+        back=reverse("dashboard:connection", args=[crm]),
+        done=done,
+    )
 
 
 @page(writes=Role.OPERATOR, calls_crm=True)

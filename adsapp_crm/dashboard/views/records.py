@@ -14,11 +14,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from adsapp_crm.catalogue import explain
-from adsapp_crm.dashboard.access import actor_of, attempt, organization_of, page, show
+from adsapp_crm.dashboard.access import actor_of, attempt, page, show
 from adsapp_crm.dashboard.pages import slice_of
 from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.models import CrmConnection, CrmSyncState
-from adsapp_crm.models.choices import ConnectionStatus, Role, RunTrigger
+from adsapp_crm.models.choices import ConnectionStatus, Role
 from adsapp_crm.services.formulas import guarded
 from adsapp_crm.services.record_actions import (
     contact_ids_of,
@@ -29,15 +29,11 @@ from adsapp_crm.services.record_actions import (
     retry_links,
     troubled_links,
 )
-from adsapp_crm.services.refusals import RefusedError
-from adsapp_crm.services.syncing import start_run
+from adsapp_crm.services.retrying import AT_ONCE, start_retry
 from adsapp_crm.tasks import send_after_commit, sync_now
-from crm.model import RunKind
 from crm.registry import PROVIDERS
 
 PAGE_SIZE: Final = 50
-AT_ONCE: Final = 200
-"""Contacts that one interactive run takes; the hourly retry has the rest."""
 MOST_EXPORTED: Final = 50_000
 FIELDS: Final = "fields"
 """Stands for the links of which only single fields fail."""
@@ -145,28 +141,12 @@ def _act(request: HttpRequest, row: CrmConnection) -> HttpResponse:
             return ngettext("%(n)d record is left out.", "%(n)d records are left out.", number) % {"n": number}
         contacts = contact_ids_of(links, AT_ONCE)
         number = include_links(links) if what == "include" else retry_links(links)
-        _start(request, row, contacts)
+        run_id = start_retry(row.pk, contacts, actor=actor_of(request))
+        if run_id is not None:
+            send_after_commit(sync_now, str(run_id))
         return ngettext("%(n)d record is tried again.", "%(n)d records are tried again.", number) % {"n": number}
 
     return attempt(request, act, back=back, done=str)
-
-
-def _start(request: HttpRequest, row: CrmConnection, contacts: Any) -> None:
-    """A run over them at once; where none can be started now, the next run takes them."""
-    if not contacts:
-        return
-    try:
-        run_id = start_run(
-            organization_of(request),
-            row.pk,
-            RunKind.MANUAL,
-            trigger=RunTrigger.RETRY,
-            actor=actor_of(request),
-            contact_ids=contacts,
-        )
-    except RefusedError:
-        return
-    send_after_commit(sync_now, str(run_id))
 
 
 def _uuid(text: str) -> uuid.UUID | None:

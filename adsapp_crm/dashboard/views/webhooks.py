@@ -11,14 +11,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 from django.utils.translation import ngettext
 
-from adsapp_crm.dashboard.access import attempt, page, show
+from adsapp_crm.dashboard.access import attempt, may, page, show
 from adsapp_crm.dashboard.pages import slice_of
 from adsapp_crm.models import CrmConnection, CrmWebhook, CrmWebhookEvent
 from adsapp_crm.models.choices import ConnectionStatus, DeliveryStatus, Role
 from adsapp_crm.selectors import database_now
 from adsapp_crm.services.inbox import replay
 from adsapp_crm.services.refusals import refuse
-from adsapp_crm.tasks import drain, send_after_commit
+from adsapp_crm.services.refused_deliveries import refused_deliveries
+from adsapp_crm.tasks import refetch, send_after_commit
 from crm.registry import PROVIDERS
 
 PAGE_SIZE: Final = 50
@@ -36,6 +37,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         events = events.filter(status=status)
     found = slice_of(request, events, size=PAGE_SIZE)
     labels = {row.pk: PROVIDERS[row.crm_type].label for row in CrmConnection.objects.all()}
+    counted = refused_deliveries() if may(request, Role.OPERATOR) else []
     context = {
         "slice": found,
         "events": [(event, labels.get(event.connection_id, "")) for event in found.rows],
@@ -46,8 +48,14 @@ def listing(request: HttpRequest) -> HttpResponse:
         "status": status,
         "connections": [(row, PROVIDERS[row.crm_type].label) for row in rows],
         "spans": SPANS.items(),
+        "refused": [(each, _label(each.crm_type)) for each in counted],
     }
     return show(request, "webhooks.html", context)
+
+
+def _label(crm_type: str) -> str:
+    known = PROVIDERS.get(crm_type)
+    return known.label if known is not None else _("no CRM")
 
 
 def _replay(request: HttpRequest, rows: list[CrmConnection]) -> HttpResponse:
@@ -59,7 +67,7 @@ def _replay(request: HttpRequest, rows: list[CrmConnection]) -> HttpResponse:
             raise refuse("request.invalid", _("Choose a connection and a span of time."))
         since = database_now() - timedelta(hours=int(hours))
         counts: dict[str, Any] = replay(row.pk, since, only_failed="failed" in request.POST)
-        send_after_commit(drain, str(row.pk))
+        send_after_commit(refetch, str(row.pk))
         return sum(counts.values())
 
     def done(number: int) -> str:
