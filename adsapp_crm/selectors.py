@@ -166,6 +166,11 @@ def figures_of(function: str, *arguments: uuid.UUID | int) -> list[tuple[Any, ..
     return _call(function, *arguments)
 
 
+def organization_of_audit(audit_id: uuid.UUID) -> uuid.UUID | None:
+    rows = _call("crm_organization_of_audit", audit_id)
+    return rows[0][0] if rows else None
+
+
 def api_key(prefix: str) -> tuple[uuid.UUID, uuid.UUID] | None:
     """(key id, organization id). The secret is compared inside the organization's context."""
     rows = _call("crm_api_key", prefix)

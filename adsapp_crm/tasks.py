@@ -16,14 +16,15 @@ from django.dispatch import receiver
 
 from adsapp_crm.selectors import (
     connections_beside_changes,
+    organization_of_audit,
     organization_of_connection,
     place_of_run,
     waiting_inboxes,
 )
 from adsapp_crm.services import inbox, jobs, realtime
-from adsapp_crm.services.connections import check_connection as ask_connection
+from adsapp_crm.services.audits import step_audit
 from adsapp_crm.services.stepping import Left, step_run
-from adsapp_crm.services.subscriptions import keep_subscription
+from adsapp_crm.services.upkeep import look_after
 from adsapp_crm.services.vitals import BEAT, SWEEP, note_heartbeat
 from adsapp_crm.tenancy import organization_context
 
@@ -106,10 +107,18 @@ def _follow_up(organization_id: uuid.UUID, connection_id: uuid.UUID) -> None:
 
 @shared_task
 def check_connection(connection_id: str) -> None:
-    """Whether the connection works, and once an hour whether its CRM still sends its events here."""
+    """Whether the connection works; once an hour whether its CRM still sends its events and has the same fields."""
     organization_id = organization_of_connection(uuid.UUID(connection_id))
-    if organization_id is not None and not ask_connection(organization_id, uuid.UUID(connection_id)):
-        keep_subscription(organization_id, uuid.UUID(connection_id))
+    if organization_id is not None:
+        look_after(organization_id, uuid.UUID(connection_id))
+
+
+@shared_task
+def audit_page(audit_id: str) -> None:
+    """Work on an audit for one step and come back for the next."""
+    organization_id = organization_of_audit(uuid.UUID(audit_id))
+    if organization_id is not None and step_audit(organization_id, uuid.UUID(audit_id)):
+        audit_page.delay(audit_id)
 
 
 @shared_task
@@ -130,6 +139,8 @@ def work_job(slot_id: str) -> None:
         sync_page.delay(run_id)
     for connection_id in outcome.connection_ids:
         check_connection.delay(connection_id)
+    for audit_id in outcome.audit_ids:
+        audit_page.delay(audit_id)
 
 
 @shared_task

@@ -29,7 +29,7 @@ from crm.http.redact import Secret
 from crm.mapping.build import BrokenMapping, MappingRow, build_field_map
 from crm.mapping.field_map import FieldMap
 from crm.model import DeletionPolicy, DriftRule, FieldDefinition, Mode, Policy, Strategy
-from crm.ports import Connector, Limiter, Turn
+from crm.ports import Capabilities, Connector, Limiter, Turn
 from crm.registry import ConnectorContext, Provider, provider
 
 MARKER_SETTING: Final = "hasMarkerField"
@@ -147,6 +147,16 @@ def _log_of(connection: CrmConnection) -> Callable[[Call], None] | None:
         )
 
     return log_call
+
+
+def day_use(connection: CrmConnection, priority: Priority = Priority.INTERACTIVE) -> DayUse | None:
+    """How the account's daily allowance stands for calls of that priority; None while Redis is away. Asks no CRM."""
+    tokens = ConnectionTokens(connection)
+    return _limiter(connection, provider(connection.crm_type), tokens.budget_key, priority).day_use()
+
+
+def capabilities_of(connection: CrmConnection) -> Capabilities:
+    return provider(connection.crm_type).capabilities
 
 
 def record_types_of(connection: CrmConnection) -> tuple[str, ...]:

@@ -180,7 +180,7 @@ CELERY_TASK_ROUTES = {
         "interactive": ("sync_now",),
         "realtime": ("drain", "refetch"),
         "bulk": ("sync_page",),
-        "maintenance": ("check_connection", "fire_job", "work_job", "sweep"),
+        "maintenance": ("audit_page", "check_connection", "fire_job", "work_job", "sweep"),
     }.items()
     for task in tasks
 }
@@ -282,7 +282,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
                 *("Role", "ConnectionStatus", "Health", "SyncMode", "SyncDirection", "ConflictStrategy", "TieRule"),
                 *("BlankHandling", "DriftHandling", "OnDeletion", "SyncType", "RunPurpose", "RunTrigger", "RunState"),
                 *("PlanStatus", "PlanLineStatus", "PlanLineKind", "QuestionKind", "QuestionStatus"),
-                *("WebhookStatus", "DeliveryStatus"),
+                *("WebhookStatus", "DeliveryStatus", "AuditScope", "AuditStatus"),
             )
         },
         "ScopeEnum": ["read", "write", "admin"],

@@ -49,6 +49,8 @@ _STATUS: Final[Mapping[str, int]] = {
     "webhook.event_unknown": 404,
     "change.unknown": 404,
     "record.unknown": 404,
+    "audit.unknown": 404,
+    "audit.clean": 409,
     "connection.exists": 409,
     "connection.paused": 409,
     "conflict.settled": 409,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from adsapp_crm.api.views.audits import AuditRepairView, AuditsView, AuditView
 from adsapp_crm.api.views.changes import ChangesView, ChangeView
 from adsapp_crm.api.views.conflicts import (
     ConflictBulkView,
@@ -108,6 +109,9 @@ urlpatterns = [
     path("crm/records/exclude", RecordsExcludeView.as_view(), name="records-exclude"),
     path("crm/records/include", RecordsIncludeView.as_view(), name="records-include"),
     path("crm/records/<uuid:record_id>/unlink", RecordUnlinkView.as_view(), name="record-unlink"),
+    path("crm/audits", AuditsView.as_view(), name="audits"),
+    path("crm/audits/<uuid:audit_id>", AuditView.as_view(), name="audit"),
+    path("crm/audits/<uuid:audit_id>/repair", AuditRepairView.as_view(), name="audit-repair"),
     path("crm/me", MeView.as_view(), name="me"),
     path("crm/connections", ConnectionsView.as_view(), name="connections"),
     path("crm/connections/<uuid:connection_id>", ConnectionView.as_view(), name="connection"),

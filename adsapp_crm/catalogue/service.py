@@ -8,6 +8,22 @@ from adsapp_crm.catalogue.entry import Retry, table
 
 SERVICE = table(
     (
+        "audit.unknown",
+        _("There is no such audit"),
+        _("No audit of this organization has this id; audits are removed after their retention."),
+        _("Use the id of an audit in the list."),
+        Retry.NO,
+        "An id from another organization.",
+    ),
+    (
+        "audit.clean",
+        _("The audit found nothing to repair"),
+        _("No contact is named in it that drifted."),
+        _("There is nothing to do."),
+        Retry.NO,
+        "A repair of an audit that found every pair in step.",
+    ),
+    (
         "brake.held",
         _("The plan waits for somebody's yes"),
         _("It would change more than the connection's limits allow."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adsapp_crm.models.audit import CrmAudit
 from adsapp_crm.models.base import OrganizationModel, uuid7
 from adsapp_crm.models.conflict import CrmConflict
 from adsapp_crm.models.connection import (
@@ -29,6 +30,7 @@ __all__ = [
     "ContactTombstone",
     "CredentialsMismatchError",
     "CrmAppRegistration",
+    "CrmAudit",
     "CrmConflict",
     "CrmConnection",
     "CrmFieldMapping",

@@ -200,3 +200,14 @@ class DeliveryStatus(TextChoices):
     IGNORED = "ignored", _("Ignored")
     REJECTED = "rejected", _("Rejected")
     FAILED = "failed", _("Failed")
+
+
+class AuditScope(TextChoices):
+    SAMPLE = "sample", _("A sample")
+    ALL = "all", _("Everything")
+
+
+class AuditStatus(TextChoices):
+    RUNNING = "running", _("Running")
+    COMPLETED = "completed", _("Completed")
+    FAILED = "failed", _("Failed")

@@ -134,6 +134,11 @@ class CrmConnection(OrganizationModel):
     )
     next_sync_at = models.DateTimeField(_("next sync at"), null=True, blank=True)
     next_full_at = models.DateTimeField(_("next full sync at"), null=True, blank=True)
+    checked_at = models.DateTimeField(_("health checked at"), null=True, blank=True)
+    upkeep = models.JSONField(
+        default=dict, editable=False, help_text=_("What looking after it cost today: day, spent, check, hourly.")
+    )
+    schema_checked_at = models.DateTimeField(_("fields checked at"), null=True, blank=True)
     parked_until = models.DateTimeField(_("waits for quota until"), null=True, blank=True)
     debug_until = models.DateTimeField(
         _("debug mode until"), null=True, blank=True, help_text=_("Until then each request to the CRM is logged.")

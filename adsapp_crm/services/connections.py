@@ -6,7 +6,7 @@ A CRM is asked before anything is stored, outside any transaction; only what it 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -26,7 +26,7 @@ from adsapp_crm.services.tokens import grant_to_end, revoke_grant
 from adsapp_crm.tenancy import organization_context
 from crm.errors import ConfigurationError, ConnectionBlockedError, CrmError, TransientError, WrongAccountError
 from crm.model import FieldDefinition
-from crm.ports import Account
+from crm.ports import Account, Limiter
 from crm.registry import PROVIDERS, provider
 
 MAX_TOKEN_CHARACTERS: Final = 4096
@@ -276,7 +276,12 @@ def _locked(connection_id: uuid.UUID) -> CrmConnection:
     return row
 
 
-def check_connection(organization_id: uuid.UUID, connection_id: uuid.UUID) -> str:
+def check_connection(
+    organization_id: uuid.UUID,
+    connection_id: uuid.UUID,
+    *,
+    listen: Callable[[wiring.SharedLimiter], Limiter] | None = None,
+) -> str:
     """Ask the CRM who we are, by its cheapest call; the connection's health says what came of it.
 
     Returns the error code, empty when all is well. A passing trouble (network, quota) changes nothing.
@@ -287,7 +292,7 @@ def check_connection(organization_id: uuid.UUID, connection_id: uuid.UUID) -> st
     if connection.status not in (ConnectionStatus.ACTIVE, ConnectionStatus.ERROR):
         return connection.last_error_code
     try:
-        account = wiring.connector_of(connection).account()
+        account = wiring.connector_of(connection, listen=listen).account()
         if account.remote_account_id != connection.remote_account_id:
             raise WrongAccountError(provider=connection.crm_type, operation="account")
     except TransientError as error:

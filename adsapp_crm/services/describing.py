@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 
 from adsapp_crm import wiring
 from adsapp_crm.models import CrmConnection
@@ -10,9 +11,16 @@ from adsapp_crm.models.choices import ConnectionStatus
 from adsapp_crm.services.mappings import described
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.tenancy import organization_context
+from crm.ports import Limiter
 
 
-def refresh_fields(organization_id: uuid.UUID, connection_id: uuid.UUID, *, actor: str) -> CrmConnection:
+def refresh_fields(
+    organization_id: uuid.UUID,
+    connection_id: uuid.UUID,
+    *,
+    actor: str,
+    listen: Callable[[wiring.SharedLimiter], Limiter] | None = None,
+) -> CrmConnection:
     """Store what the CRM says of its fields now; with an error of the CRM (any CrmError) nothing has changed.
 
     Must be called outside ``organization_context``. Raises RefusedError: ``connection.unknown``,
@@ -24,7 +32,7 @@ def refresh_fields(organization_id: uuid.UUID, connection_id: uuid.UUID, *, acto
         raise refuse("connection.unknown", "There is no open connection with this id.", field="id")
     if row.status != ConnectionStatus.ACTIVE:
         raise refuse("connection.paused", "The connection is paused or needs its owner.", fix="Resume or reconnect it.")
-    connector = wiring.connector_of(row)
+    connector = wiring.connector_of(row, listen=listen)
     found = {record_type: connector.describe(record_type) for record_type in wiring.record_types_of(row)}
     with organization_context(organization_id, actor=actor):
         CrmConnection.objects.filter(pk=connection_id, token_version=row.token_version).update(schema=described(found))

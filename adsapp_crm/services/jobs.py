@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.contrib.sessions.models import Session
 from django.db import connection as database
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -21,16 +23,19 @@ from django.db.models.functions import Now
 from adsapp_crm import conf
 from adsapp_crm.models import (
     ContactChange,
+    CrmAudit,
     CrmConflict,
     CrmIntent,
     CrmJobSlot,
     CrmLease,
     CrmLedgerEntry,
+    CrmOAuthState,
     CrmPlan,
     CrmPlanLine,
     CrmSyncLog,
     CrmSyncState,
     CrmWebhookEvent,
+    CrmWebhookRefusal,
     IdempotencyKey,
     OrganizationModel,
 )
@@ -51,6 +56,7 @@ from adsapp_crm.selectors import (
     unfinished_runs,
 )
 from adsapp_crm.services import syncing
+from adsapp_crm.services.audits import start_audits
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.services.schedules import put_back, take_due
 from adsapp_crm.services.stepping import stream_of
@@ -90,11 +96,12 @@ SLOT_SECONDS: Final[Mapping[Job, int]] = {
 
 @dataclass(slots=True)
 class Outcome:
-    """What a job did, and what is left for tasks: runs to step, connections to check."""
+    """What a job did, and what is left for tasks: runs to step, connections to check, audits to work on."""
 
     counts: dict[str, int] = field(default_factory=dict)
     run_ids: list[str] = field(default_factory=list)
     connection_ids: list[str] = field(default_factory=list)
+    audit_ids: list[str] = field(default_factory=list)
 
 
 def job_named(name: str) -> Job:
@@ -170,8 +177,8 @@ def health_check() -> Outcome:
 
 
 def detect_conflicts() -> Outcome:
-    """Bring the links' conflict flags in line with the questions that are open."""
-    outcome = Outcome({"open": 0, "flagged": 0, "cleared": 0})
+    """Bring the links' conflict flags in line with the questions that are open, and begin each connection's audit."""
+    outcome = Outcome({"open": 0, "flagged": 0, "cleared": 0, "audits": 0})
     for organization_id in organization_ids():
         with organization_context(organization_id, actor="beat"):
             asked = CrmConflict.objects.filter(status__in=[QuestionStatus.OPEN, QuestionStatus.ANSWERED])
@@ -182,6 +189,12 @@ def detect_conflicts() -> Outcome:
             )
             stale = CrmSyncState.objects.filter(conflict_detected=True).exclude(pk__in=linked)
             outcome.counts["cleared"] += stale.update(conflict_detected=False, conflict_details=None)
+    now = database_now()
+    for each in _working_connections(now):
+        with organization_context(each.organization_id, actor="beat"):
+            begun = start_audits(each.connection_id, now)
+        outcome.audit_ids += map(str, begun)
+    outcome.counts["audits"] = len(outcome.audit_ids)
     return outcome
 
 
@@ -257,6 +270,11 @@ def cleanup() -> Outcome:
     old = Now() - timedelta(days=conf.log_retention_days())
     old_slots = CrmJobSlot.objects.filter(claimed_at__lt=old, finished_at__isnull=False)
     outcome.counts["job_slots"] = old_slots.delete()[0]
+    outcome.counts["webhook_refusals"] = CrmWebhookRefusal.objects.filter(last_at__lt=old).delete()[0]
+    outcome.counts["sessions"] = Session.objects.filter(expire_date__lt=Now()).delete()[0]
+    outcome.counts["log_in_attempts"] = sum(
+        model.objects.filter(attempt_time__lt=old).delete()[0] for model in (AccessAttempt, AccessFailureLog, AccessLog)
+    )
     return outcome
 
 
@@ -278,6 +296,8 @@ def _expired() -> dict[str, tuple[type[OrganizationModel], Q]]:
         "ledger": (CrmLedgerEntry, Q(at__lt=ledger)),
         "contact_changes": (ContactChange, Q(at__lt=ledger)),
         "idempotency_keys": (IdempotencyKey, Q(expires_at__lt=Now())),
+        "log_ins_begun": (CrmOAuthState, Q(expires_at__lt=Now() - timedelta(days=1))),
+        "audits": (CrmAudit, Q(completed_at__lt=logs)),
     }
 
 

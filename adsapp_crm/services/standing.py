@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, Val
 from adsapp_crm.models import CrmConflict, CrmConnection, CrmSyncState
 from adsapp_crm.models.choices import ConnectionStatus, Health, LinkStatus, QuestionStatus
 from adsapp_crm.selectors import open_connections, organization_name
+from adsapp_crm.services.audits import drifted, last_audit
 from adsapp_crm.services.schedules import late_after
 from adsapp_crm.tenancy import current_organization, organization_context
 
@@ -33,6 +34,8 @@ class ConnectionStanding:
     parked_until: datetime | None
     counts: Mapping[str, int]
     """Links by state: in_sync, pending, excluded, failing, conflict."""
+    drifted: int | None = None
+    """Links that the last audit found drifted; None: not looked up, or never audited."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -48,6 +51,7 @@ class ConnectionStanding:
             "lastSuccess": self.last_success_at,
             "parkedUntil": self.parked_until,
             "counts": dict(self.counts),
+            "drifted": self.drifted,
         }
 
 
@@ -62,7 +66,9 @@ def standings(only: uuid.UUID | None = None) -> Iterator[ConnectionStanding]:
         with organization_context(each.organization_id):
             row = CrmConnection.objects.filter(pk=each.connection_id).first()
             if row is not None:
-                yield standing_of(row, now, organization_name(each.organization_id) or "")
+                audit = last_audit(row.pk)
+                found = standing_of(row, now, organization_name(each.organization_id) or "")
+                yield replace(found, drifted=drifted(audit) if audit is not None else None)
 
 
 def standing_of(row: CrmConnection, now: datetime, name: str = "") -> ConnectionStanding:

@@ -162,7 +162,7 @@ def _work(
             connection, lease=lease, worker=lease.owner, priority=priority, session=session, before_call=check_lease
         )
         ports = assembled.ports
-        _note_broken(connection, assembled.broken)
+        note_broken(connection, assembled.broken)
         if run.purpose == RunPurpose.UNDO and not run.approved and run.plan_id is not None:
             _plan_undo(run, run.plan_id, ports)
         state = _advance(run, ports, deadline)
@@ -235,7 +235,8 @@ def _describe(connection: CrmConnection, definitions: Mapping[str, Sequence[Fiel
         CrmConnection.objects.filter(pk=connection.pk).update(schema=connection.schema)
 
 
-def _note_broken(connection: CrmConnection, broken: Sequence[BrokenMapping]) -> None:
+def note_broken(connection: CrmConnection, broken: Sequence[BrokenMapping]) -> None:
+    """Flag the mappings that cannot be used with their code, and take the flag from the others."""
     codes = {each.mapping_id: each.code for each in broken}
     with organization_context(str(connection.organization_id)):
         rows = CrmFieldMapping.objects.filter(connection=connection, deleted_at__isnull=True)

@@ -11,7 +11,7 @@ import hashlib
 import ipaddress
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, cast
@@ -30,6 +30,7 @@ from adsapp_crm.tenancy import organization_context
 from crm.errors import CrmError
 from crm.http.limits import Priority
 from crm.http.redact import Secret
+from crm.ports import Limiter
 from crm.registry import SubscribingConnector, WebhookRoute, provider
 
 PATH: Final = "/api/crm/webhooks/{crm_type}/{token}"
@@ -78,6 +79,7 @@ def keep_subscription(
     *,
     now: bool = False,
     session: requests.Session | None = None,
+    listen: Callable[[wiring.SharedLimiter], Limiter] | None = None,
 ) -> str:
     """See that the CRM sends its events here: subscribe, renew what has ended, remove what is double.
 
@@ -100,7 +102,7 @@ def keep_subscription(
     if not is_reachable(connection.crm_type):
         return _note(organization_id, row, WebhookStatus.FAILED, "webhook.not_public")
     try:
-        connector = _connector(connection, session)
+        connector = _connector(connection, session, listen)
         theirs = connector.subscriptions()
         ours = [each for each, url in theirs.items() if url == address]
         subscription_id = ours[0] if ours else connector.subscribe(address, Secret(sealed["password"]))
@@ -191,8 +193,13 @@ def _address(crm_type: str, token: str) -> str:
     return conf.public_url() + PATH.format(crm_type=crm_type, token=token)
 
 
-def _connector(connection: CrmConnection, session: requests.Session | None) -> SubscribingConnector:
-    return cast("SubscribingConnector", wiring.connector_of(connection, priority=Priority.INTERACTIVE, session=session))
+def _connector(
+    connection: CrmConnection,
+    session: requests.Session | None,
+    listen: Callable[[wiring.SharedLimiter], Limiter] | None = None,
+) -> SubscribingConnector:
+    found = wiring.connector_of(connection, priority=Priority.INTERACTIVE, session=session, listen=listen)
+    return cast("SubscribingConnector", found)
 
 
 def _remove_old(

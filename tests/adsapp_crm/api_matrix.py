@@ -33,6 +33,7 @@ MODEL_OF = {
     "member_id": "Membership",
     "key_id": "ApiKey",
     "event_id": "CrmWebhookEvent",
+    "audit_id": "CrmAudit",
     # In queries and bodies.
     "contactId": "Contact",
     "contactIds": "Contact",

@@ -72,4 +72,5 @@ def fill_rows(tenant: Tenant) -> dict[str, Any]:
         add(models.IdempotencyKey, actor="u", key="k", method="POST", path="/", body_digest="d", expires_at=now)
         add(models.ApiKey, name="key", prefix="crm_live_a")
         add(models.CrmNotice, **on, kind="held")
+        add(models.CrmAudit, **on)
     return rows

@@ -93,7 +93,7 @@ def test_conflict_flags_follow_the_open_questions(tenant, fill):
         CrmConflict.objects.update(status="closed")
     second = jobs.detect_conflicts()
 
-    assert first.counts == {"open": 1, "flagged": 1, "cleared": 0}
-    assert second.counts == {"open": 0, "flagged": 0, "cleared": 1}
+    assert first.counts == {"open": 1, "flagged": 1, "cleared": 0, "audits": 0}
+    assert second.counts == {"open": 0, "flagged": 0, "cleared": 1, "audits": 0}
     with tenant.context():
         assert not CrmSyncState.objects.get().conflict_detected

@@ -160,6 +160,7 @@ def test_look_ups_are_few_closed_and_owned_by_nobody():
         "crm_open_connections",
         "crm_open_run_figures",
         "crm_organization_of_app",
+        "crm_organization_of_audit",
         "crm_organization_of_connection",
         "crm_organization_of_run",
         "crm_organizations",
@@ -199,7 +200,7 @@ def test_the_look_up_role_reads_no_contents():
     assert {name.partition(".")[0] for name in columns} == {
         *("api_keys", "crm_connections", "crm_oauth_states", "crm_sync_logs", "crm_webhooks"),
         *("memberships", "organizations", "staff_access", "contact_changes", "crm_app_registrations"),
-        *("crm_webhook_events", "crm_conflicts", "crm_sync_state"),
+        *("crm_webhook_events", "crm_conflicts", "crm_sync_state", "crm_audits"),
     }
     assert sql("SELECT rolcanlogin, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = 'crm_definer'") == [
         (False, False, False)

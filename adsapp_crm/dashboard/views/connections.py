@@ -16,6 +16,7 @@ from adsapp_crm.dashboard.standings import card_of, names_of, waiting_plans, wit
 from adsapp_crm.models import CrmConnection, CrmWebhook
 from adsapp_crm.models.choices import ConflictStrategy, OnDeletion, Role, SyncMode, TieRule
 from adsapp_crm.selectors import database_now
+from adsapp_crm.services.audits import drifted, last_audit, plan_of
 from adsapp_crm.services.connection_rules import set_debug_mode
 from adsapp_crm.services.connections import disconnect, find_connection, pause_connection, resume_connection
 from adsapp_crm.services.examining import examine
@@ -84,6 +85,7 @@ def _context(row: CrmConnection, form: RulesForm) -> dict[str, Any]:
     runs = with_names(list(row.runs.order_by("-started_at", "-id")[:HISTORY_RUNS]))
     running = next((run for run in runs if run.completed_at is None), None)
     plan = waiting_plans([row]).get(row.pk)
+    audit = last_audit(row.pk)
     names = names_of([row.connected_by, row.paused_by, row.first_sync_approved_by])
     return {
         "card": card_of(row, database_now(), running, plan),
@@ -96,6 +98,9 @@ def _context(row: CrmConnection, form: RulesForm) -> dict[str, Any]:
         "approved_by": names.get(row.first_sync_approved_by, ""),
         "trial": TRIAL_CONTACTS,
         "debug_spans": DEBUG_SPANS.items(),
+        "audit": audit,
+        "drifted": drifted(audit) if audit is not None else 0,
+        "repairs": plan_of(audit) if audit is not None else [],
         "webhook": CrmWebhook.objects.filter(connection=row).order_by("-created_at").first(),
     }
 
