@@ -25,7 +25,7 @@ from adsapp_crm.services.stepping import note_broken
 from adsapp_crm.services.subscriptions import keep_subscription
 from adsapp_crm.tenancy import organization_context
 from crm.errors import ConfigurationError, ConnectionBlockedError, CrmError
-from crm.ports import Limiter
+from crm.ports import Limiter, Turn
 from crm.upkeep import may_spend
 
 HOURLY: Final = timedelta(minutes=55)
@@ -43,9 +43,13 @@ class _Counter:
         self._limiters = [limiter]
         return self
 
-    def acquire(self, budget: str, cost: int = 1) -> float:
-        self.spent += cost
-        return self._limiters[0].acquire(budget, cost)
+    def acquire(self, budget: str, cost: int = 1, turn: Turn | None = None) -> Turn:
+        given = self._limiters[0].acquire(budget, cost, turn)
+        self.spent += cost if turn is None else 0
+        return given
+
+    def late(self, budget: str, turn: Turn, seconds: float) -> None:
+        self._limiters[0].late(budget, turn, seconds)
 
     def observe(self, headers: Mapping[str, str]) -> None:
         self._limiters[0].observe(headers)
