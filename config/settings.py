@@ -355,6 +355,8 @@ CRM_PROVIDERS: dict[str, dict[str, str]] = {
             "login_base": env_url("CRM_SALESFORCE_LOGIN_BASE", "", schemes=("https", "http")),
             "api_version": env_str("CRM_SALESFORCE_API_VERSION", ""),
             "accounts": env_str("CRM_SALESFORCE_ACCOUNTS", ""),
+            "bulk_reads_from": env_str("CRM_SALESFORCE_BULK_READS_FROM", ""),
+            "bulk_writes_from": env_str("CRM_SALESFORCE_BULK_WRITES_FROM", ""),
             "duplicate_alerts": env_str("CRM_SALESFORCE_DUPLICATE_ALERTS", ""),
         },
         "pipedrive": {

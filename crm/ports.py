@@ -59,6 +59,11 @@ class Capabilities:
     conditional_update: bool = False
     webhooks: bool = False
     match_keys: tuple[str, ...] = ("email", "phone")
+    first_scan: str | None = None
+    """The position at which a connection's first complete ``scan`` begins, where the CRM has another way for large
+    ones. What it shows may be older than the page: it is read again before it is overwritten."""
+    bulk_writes: int = 0
+    """How many records one ``create`` or ``update`` takes in place of a page where so many wait; 0: no more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ from crm.model import ActionKind, LineStatus, Link, LinkState, LinkView, PlanLin
 from crm.ports import Unit
 
 STAGES = (0, 1, 2, 3, 4)
+WRITING = (2, 3)
+"""Updates and creations in the CRM: the stages at which a CRM may take more than a page at once."""
 _PAIRS = (ActionKind.LINK, ActionKind.CREATE_IN_CRM, ActionKind.CREATE_IN_APP)
 _JOINS = (*_PAIRS, ActionKind.RELINK)
 
@@ -39,10 +41,12 @@ class ClaimedPage:
 
 def claim_page(unit: Unit, run: RunState, ports: Ports) -> ClaimedPage | None:
     """One page of the run's current stage; None when the stage (or the run's limit) is used up."""
-    limit = PAGE if run.limit is None else min(PAGE, run.limit - run.position.get("taken", 0))
+    stage = run.position["stage"]
+    page = max(PAGE, ports.connector.capabilities.bulk_writes) if stage in WRITING else PAGE
+    limit = page if run.limit is None else min(page, run.limit - run.position.get("taken", 0))
     if limit <= 0:
         return None
-    lines = unit.claim_lines(run.plan_id, run.position["stage"], limit)
+    lines = unit.claim_lines(run.plan_id, stage, limit)
     if not lines:
         return None
     outcomes, views = _load(unit, lines)
@@ -57,7 +61,8 @@ def apply_page(page: ClaimedPage, run: RunState, ports: Ports) -> None:
     """
     run.position = {**run.position, "taken": run.position.get("taken", 0) + len(page.outcomes)}
     by_index = run.kind is RunKind.DELTA and ports.connector.capabilities.overlap_seconds > 0
-    fresh_since = page.now - timedelta(seconds=ports.fresh_seconds)
+    is_old = run.first_sync and ports.connector.capabilities.first_scan is not None
+    fresh_since = page.now if is_old else page.now - timedelta(seconds=ports.fresh_seconds)
     stopped: TransientError | ConnectionBlockedError | None = None
     for record_type, group in _by_type(page.outcomes).items():
         book = ports.books[record_type]

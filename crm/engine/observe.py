@@ -395,6 +395,8 @@ def _on_stored_base(subject: _Subject, planned: Planned) -> Planned:
 def _read_page(run: RunState, ports: Ports, book: Rulebook) -> Page:
     after = run.position.get("after")
     if run.kind is RunKind.FULL:
+        if after is None and run.first_sync:
+            after = ports.connector.capabilities.first_scan
         return ports.connector.scan(book.record_type, book.remote_fields, after)
     if run.kind is RunKind.DELTA:
         since = datetime.fromisoformat(run.position["since"])

@@ -145,7 +145,9 @@ class HttpClient:
         params: Mapping[str, QueryValue] | None = None,
         json: Any = None,
         form: Mapping[str, str] | None = None,
+        csv: str | None = None,
         headers: Mapping[str, str] | None = None,
+        accepts: str = "",
         budget: str = "burst",
         cost: int = 1,
         write: bool | None = None,
@@ -156,15 +158,17 @@ class HttpClient:
         is what hooks and logs see, so no value belongs in it. A whole address is taken only as a next-page link and
         must lead to the base address's own server. ``write`` says whether the call can change something; unsaid,
         everything but GET and HEAD does, so a search by POST says ``write=False``. ``params`` of value ``None`` are
-        left out, sequences repeat the name.
+        left out, sequences repeat the name. ``accepts`` is a media type (such as ``text/csv``) that a success may have
+        instead of JSON: its content is the answer's ``text``.
         """
         job = _Job(
             method=method.upper(),
             url=self._address(path, path_params, params),
             path_template=urlsplit(path).path,
             operation=operation,
-            content=_content(json, form),
-            content_type="application/json" if form is None else "application/x-www-form-urlencoded",
+            content=_content(json, form, csv),
+            content_type=_content_type(form, csv),
+            accepts=accepts,
             headers=headers or {},
             budget=budget,
             cost=cost,
@@ -237,7 +241,7 @@ class HttpClient:
                 with self._adapter_send(request) as response:
                     heard_at = self._monotonic()
                     status = response.status_code
-                    answer = read_answer(response, self._max_body_bytes)
+                    answer = read_answer(response, self._max_body_bytes, text_type=job.accepts)
             except UnreadableAnswerError as unreadable:
                 lost = _lost(job, UnexpectedAnswerError, f"the answer cannot be used, {unreadable}")
             except _BROKEN as failure:
@@ -286,6 +290,8 @@ class HttpClient:
 
     def _headers_of(self, job: _Job) -> dict[str, str]:
         headers = {**self._headers, **self._authorize(), **job.headers}
+        if job.accepts:
+            headers["Accept"] = job.accepts
         if job.content is not None:
             headers["Content-Type"] = job.content_type
         plain = {name: revealed(value) for name, value in headers.items()}
@@ -360,6 +366,7 @@ class _Job:
     operation: str
     content: bytes | None
     content_type: str
+    accepts: str
     headers: Mapping[str, str]
     budget: str
     cost: int
@@ -373,7 +380,15 @@ def _lost(job: _Job, error: type[CrmError], why: str) -> CrmError:
     return error(f"Nothing was read: {why}")
 
 
-def _content(json: Any, form: Mapping[str, str] | None) -> bytes | None:
+def _content_type(form: Mapping[str, str] | None, csv: str | None) -> str:
+    if csv is not None:
+        return "text/csv"
+    return "application/json" if form is None else "application/x-www-form-urlencoded"
+
+
+def _content(json: Any, form: Mapping[str, str] | None, csv: str | None) -> bytes | None:
+    if csv is not None:
+        return csv.encode()
     if form is not None:
         return urlencode({name: revealed(value) for name, value in form.items()}).encode()
     if json is None:

@@ -19,8 +19,8 @@ class UnreadableAnswerError(Exception):
     """The answer cannot be used; the message says why and holds nothing of it."""
 
 
-def read_answer(response: requests.Response, max_body_bytes: int) -> Answer:
-    """Read a response that was opened with ``stream=True``.
+def read_answer(response: requests.Response, max_body_bytes: int, *, text_type: str = "") -> Answer:
+    """Read a response that was opened with ``stream=True``; ``text_type`` is a media type that is taken as text.
 
     Raises UnreadableAnswerError for a redirect, for a success that is not JSON, and for content that is too long or
     compressed beyond belief; the HTTP library's errors and OSError for a connection that breaks.
@@ -34,6 +34,8 @@ def read_answer(response: requests.Response, max_body_bytes: int) -> Answer:
         return Answer(status, headers, None, "", is_json=False)
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     problem = ""
+    if media_type == text_type:
+        return Answer(status, headers, None, content.decode("utf-8", "replace"), is_json=False)
     if media_type == "application/json" or media_type.endswith("+json"):
         try:
             return Answer(status, headers, parse_json(content), content.decode("utf-8", "replace"))

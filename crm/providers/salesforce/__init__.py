@@ -30,6 +30,8 @@ PROVIDER: Final = Provider(
             choices=(endpoints.PRODUCTION, endpoints.SANDBOX),
         ),
         Setting("api_version", "CRM_SALESFORCE_API_VERSION", endpoints.DEFAULT_VERSION),
+        Setting("bulk_reads_from", "CRM_SALESFORCE_BULK_READS_FROM", str(endpoints.BULK_READS_FROM)),
+        Setting("bulk_writes_from", "CRM_SALESFORCE_BULK_WRITES_FROM", str(endpoints.BULK_WRITES_FROM)),
         Setting("accounts", "CRM_SALESFORCE_ACCOUNTS", "create", choices=("create", "match")),
         Setting("duplicate_alerts", "CRM_SALESFORCE_DUPLICATE_ALERTS", "obey", choices=("obey", "ignore")),
     ),

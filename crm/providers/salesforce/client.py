@@ -20,6 +20,7 @@ from crm.http.client import Answer, HttpClient
 from crm.http.paging import Page as ListPage
 from crm.http.paging import read_all
 from crm.providers.salesforce import endpoints
+from crm.providers.salesforce import soql as soql_text
 from crm.providers.salesforce.wire import WireField, WireRow, WireRowResult, classify
 
 _LOCATOR: Final = re.compile(r"/services/data/v\d+\.\d+/(query|queryAll)/([0-9A-Za-z-]{1,100})")
@@ -68,7 +69,7 @@ class SalesforceClient:
             answer = self._http.request(
                 "GET", self._paths.of(resource), operation=operation, params={"q": soql}, budget=endpoints.REQUESTS
             )
-            return _page(answer.body, _server_time(answer))
+            return _page(answer.body, server_time(answer))
         url = f"{self._paths.of(resource)}?q={quote_plus(soql)}"
         answer = self._http.request(
             "POST",
@@ -78,7 +79,7 @@ class SalesforceClient:
             budget=endpoints.REQUESTS,
             write=False,
         )
-        return _page(_only_sub_answer(answer.body), _server_time(answer))
+        return _page(_only_sub_answer(answer.body), server_time(answer))
 
     def query_rows(self, soql: str, *, deleted_too: bool = False, operation: str = "query") -> list[WireRow]:
         """Every row, page after page."""
@@ -93,6 +94,20 @@ class SalesforceClient:
 
         return list(read_all(fetch))
 
+    def count(self, record_type: str) -> int:
+        """Live records, by one request."""
+        answer = self._http.request(
+            "GET",
+            self._paths.of("query"),
+            operation="count",
+            params={"q": soql_text.count(record_type)},
+            budget=endpoints.REQUESTS,
+        )
+        found = _mapping(answer.body).get("totalSize")
+        if not isinstance(found, int) or isinstance(found, bool):
+            raise UnexpectedAnswerError("Salesforce's answer holds no number of records")
+        return found
+
     def _more(self, position: str, operation: str) -> RowPage:
         resource, _, locator = position.partition("/")
         answer = self._http.request(
@@ -102,7 +117,7 @@ class SalesforceClient:
             path_params={"resource": resource, "locator": locator},
             budget=endpoints.REQUESTS,
         )
-        return _page(answer.body, _server_time(answer))
+        return _page(answer.body, server_time(answer))
 
     def describe(self, record_type: str) -> list[WireField]:
         answer = self._http.request(
@@ -238,7 +253,7 @@ def _mapping(body: Any) -> Mapping[str, Any]:
     return body
 
 
-def _server_time(answer: Answer) -> datetime | None:
+def server_time(answer: Answer) -> datetime | None:
     text = answer.header("date")
     if not text:
         return None

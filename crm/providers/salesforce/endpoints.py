@@ -41,6 +41,19 @@ MAX_LITERAL_CHARACTERS: Final = 4_000
 OVERLAP_SECONDS: Final = 900.0
 """How long a transaction that is still open may hold back rows with an earlier stamp, with a margin."""
 
+BULK_READS_FROM: Final = 50_000
+"""Records from which on a first complete read is a bulk job; 25 requests read as many page by page."""
+BULK_WRITES_FROM: Final = 2_000
+BULK_WRITES: Final = 2_000
+"""Records that one ingest job takes: what a worker can settle before its claims end."""
+BULK_RESULTS: Final = 5_000
+"""Rows of one request for a query job's results."""
+BULK_POLL_SECONDS: Final = 2.0
+BULK_QUERY_POLLS: Final = 4
+"""In one call: the position is given back in between, so that no worker sits out a job."""
+BULK_INGEST_POLLS: Final = 25
+"""Then the job is aborted; its results tell which rows were written."""
+
 REQUESTS: Final = "burst"
 REQUESTS_PER_SECOND: Final = 100
 CONCURRENCY_WAIT: Final = 5.0
@@ -59,6 +72,9 @@ _PATHS: Final[Mapping[str, str]] = {
     "composite": "/composite",
     "collection": "/composite/sobjects",
     "upsert": "/composite/sobjects/{type}/{field}",
+    "jobs": "/jobs/{verb}",
+    "job": "/jobs/{verb}/{job}",
+    "job_part": "/jobs/{verb}/{job}/{part}",
 }
 
 

@@ -108,6 +108,10 @@ def all_of(*conditions: Condition) -> Condition:
     return Condition(f"({' AND '.join(each.text for each in conditions)})")
 
 
+def count(record_type: str) -> str:
+    return f"SELECT COUNT() FROM {name(record_type)}"  # noqa: S608 - the name is checked
+
+
 def select(
     fields: Sequence[str],
     record_type: str,

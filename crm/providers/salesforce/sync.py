@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from crm.errors import (
+    ConfigurationError,
     CursorExpiredError,
     MappingError,
     PermissionMissingError,
@@ -27,9 +28,12 @@ from crm.mapping.kinds import Kind
 from crm.model import FieldDefinition, RemoteRecord, RemoteState
 from crm.ports import Account, Capabilities, CreateItem, FieldChange, ItemResult, Page, UpdateItem
 from crm.providers.base import CallCounter, ConnectorContext
-from crm.providers.salesforce import auth, endpoints, mapping, soql
+from crm.providers.salesforce import auth, bulk_scan, endpoints, mapping, soql
+from crm.providers.salesforce.bulk import BulkClient
+from crm.providers.salesforce.bulk_scan import BulkScan
 from crm.providers.salesforce.client import RowPage, SalesforceClient
 from crm.providers.salesforce.companies import Companies
+from crm.providers.salesforce.ingest import Ingest
 from crm.providers.salesforce.wire import WireRow, classify, unknown_relation
 from crm.providers.salesforce.writes import Means, Writer
 
@@ -76,27 +80,39 @@ def connect(context: ConnectorContext) -> SalesforceConnector:
         sleep=sleep,
         on_call=calls,
     )
+    paths = endpoints.Paths(context.settings.get("api_version") or endpoints.DEFAULT_VERSION)
     client = SalesforceClient(
         http,
-        endpoints.Paths(context.settings.get("api_version") or endpoints.DEFAULT_VERSION),
+        paths,
         save_duplicates=context.settings.get("duplicate_alerts") == "ignore",
     )
-    return SalesforceConnector(client, calls, context, sleep)
+    return SalesforceConnector(client, BulkClient(http, paths), calls, context, sleep)
 
 
 class SalesforceConnector:
     """``crm.ports.Connector``. Not shared between threads."""
 
     def __init__(
-        self, client: SalesforceClient, calls: CallCounter, context: ConnectorContext, sleep: Callable[[float], None]
+        self,
+        client: SalesforceClient,
+        bulk_client: BulkClient,
+        calls: CallCounter,
+        context: ConnectorContext,
+        sleep: Callable[[float], None],
     ) -> None:
         self._client = client
+        self._bulk = bulk_client
         self._calls = calls
         self._sleep = sleep
         self._instance_url = context.settings.get("instance_url", "")
         self._has_marker_field = context.has_marker_field
         self._write_batch = min(endpoints.WRITE_BATCH, max(1, context.batch_size or endpoints.WRITE_BATCH))
         self._read_page = endpoints.QUERY_PAGE if self._write_batch == endpoints.WRITE_BATCH else self._write_batch
+        self._bulk_reads_from = _number(context, "bulk_reads_from", endpoints.BULK_READS_FROM)
+        self._bulk_writes_from = _number(context, "bulk_writes_from", endpoints.BULK_WRITES_FROM)
+        if context.settings.get("duplicate_alerts") == "ignore" or context.batch_size:
+            self._bulk_writes_from = 0  # a job obeys every alert, and is no small batch
+        self._bulk_scan = BulkScan(bulk_client, sleep, self._read_page)
         self._user_id: str | None = mapping.to18(context.settings.get("user_id", ""))
         self._companies = Companies(client, may_create=context.settings.get("accounts") != "match")
         self._listed: dict[str, dict[str, FieldDefinition]] = {
@@ -112,7 +128,12 @@ class SalesforceConnector:
         known = [self._listed[each] for each in CAPABILITIES.record_types if each in self._listed]
         is_known = len(known) == len(CAPABILITIES.record_types)
         has_marker = all(map(mapping.can_mark, known)) if is_known else self._has_marker_field
-        return CAPABILITIES if has_marker else replace(CAPABILITIES, marker_lookup=False)
+        return replace(
+            CAPABILITIES,
+            marker_lookup=has_marker,
+            first_scan=bulk_scan.START if self._bulk_reads_from else None,
+            bulk_writes=endpoints.BULK_WRITES if self._bulk_writes_from and has_marker else 0,
+        )
 
     @property
     def calls(self) -> int:
@@ -157,6 +178,12 @@ class SalesforceConnector:
     # reads
 
     def scan(self, record_type: str, fields: Sequence[str], after: str | None) -> Page:
+        """From ``capabilities.first_scan`` on by a query job where there are many records."""
+        if bulk_scan.is_position(after):
+            found = self._scan_by_job(record_type, fields, str(after))
+            if found is not None:
+                return found
+            after = None
         last_id = _position(after, _SCAN)
         where = soql.above(mapping.ID, last_id) if last_id else None
 
@@ -168,6 +195,21 @@ class SalesforceConnector:
         records = self._read(record_type, page.rows, fields)
         following = self._following(page, _SCAN, page.rows[-1]["Id"] if page.rows else "", last_id)
         return Page(tuple(self._with_former(record_type, records)), following, page.server_time)
+
+    def _scan_by_job(self, record_type: str, fields: Sequence[str], position: str) -> Page | None:
+        """``None``: page by page, from the beginning."""
+        found: bulk_scan.Rows | None = None
+        if position != bulk_scan.START:
+            if not bulk_scan.is_whole(position):
+                raise CursorExpiredError("The position names no job", provider="salesforce")
+            found = self._bulk_scan.page(position, bulk_scan.types_of(self._fields(record_type)))
+        elif self._client.count(record_type) >= self._bulk_reads_from:
+            names = mapping.selected(fields, self._fields(record_type))
+            found = self._bulk_scan.begin(soql.select(names, record_type))
+        if found is None:
+            return None
+        records = self._read(record_type, found.rows, fields)
+        return Page(tuple(self._with_former(record_type, records)), found.following, found.server_time)
 
     def changes(self, record_type: str, fields: Sequence[str], since: datetime, after: str | None) -> Page:
         position = _position(after, _CHANGES)
@@ -249,6 +291,8 @@ class SalesforceConnector:
                 read=lambda ids: self.fetch(record_type, ids, ()),
                 user_id=self._us,
                 sleep=self._sleep,
+                ingest=Ingest(self._bulk, record_type, self._sleep),
+                ingest_from=self._bulk_writes_from,
             )
         )
 
@@ -353,6 +397,14 @@ class SalesforceConnector:
         if not last or last == before:
             raise UnexpectedAnswerError("Salesforce's pages lead nowhere", provider="salesforce", operation=kind)
         return f"{kind}|{last}"
+
+
+def _number(context: ConnectorContext, name: str, default: int) -> int:
+    """Raises ConfigurationError for a setting that is no whole number."""
+    text = (context.settings.get(name) or str(default)).strip()
+    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+        raise ConfigurationError(f"The setting {name} is no whole number. Give a number of records; 0 for never.")
+    return int(text)
 
 
 def _position(after: str | None, kind: str) -> str:

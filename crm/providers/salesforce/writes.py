@@ -29,10 +29,11 @@ from crm.errors import (
 from crm.http.batches import send_in_batches
 from crm.model import FieldDefinition, RemoteRecord, RemoteState, Value
 from crm.ports import CreateItem, ItemResult, UpdateItem
-from crm.providers.salesforce import mapping, soql
+from crm.providers.salesforce import bulk, mapping, soql
 from crm.providers.salesforce.client import SalesforceClient
 from crm.providers.salesforce.companies import Companies
 from crm.providers.salesforce.drafts import Draft, account_name, draft, with_account
+from crm.providers.salesforce.ingest import UPDATE, UPSERT, Ingest
 from crm.providers.salesforce.wire import WireRowResult, classify_row
 
 MAX_ROUNDS: Final = 5
@@ -43,6 +44,7 @@ _UNMARKED_WINDOW: Final = timedelta(minutes=10)
 _ABOUT_THE_FIELD: Final = frozenset({"field.missing", "field.readonly"})
 _EMAIL: Final = "Email"
 
+Send = Callable[[Mapping[str, Draft]], dict[str, ItemResult | CrmError]]
 Read = Callable[[Sequence[str]], Mapping[str, RemoteRecord]]
 """Ids -> what became of them."""
 
@@ -59,6 +61,9 @@ class Means:
     read: Read
     user_id: Callable[[], str]
     sleep: Callable[[float], None]
+    ingest: Ingest
+    ingest_from: int
+    """Records from which on they go by one job; 0: never."""
     random: Callable[[], float] = random_module.random
 
 
@@ -75,7 +80,7 @@ class Writer:
         drafts = {
             item.key: draft(self._type, item.values, self._means.listed, marker=marker[item.key]) for item in items
         }
-        results = self._write(drafts, self._send_creates)
+        results = self._write(drafts, self._send_creates, self._ingest_creates if self._can_mark else None)
         self._name_duplicates(drafts, results)
         if not self._can_mark:
             self._find_unmarked(drafts, results)
@@ -98,7 +103,7 @@ class Writer:
                     remote_id=remote_id,
                     unchanged_since=item.unchanged_since,
                 )
-        results |= self._write(drafts, self._send_updates)
+        results |= self._write(drafts, self._send_updates, self._ingest_updates)
         self._explain_gone(drafts, results)
         return results
 
@@ -123,9 +128,7 @@ class Writer:
 
     # rounds
 
-    def _write(
-        self, drafts: Mapping[str, Draft], send: Callable[[Mapping[str, Draft]], dict[str, ItemResult | CrmError]]
-    ) -> dict[str, ItemResult]:
+    def _write(self, drafts: Mapping[str, Draft], send: Send, ingest: Send | None) -> dict[str, ItemResult]:
         results: dict[str, ItemResult] = {}
         waiting: dict[str, Draft] = {}
         try:
@@ -140,7 +143,11 @@ class Writer:
             else:
                 results[key] = ItemResult(key, RemoteRecord(self._type, each.remote_id, {}), refused=each.refused)
         for turn in range(MAX_ROUNDS):
-            results |= _as_results(send_in_batches(waiting, self._means.batch_size, send))
+            jobs = ingest if self._means.ingest_from and len(waiting) >= self._means.ingest_from else None
+            by_job = {key: each for key, each in waiting.items() if jobs and bulk.holds(self._record(each))}
+            results |= _as_results(jobs(by_job) if jobs and by_job else {})
+            others = {key: each for key, each in waiting.items() if key not in by_job}
+            results |= _as_results(send_in_batches(others, self._means.batch_size, send))
             if turn == MAX_ROUNDS - 1:
                 break
             again = {key: self._again(each, results[key].error) for key, each in waiting.items()}
@@ -182,6 +189,31 @@ class Writer:
                 self._means.client.update_row(self._type, only.remote_id, only.values, only.unchanged_since)
                 return {key: self._written(key, only, only.remote_id)}
         return self._send(batch, self._means.client.update_rows)
+
+    def _ingest_creates(self, drafts: Mapping[str, Draft]) -> dict[str, ItemResult | CrmError]:
+        records = {key: {mapping.MARKER_FIELD: each.marker, **each.values} for key, each in drafts.items()}
+        return self._ingested(drafts, self._means.ingest.write(UPSERT, mapping.MARKER_FIELD, records))
+
+    def _ingest_updates(self, drafts: Mapping[str, Draft]) -> dict[str, ItemResult | CrmError]:
+        """One job for the first update of each record; what comes twice goes by collections, one after the other."""
+        first = {each.remote_id: key for key, each in reversed(list(drafts.items()))}
+        once = {key: each for key, each in drafts.items() if first[each.remote_id] == key}
+        records = {key: {mapping.ID: each.remote_id, **each.values} for key, each in once.items()}
+        outcomes = self._ingested(once, self._means.ingest.write(UPDATE, mapping.ID, records))
+        again = {key: each for key, each in drafts.items() if key not in once}
+        return outcomes | send_in_batches(again, self._means.batch_size, self._send_updates)
+
+    def _ingested(
+        self, drafts: Mapping[str, Draft], answers: Mapping[str, WireRowResult | CrmError]
+    ) -> dict[str, ItemResult | CrmError]:
+        return {key: self._outcome(key, each, answers[key]) for key, each in drafts.items()}
+
+    def _outcome(self, key: str, each: Draft, answer: WireRowResult | CrmError) -> ItemResult | CrmError:
+        if isinstance(answer, CrmError):
+            return _placed(answer)
+        if not answer["success"]:
+            return _placed(classify_row(answer.get("errors") or []))
+        return self._written(key, each, str(answer.get("id")))
 
     def _send(
         self, batch: Mapping[str, Draft], send: Callable[[list[dict[str, Any]]], list[WireRowResult]]

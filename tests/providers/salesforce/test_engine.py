@@ -23,12 +23,12 @@ PEOPLE = 25
 class Sync:
     """One connection with the default mappings, on the fake's clock."""
 
-    def __init__(self, stand: SalesforceStand) -> None:
+    def __init__(self, stand: SalesforceStand, **changes: Any) -> None:
         self.stand = stand
         self.app = MemoryApp(clock=stand.fake.clock)
         self.store = MemoryStore(self.app)
         books = {name: Rulebook(name, self.maps(name), Policy(), "rules-1") for name in PROVIDER.record_types}
-        self.connector = stand.connector()
+        self.connector = stand.connector(**changes)
         self.ports = Ports(self.store, self.connector, books, self.app.organization_id, "Contact")
 
     def maps(self, record_type: str) -> tuple[FieldMap, ...]:
@@ -42,9 +42,9 @@ class Sync:
                 found.append(built)
         return tuple(found)
 
-    def run(self, kind: RunKind = RunKind.DELTA) -> Any:
+    def run(self, kind: RunKind = RunKind.DELTA, **options: Any) -> Any:
         self.stand.pass_time(600)
-        run_id = self.store.start_run(kind, record_types=PROVIDER.record_types)
+        run_id = self.store.start_run(kind, record_types=PROVIDER.record_types, **options)
         for _ in range(200):
             run = advance(run_id, self.ports)
             if run.phase is Phase.DONE:

@@ -140,7 +140,8 @@ class BulkApi:
             case "failedResults":
                 body = job.csv(["sf__Id", "sf__Error", *job.header], job.failed)
             case _:
-                body = job.csv(job.header, [])
+                header, *rows = job.uploaded() or [[]]
+                body = job.csv(job.header or header, [] if job.state == "JobComplete" else rows)
         return Response(200, body, [("Content-Type", "text/csv")])
 
     def query_results(self, request: Request) -> Response:

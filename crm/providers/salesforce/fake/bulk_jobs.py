@@ -83,6 +83,11 @@ class Job:
             "errorMessage": self.error or None,
         }
 
+    def uploaded(self) -> list[list[str]]:
+        """Header and rows, blank lines left out."""
+        reader = csv.reader(io.StringIO(self.upload or "", newline=""), delimiter=DELIMITERS[self.delimiter])
+        return [row for row in reader if row]
+
     def csv(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
         text = io.StringIO()
         writer = csv.writer(
@@ -101,8 +106,7 @@ class Ingest:
         self._writer = writer
 
     def carry_out(self, job: Job, kind: ObjectType) -> None:
-        reader = csv.reader(io.StringIO(job.upload or "", newline=""), delimiter=DELIMITERS[job.delimiter])
-        rows = [row for row in reader if row]
+        rows = job.uploaded()
         if not rows:
             job.state, job.error = "Failed", "InvalidBatch : Failed to parse CSV. EmptyFile"
             return
