@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import include, path, re_path
 
 from adsapp_crm.dashboard.views import (
+    activity,
     conflicts,
     connect,
     connections,
@@ -56,6 +57,8 @@ _PAGES = [
     path("records.csv", records.export, name="records-export"),
     path("contacts", contacts.search, name="contacts"),
     path("contacts/<uuid:contact_id>", contacts.contact, name="contact"),
+    path("activity", activity.activity, name="activity"),
+    path("figures", activity.figures, name="figures"),
     path("webhooks", webhooks.listing, name="webhooks"),
     path("people", people.listing, name="people"),
 ]

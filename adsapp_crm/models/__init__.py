@@ -12,6 +12,7 @@ from adsapp_crm.models.connection import (
     CrmLease,
     CrmOAuthState,
 )
+from adsapp_crm.models.connection_event import CrmConnectionEvent
 from adsapp_crm.models.contact import Contact, ContactChange, ContactTombstone
 from adsapp_crm.models.field_map import CrmFieldMapping, CrmMappingVersion
 from adsapp_crm.models.intent import CrmIntent
@@ -33,6 +34,7 @@ __all__ = [
     "CrmAudit",
     "CrmConflict",
     "CrmConnection",
+    "CrmConnectionEvent",
     "CrmFieldMapping",
     "CrmHeartbeat",
     "CrmIntent",

@@ -86,6 +86,19 @@ class SyncType(TextChoices):
     MANUAL = "manual", _("Manual")
 
 
+class ConnectionEventKind(TextChoices):
+    CONNECTED = "connected", _("Connected")
+    RECONNECTED = "reconnected", _("Connected again")
+    DISCONNECTED = "disconnected", _("Disconnected")
+    PAUSED = "paused", _("Paused")
+    RESUMED = "resumed", _("Resumed")
+    BLOCKED = "blocked", _("Stopped by an error")
+    HEALED = "healed", _("Works again")
+    SETTINGS = "settings", _("Settings changed")
+    SCHEMA = "schema", _("Fields changed in the CRM")
+    ROUND_TRIP = "round_trip", _("Round trip tested")
+
+
 class RunPurpose(TextChoices):
     SYNC = "sync", _("Sync")
     UNDO = "undo", _("Undo")

@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from adsapp_crm import wiring
 from adsapp_crm.models import CrmConnection
 from adsapp_crm.models.choices import ConnectionStatus
+from adsapp_crm.services.connection_history import note_settings
 from adsapp_crm.services.refusals import refuse
 
 COLUMNS: Final[Mapping[str, str]] = {
@@ -57,11 +58,13 @@ def change_rules(connection_id: uuid.UUID, wanted: Mapping[str, Any]) -> CrmConn
             fix=f"Use one of {', '.join(wiring.record_types_of(row))}, or an empty text for the CRM's own.",
         )
     columns = {COLUMNS[name]: value for name, value in wanted.items() if name in COLUMNS}
+    before = {name: getattr(row, COLUMNS[name]) for name in wanted if name in COLUMNS} | row.settings
     for column, value in columns.items():
         setattr(row, column, value)
     said = {key: wanted[key] for key in SETTINGS if key in wanted}
     row.settings = {key: value for key, value in {**row.settings, **said}.items() if value is not None}
     row.save(update_fields=[*columns, "settings", "updated_at"])
+    note_settings(row.pk, before, {name: wanted[name] for name in wanted if name in COLUMNS} | row.settings)
     return CrmConnection.objects.get(pk=row.pk)
 
 

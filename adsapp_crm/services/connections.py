@@ -18,7 +18,8 @@ from django.db.models.functions import Now
 
 from adsapp_crm import wiring
 from adsapp_crm.models import CrmConnection, CrmLease, CrmPlan, CrmSyncLog, uuid7
-from adsapp_crm.models.choices import ConnectionStatus, Health, PlanStatus, RunState
+from adsapp_crm.models.choices import ConnectionEventKind, ConnectionStatus, Health, PlanStatus, RunState
+from adsapp_crm.services.connection_history import note, note_schema
 from adsapp_crm.services.mappings import described, seed_default_mappings
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.services.subscriptions import remove_subscription
@@ -196,6 +197,7 @@ def _store(
     )
     known = earlier.order_by("-connected_at", "-id").first()
     row = known or draft
+    described_before = dict(row.schema)
     row.seal_credentials(access.payload)
     row.app_registration_id = access.registration_id
     row.granted_scopes = list(access.scopes)
@@ -217,6 +219,9 @@ def _store(
     row.disconnected_at, row.disconnected_by, row.parked_until = None, "", None
     row.token_version += 1
     row.save()
+    kind = ConnectionEventKind.CONNECTED if known is None else ConnectionEventKind.RECONNECTED
+    note(row.pk, kind, actor=actor)
+    note_schema(row.pk, described_before, row.schema)
     return CrmConnection.objects.get(pk=row.pk), known is not None
 
 
@@ -245,6 +250,7 @@ def disconnect(
         unfinished.update(status=RunState.CANCELLED, cancel_requested=True, phase="done", completed_at=Now())
         waiting = CrmPlan.objects.filter(connection=row, status__in=[PlanStatus.PLANNED, PlanStatus.HELD])
         waiting.update(status=PlanStatus.DROPPED, closed_at=Now())
+        note(row.pk, ConnectionEventKind.DISCONNECTED, actor=actor)
     revoke_grant(organization_id, connection.pk, session=session)
     return connection.pk
 
@@ -255,11 +261,11 @@ def pause_connection(connection_id: uuid.UUID, *, actor: str) -> None:
     row.status, row.health = ConnectionStatus.PAUSED, Health.PAUSED
     row.paused_at, row.paused_by = Now(), actor
     row.save(update_fields=["status", "health", "paused_at", "paused_by", "updated_at"])
+    note(row.pk, ConnectionEventKind.PAUSED, actor=actor)
 
 
 def resume_connection(connection_id: uuid.UUID, *, actor: str) -> None:
     """Take a pause back. Refused where the CRM needs a new log-in."""
-    del actor
     row = _locked(connection_id)
     if row.health in NEEDS_RECONNECT:
         raise refuse("connection.paused", "The CRM refused the log-in.", fix="Reconnect it with a new token.")
@@ -267,6 +273,7 @@ def resume_connection(connection_id: uuid.UUID, *, actor: str) -> None:
     row.health = Health.HEALTHY if row.first_sync_approved_at else Health.SETTING_UP
     row.paused_at, row.paused_by = None, ""
     row.save(update_fields=["status", "health", "paused_at", "paused_by", "updated_at"])
+    note(row.pk, ConnectionEventKind.RESUMED, actor=actor)
 
 
 def _locked(connection_id: uuid.UUID) -> CrmConnection:
@@ -302,7 +309,8 @@ def check_connection(
         return error.code
     with organization_context(organization_id):
         healed = CrmConnection.objects.filter(pk=connection_id, status=ConnectionStatus.ERROR)
-        healed.update(status=ConnectionStatus.ACTIVE, health=Health.HEALTHY, last_error="", last_error_code="")
+        if healed.update(status=ConnectionStatus.ACTIVE, health=Health.HEALTHY, last_error="", last_error_code=""):
+            note(connection_id, ConnectionEventKind.HEALED)
     return ""
 
 
@@ -319,9 +327,11 @@ def block_connection(
         if token_version is not None:
             rows = rows.filter(token_version=token_version)
         reconnect = isinstance(error, ConnectionBlockedError)
-        rows.update(
+        blocked = rows.update(
             status=ConnectionStatus.ERROR,
             health=Health.NEEDS_RECONNECT if reconnect else Health.NEEDS_ATTENTION,
             last_error=error.message,
             last_error_code=error.code,
         )
+        if blocked:
+            note(connection_id, ConnectionEventKind.BLOCKED, code=error.code)

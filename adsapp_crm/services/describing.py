@@ -8,6 +8,7 @@ from collections.abc import Callable
 from adsapp_crm import wiring
 from adsapp_crm.models import CrmConnection
 from adsapp_crm.models.choices import ConnectionStatus
+from adsapp_crm.services.connection_history import note_schema
 from adsapp_crm.services.mappings import described
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.tenancy import organization_context
@@ -35,5 +36,7 @@ def refresh_fields(
     connector = wiring.connector_of(row, listen=listen)
     found = {record_type: connector.describe(record_type) for record_type in wiring.record_types_of(row)}
     with organization_context(organization_id, actor=actor):
-        CrmConnection.objects.filter(pk=connection_id, token_version=row.token_version).update(schema=described(found))
+        fresh = described(found)
+        if CrmConnection.objects.filter(pk=connection_id, token_version=row.token_version).update(schema=fresh):
+            note_schema(connection_id, row.schema, fresh)
         return CrmConnection.objects.get(pk=connection_id)

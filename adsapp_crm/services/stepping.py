@@ -32,6 +32,7 @@ from adsapp_crm.models import (
 )
 from adsapp_crm.models.choices import ConnectionStatus, Health, PlanLineStatus, PlanStatus, RunPurpose
 from adsapp_crm.models.choices import RunState as RunWord
+from adsapp_crm.services.connection_history import note_schema
 from adsapp_crm.services.connections import block_connection
 from adsapp_crm.services.mappings import described
 from adsapp_crm.services.refusals import refuse
@@ -230,9 +231,11 @@ def _plan_undo(run: CrmSyncLog, plan_id: uuid.UUID, ports: Ports) -> None:
 
 def _describe(connection: CrmConnection, definitions: Mapping[str, Sequence[FieldDefinition]]) -> None:
     """Keep the CRM's own description of its fields as of this full run."""
-    connection.schema = {**connection.schema, **described(definitions)}
+    before, fresh = connection.schema, described(definitions)
+    connection.schema = {**before, **fresh}
     with organization_context(str(connection.organization_id)):
         CrmConnection.objects.filter(pk=connection.pk).update(schema=connection.schema)
+        note_schema(connection.pk, before, fresh)
 
 
 def note_broken(connection: CrmConnection, broken: Sequence[BrokenMapping]) -> None:

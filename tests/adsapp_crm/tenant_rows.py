@@ -71,6 +71,7 @@ def fill_rows(tenant: Tenant) -> dict[str, Any]:
         add(models.CrmWebhookEvent, **on, webhook=webhook, event_key="e", event_type="changed")
         add(models.IdempotencyKey, actor="u", key="k", method="POST", path="/", body_digest="d", expires_at=now)
         add(models.ApiKey, name="key", prefix="crm_live_a")
+        add(models.CrmConnectionEvent, **on, kind="paused")
         add(models.CrmNotice, **on, kind="held")
         add(models.CrmAudit, **on)
     return rows

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from html import unescape
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -20,7 +22,10 @@ from adsapp_crm.models import (
     CrmSyncLog,
     CrmSyncState,
 )
-from adsapp_crm.models.choices import Role
+from adsapp_crm.models.choices import ConnectionEventKind, Role
+from adsapp_crm.selectors import database_now
+from adsapp_crm.services.analytics import figures_by_day
+from adsapp_crm.services.connection_history import note, note_schema
 from crm.model import RunKind
 from tests.adsapp_crm.dashboard_stand import BASE, dashboard_stand, text_of
 from tests.adsapp_crm.hubspot_account import TOKEN
@@ -58,6 +63,7 @@ def pages_of(stand):
     fixed += ["/connections/hubspot/mapping/suggestions", "/connections/hubspot/mapping/import"]
     fixed += ["/conflicts", "/records", "/records?state=excluded", "/contacts", "/contacts?q=a", "/webhooks", "/people"]
     fixed += ["/connections/hubspot/schedule"]
+    fixed += ["/activity", "/activity?kind=settings&crm=hubspot", "/figures", "/figures?days=90"]
     fixed += ["/connect/hubspot", "/connect/pipedrive", "/connect/salesforce", "/organizations"]
     return [*fixed, *runs, *[f"{run}/progress" for run in runs], *plans, *contacts, *conflicts, *mapping]
 
@@ -547,19 +553,24 @@ def test_pausing_stops_runs_and_resuming_lets_them_go_on(synced):
     assert "Resumed" in synced.follow("/connections/hubspot/change", resume="1")
 
 
+RULES = {
+    "mode": "sync",
+    "strategy": "newest_wins",
+    "tie_rule": "manual",
+    "on_app_deleted": "unlink",
+    "on_crm_deleted": "unlink",
+    "create_in_crm": "on",
+    "create_in_app": "on",
+    "max_count_deleted": "5",
+    "max_count_created": "500",
+}
+
+
 def test_rules_are_saved_and_a_wrong_one_is_refused(synced):
     with synced.inside:
         row = CrmConnection.objects.get()
-    said = {
-        "mode": "observe",
-        "strategy": "crm_wins",
-        "tie_rule": "manual",
-        "on_app_deleted": "unlink",
-        "on_crm_deleted": "unlink",
-        "create_in_crm": "on",
-        "max_count_deleted": "5",
-        "max_count_created": "500",
-    }
+    said = {**RULES, "mode": "observe", "strategy": "crm_wins"}
+    del said["create_in_app"]
     assert "observe mode" not in synced.get()
     assert "The settings are saved" in synced.follow("/connections/hubspot", **said)
     assert "observe mode" in synced.get()
@@ -567,6 +578,52 @@ def test_rules_are_saved_and_a_wrong_one_is_refused(synced):
     with synced.inside:
         after = CrmConnection.objects.get(pk=row.pk)
         assert (after.mode, after.strategy, after.create_in_app) == ("observe", "crm_wins", False)
+
+
+def test_what_happened_stands_on_one_line_and_is_narrowed_by_kind(synced):
+    """Connecting, runs, settings with both values, mapping versions, pausing and new fields, newest first."""
+    synced.post("/connections/hubspot", **{**RULES, "max_count_deleted": "9"})
+    synced.post("/connections/hubspot/change", pause="1")
+    synced.post("/connections/hubspot/change", resume="1")
+    synced.get()  # tells what was done, once
+    page = text_of(synced.get("/activity"))
+    told = ["Resumed", "Paused", "Settings changed maxCountDeleted 5 → becomes 9", "Approved plan", "Connected"]
+    places = [page.index(each) for each in told]
+    assert places == sorted(places)
+    assert "Approved plan" not in text_of(synced.get("/activity?kind=settings"))
+    assert "contacts added: adsapp_contact_id" in text_of(synced.get("/activity?kind=schema&crm=hubspot"))
+    assert "Nothing of this kind yet." in text_of(synced.get("/activity?kind=webhook"))
+    with synced.inside:
+        schema = CrmConnection.objects.get().schema
+        fields = [each for each in schema["contacts"]["fields"] if each["name"] != "city"]
+        note_schema(synced.connection_id, schema, {"contacts": {"hash": "other", "fields": fields}})
+        note_schema(synced.connection_id, schema, schema)
+    assert "contacts gone: city" in text_of(synced.get("/activity?kind=schema"))
+
+
+def test_a_long_history_is_read_page_by_page(synced):
+    with synced.inside:
+        for number in range(60):
+            note(synced.connection_id, ConnectionEventKind.PAUSED, number=number)
+    first = synced.get("/activity?kind=settings")
+    (address,) = re.findall(r'href="([^"]*before=[^"]*)"', first)
+    second = synced.get(f"/activity{unescape(address)}")
+    assert text_of(first).count("Paused") == 40
+    assert text_of(second).count("Paused") == 20
+    assert "just now" in text_of(synced.get("/activity?before=nonsense"))
+
+
+def test_figures_count_what_the_runs_did(synced):
+    """Records, writes and calls of today's runs; charts with a table of the same numbers, without script or style."""
+    page = synced.get("/figures?days=7")
+    with synced.inside:
+        runs = list(CrmSyncLog.objects.all())
+        (days,) = figures_by_day(database_now(), 7).values()
+    assert [day.runs for day in days] == [0] * 6 + [len(runs)]
+    assert days[-1].calls == sum(run.api_calls for run in runs)
+    assert days[-1].written == 3
+    assert page.count('<svg class="chart"') == 3, "records, changes and calls; nothing waited, failed or was asked"
+    assert text_of(page).count("Nothing in this time.") == 3
 
 
 def test_disconnecting_keeps_links_and_history(synced):

@@ -17,7 +17,7 @@ from adsapp_crm.models import CrmConnection, CrmWebhook
 from adsapp_crm.models.choices import ConflictStrategy, OnDeletion, Role, SyncMode, TieRule
 from adsapp_crm.selectors import database_now
 from adsapp_crm.services.audits import drifted, last_audit, plan_of
-from adsapp_crm.services.connection_rules import set_debug_mode
+from adsapp_crm.services.connection_rules import COLUMNS, change_rules, set_debug_mode
 from adsapp_crm.services.connections import disconnect, find_connection, pause_connection, resume_connection
 from adsapp_crm.services.examining import examine
 from adsapp_crm.services.syncing import RunBusyError, start_run
@@ -28,6 +28,7 @@ from crm.registry import PROVIDERS
 
 HISTORY_RUNS: Final = 25
 DEBUG_SPANS: Final = {"30": lazy("30 minutes"), "120": lazy("2 hours"), "1440": lazy("a day")}
+API_NAMES: Final = {column: name for name, column in COLUMNS.items()}
 TRIAL_CONTACTS: Final = 20
 """The guide's advice for a first look at what a sync does."""
 
@@ -73,7 +74,7 @@ def connection(request: HttpRequest, crm: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         return attempt(
             request,
-            lambda: form.save(commit=False).save(update_fields=[*form.changed_data, "updated_at"]),
+            lambda: change_rules(row.pk, {API_NAMES[name]: form.cleaned_data[name] for name in form.changed_data}),
             back=reverse("dashboard:connection", args=[crm]),
             done=_("The settings are saved. The next run goes by them."),
         )

@@ -1,0 +1,120 @@
+"""Everything that happened to the connections on one line: runs, settings, mappings, fields and webhooks."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from django.utils.translation import gettext_lazy as _
+
+from adsapp_crm.dashboard.standings import names_of
+from adsapp_crm.models import CrmConnectionEvent, CrmMappingVersion, CrmSyncLog, CrmWebhookEvent
+from adsapp_crm.models.choices import ConnectionEventKind
+
+SIZE: Final = 40
+MOST_DELIVERIES: Final = 2_000
+"""Webhook events that one page counts by the hour."""
+KINDS: Final = {
+    "run": _("Runs"),
+    "settings": _("Connection and settings"),
+    "mapping": _("Mapping"),
+    "schema": _("Fields of the CRM"),
+    "webhook": _("Webhooks"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    at: datetime
+    kind: str
+    connection_id: uuid.UUID
+    row: Any = None
+    """The run, event or mapping version; None for webhooks."""
+    number: int = 0
+    by_status: Mapping[str, int] = field(default_factory=dict)
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    moments: tuple[Moment, ...]
+    next: str
+    """Time that the following page ends before (ISO 8601); empty on the last."""
+
+
+def timeline(
+    connections: Collection[uuid.UUID], *, kind: str = "", before: datetime | None = None, size: int = SIZE
+) -> Timeline:
+    """The newest first, in the current organization's context: six queries, however long the history is."""
+    wanted = [kind] if kind in KINDS else list(KINDS)
+    found: list[Moment] = []
+    for each in wanted:
+        found += _SOURCES[each](connections, before, size + 1)
+    found.sort(key=lambda moment: moment.at, reverse=True)
+    shown = found[:size]
+    names = names_of(moment.row.actor for moment in shown if moment.row is not None)
+    told = tuple(
+        Moment(each.at, each.kind, each.connection_id, each.row, each.number, each.by_status, _by(each, names))
+        for each in shown
+    )
+    return Timeline(told, shown[-1].at.isoformat() if len(found) > size else "")
+
+
+def _by(moment: Moment, names: Mapping[str, str]) -> str:
+    return names.get(moment.row.actor, "") if moment.row is not None else ""
+
+
+def _runs(connections: Collection[uuid.UUID], before: datetime | None, size: int) -> list[Moment]:
+    rows = CrmSyncLog.objects.filter(connection__in=connections)
+    rows = rows.filter(started_at__lt=before) if before else rows
+    return [Moment(row.started_at, "run", row.connection_id, row) for row in rows.order_by("-started_at", "-id")[:size]]
+
+
+def _events(kind: str) -> Any:
+    def found(connections: Collection[uuid.UUID], before: datetime | None, size: int) -> list[Moment]:
+        rows = CrmConnectionEvent.objects.filter(connection__in=connections)
+        schema = ConnectionEventKind.SCHEMA
+        rows = rows.filter(kind=schema) if kind == "schema" else rows.exclude(kind=schema)
+        rows = rows.filter(at__lt=before) if before else rows
+        return [Moment(row.at, kind, row.connection_id, row) for row in rows.order_by("-at", "-id")[:size]]
+
+    return found
+
+
+def _versions(connections: Collection[uuid.UUID], before: datetime | None, size: int) -> list[Moment]:
+    rows = CrmMappingVersion.objects.filter(connection__in=connections)
+    rows = rows.filter(created_at__lt=before) if before else rows
+    ordered = rows.order_by("-created_at", "-id")[:size]
+    return [Moment(row.created_at, "mapping", row.connection_id, row) for row in ordered]
+
+
+def _deliveries(connections: Collection[uuid.UUID], before: datetime | None, size: int) -> list[Moment]:
+    """One moment an hour and connection: the newest event of it, and how many there were."""
+    rows = CrmWebhookEvent.objects.filter(connection__in=connections)
+    rows = rows.filter(received_at__lt=before) if before else rows
+    newest: Sequence[tuple[Any, datetime, str]] = list(
+        rows.order_by("-received_at").values_list("connection_id", "received_at", "status")[:MOST_DELIVERIES]
+    )
+    hours: dict[tuple[Any, datetime], Counter[str]] = {}
+    at: dict[tuple[Any, datetime], datetime] = {}
+    for connection_id, received, status in newest:
+        key = connection_id, received.replace(minute=0, second=0, microsecond=0)
+        hours.setdefault(key, Counter())[status] += 1
+        at.setdefault(key, received)
+    return [
+        Moment(at[key], "webhook", key[0], number=counted.total(), by_status=dict(counted))
+        for key, counted in hours.items()
+    ][:size]
+
+
+_SOURCES: Final[Mapping[str, Any]] = {
+    "run": _runs,
+    "settings": _events("settings"),
+    "mapping": _versions,
+    "schema": _events("schema"),
+    "webhook": _deliveries,
+}
