@@ -47,7 +47,14 @@ from adsapp_crm.api.views.mapping_work import (
 )
 from adsapp_crm.api.views.nowhere import NowhereView
 from adsapp_crm.api.views.people import KeysView, KeyView, MembersView, MemberView, MeView
-from adsapp_crm.api.views.plans import PlanApproveView, PlanDropView, PlanLinesView, PlansView, PlanView
+from adsapp_crm.api.views.plans import (
+    PlanApproveView,
+    PlanDropView,
+    PlanForecastView,
+    PlanLinesView,
+    PlansView,
+    PlanView,
+)
 from adsapp_crm.api.views.records import (
     ContactRecordsView,
     RecordCountsView,
@@ -90,6 +97,7 @@ urlpatterns = [
     path("crm/runs/<uuid:run_id>/undo", RunUndoView.as_view(), name="run-undo"),
     path("crm/plans", PlansView.as_view(), name="plans"),
     path("crm/plans/<uuid:plan_id>", PlanView.as_view(), name="plan"),
+    path("crm/plans/<uuid:plan_id>/forecast", PlanForecastView.as_view(), name="plan-forecast"),
     path("crm/plans/<uuid:plan_id>/lines", PlanLinesView.as_view(), name="plan-lines"),
     path("crm/plans/<uuid:plan_id>/approve", PlanApproveView.as_view(), name="plan-approve"),
     path("crm/plans/<uuid:plan_id>/drop", PlanDropView.as_view(), name="plan-drop"),

@@ -23,6 +23,7 @@ from adsapp_crm.models.choices import (
     SyncDirection,
     SyncType,
 )
+from adsapp_crm.services.forecasts import Forecast, spend_said
 from adsapp_crm.services.run_shapes import shape_errors
 from crm.model import Side
 
@@ -110,6 +111,17 @@ class PlanSerializer(serializers.Serializer):  # type: ignore[type-arg]
     @extend_schema_field(NoteSerializer(many=True))
     def get_heldBy(self, plan: CrmPlan) -> list[dict[str, str]]:  # noqa: N802  the JSON key
         return shape_notes(plan.held_codes)
+
+
+class ForecastSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    calls = serializers.IntegerField(source="spend.calls", help_text="About as many requests to the CRM.")
+    seconds = serializers.FloatField(source="spend.seconds", allow_null=True)
+    dayShare = serializers.FloatField(source="spend.day_share", allow_null=True)
+    fitsToday = serializers.BooleanField(source="spend.fits_today")
+    said = serializers.SerializerMethodField()
+
+    def get_said(self, forecast: Forecast) -> str:
+        return spend_said(forecast.spend)
 
 
 class PlanLineQuery(PageQuery):

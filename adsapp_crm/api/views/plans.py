@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 from rest_framework.request import Request
 
 from adsapp_crm.api.access import OrganizationView, actor_of, organization_of
-from adsapp_crm.api.lookups import check_named, find_plan
+from adsapp_crm.api.lookups import check_named, find_connection, find_plan
 from adsapp_crm.api.operations import Operation
 from adsapp_crm.api.paging import listed, page_of
 from adsapp_crm.api.shapes.runs import (
     DryRunSerializer,
+    ForecastSerializer,
     PlanLineQuery,
     PlanLineSerializer,
     PlanQuery,
@@ -22,6 +23,7 @@ from adsapp_crm.api.shapes.runs import (
 from adsapp_crm.api.views.runs import answer_run
 from adsapp_crm.models import CrmPlan, CrmPlanLine
 from adsapp_crm.models.choices import Role, RunTrigger
+from adsapp_crm.services.forecasts import forecast_of
 from adsapp_crm.services.syncing import approve_plan, drop_plan, start_run
 from crm.model import RunKind
 
@@ -93,6 +95,18 @@ class PlanLinesView(OrganizationView):
             for key in ("deletes", "blanks"):
                 rows = rows.filter(**{key: asked[key]}) if asked.get(key) is not None else rows
             return self.answer(request, page_of(rows, asked, order="seq"))
+
+
+class PlanForecastView(OrganizationView):
+    operations: ClassVar = {
+        "GET": Operation(Role.VIEWER, "Say what carrying out a plan costs", ForecastSerializer, problems=(404,))
+    }
+
+    def get(self, request: Request, plan_id: uuid.UUID) -> Any:
+        """Calls, time, and its part of the CRM account's allowance of today."""
+        with self.work(request):
+            plan = find_plan(plan_id)
+            return self.answer(request, forecast_of(plan, find_connection(plan.connection_id)))
 
 
 class PlanApproveView(OrganizationView):

@@ -11,13 +11,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from adsapp_crm.dashboard.access import actor_of, attempt, organization_of, page, show
-from adsapp_crm.dashboard.forecast import forecast_of, samples_of
+from adsapp_crm.dashboard.samples import samples_of
 from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.dashboard.views.connections import TRIAL_CONTACTS
 from adsapp_crm.dashboard.views.runs import contact_names
 from adsapp_crm.models import CrmConnection, CrmPlan
 from adsapp_crm.models.choices import PlanStatus, Role, RunPurpose
 from adsapp_crm.services.exports import export_contacts
+from adsapp_crm.services.forecasts import forecast_of, spend_said
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.syncing import approve_plan, drop_plan
 from adsapp_crm.tasks import send_after_commit, sync_page
@@ -35,13 +36,15 @@ def plan(request: HttpRequest, plan_id: uuid.UUID) -> HttpResponse:
     if request.method == "POST":
         return _decide(request, found, row)
     samples = samples_of(found)
+    forecast = forecast_of(found, row)
     names = names_of([found.created_by, found.approved_by])
     made_by = found.run
     context: dict[str, Any] = {
         "plan": found,
         "row": row,
         "provider": PROVIDERS[row.crm_type],
-        "forecast": forecast_of(found, row.crm_type),
+        "forecast": forecast,
+        "spend": spend_said(forecast.spend),
         "samples": samples,
         "contacts": contact_names([each.line.contact_id for each in samples]),
         "waits": found.status in (PlanStatus.PLANNED, PlanStatus.HELD) and made_by is not None and made_by.completed_at,

@@ -17,9 +17,10 @@ from django.db.models import Count
 from adsapp_crm.catalogue import explain
 from adsapp_crm.management.command import OK, WRONG, CrmCommand, organization_argument, organization_named, uuid_of
 from adsapp_crm.management.progress import Progress
-from adsapp_crm.models import CrmPlan, CrmPlanLine, CrmSyncLog, CrmSyncState
+from adsapp_crm.models import CrmConnection, CrmPlan, CrmPlanLine, CrmSyncLog, CrmSyncState
 from adsapp_crm.models.choices import LinkStatus, PlanStatus, RunState, RunTrigger
 from adsapp_crm.services.connections import find_connection
+from adsapp_crm.services.forecasts import forecast_of, spend_said
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.run_shapes import has_ended, shape_result
 from adsapp_crm.services.stepping import Left, step_run
@@ -181,6 +182,7 @@ class Command(CrmCommand):
         with organization_context(organization_id):
             if run.dry_run or run.status == RunState.HELD:
                 result["plan"] = _planned(run)
+                result["forecast"] = _forecast(run)
             waiting = _waiting(run)
         result["waitingPlans"] = [str(each) for each in waiting]
         self.give(result)
@@ -190,6 +192,8 @@ class Command(CrmCommand):
         self.say(f"requests   {run.api_calls:,}")
         for kind, number in result.get("plan", {}).items():
             self.say(f"planned    {number:,} {kind.replace('_', ' ')}")
+        if result.get("forecast"):
+            self.say(f"forecast   {result['forecast']}")
         for each in result["errors"]:
             records = f" ({each['records']} records)" if "records" in each else ""
             self.say(f"{each['code']}{records}: {each['title']}. {each['fix']}")
@@ -202,6 +206,14 @@ class Command(CrmCommand):
     @staticmethod
     def _approval(options: Mapping[str, Any], plan_id: uuid.UUID) -> str:
         return f'manage.py crm_sync "{options["organization"]}" {options["provider"]} --approve {plan_id}'
+
+
+def _forecast(run: CrmSyncLog) -> str:
+    """What carrying the plan out costs, in words; empty when the run has none."""
+    if run.plan_id is None:
+        return ""
+    plan = CrmPlan.objects.select_related("run").get(pk=run.plan_id)
+    return spend_said(forecast_of(plan, CrmConnection.objects.get(pk=run.connection_id)).spend)
 
 
 def _planned(run: CrmSyncLog) -> dict[str, int]:
