@@ -98,7 +98,7 @@ def _step(run_id: str) -> Left:
 def _follow_up(organization_id: uuid.UUID, connection_id: uuid.UUID) -> None:
     """What a run that ended has made possible: events that waited for it, and contacts that other CRMs lack."""
     if inbox.settle(organization_id, connection_id):
-        refetch.delay(str(connection_id))
+        refetch.apply_async((str(connection_id),), countdown=inbox.BURST_SECONDS)
     with organization_context(organization_id):
         due = [each for each in realtime.connections_to_ask() if realtime.has_due(each)]
     for each in due:

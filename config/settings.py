@@ -6,6 +6,7 @@ insist on TLS follows from CRM_PUBLIC_URL, which may be plain HTTP on loopback o
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -308,6 +309,7 @@ UNFOLD = {
 LOG_LEVEL = env_choice("LOG_LEVEL", choices=("DEBUG", "INFO", "WARNING", "ERROR"), default="INFO")
 LOGGING = logs.configure(LOG_LEVEL)
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG  # the line at a request's end says all that the first one does
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # behind a proxy the header is the client's own word
 
 # --- Sync -------------------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from adsapp_crm.models.choices import (
 )
 from adsapp_crm.services import syncing
 from adsapp_crm.services.erasure import erase_contact
-from adsapp_crm.tenancy import current_organization, organization_context
+from adsapp_crm.tenancy import organization_context
 from crm.errors import CrmError
 from crm.http.limits import Priority
 from crm.model import RemoteState, RunKind
@@ -41,13 +41,29 @@ MOST_RECORDS: Final = 200
 MOST_EVENTS: Final = 2_000
 MOST_ATTEMPTS: Final = 3
 ACTOR: Final = "webhook"
+SEEN_SECONDS: Final = 60
+"""How exact ``CrmWebhook.last_event_at`` is."""
+BURST_SECONDS: Final = 0.5
+"""Between the end of a refetch and the next one while events keep coming: a burst is read in few runs, an event of an
+idle connection waits for nothing."""
 
+# One message to the server, so one round trip, and where no transaction is open one of its own: the organization first,
+# then what is done in it.
 _STORE: Final = """
+SELECT set_config('app.org', %(organization)s::text, true);
 WITH place AS (
   SELECT c.id, c.organization_id, c.first_sync_approved_at FROM crm_connections c
-  WHERE c.organization_id = %(organization)s AND c.id = %(connection)s AND c.remote_account_id = %(account)s
-    AND c.status <> 'disconnected'
+  WHERE c.organization_id = %(organization)s AND c.id = %(connection)s AND c.status <> 'disconnected'
+    AND (%(account)s::text IS NULL OR c.remote_account_id = %(account)s)
     AND (NOT %(of_app)s OR c.app_registration_id IS NOT DISTINCT FROM %(registration)s::uuid)
+    AND (%(webhook)s::uuid IS NULL OR EXISTS (SELECT FROM crm_webhooks w
+      WHERE w.organization_id = %(organization)s AND w.id = %(webhook)s AND w.connection_id = c.id
+        AND w.status <> 'removed'))
+),
+seen AS (
+  UPDATE crm_webhooks w SET last_event_at = clock_timestamp() FROM place
+  WHERE w.organization_id = place.organization_id AND w.id = %(webhook)s::uuid
+    AND (w.last_event_at IS NULL OR w.last_event_at < clock_timestamp() - make_interval(secs => %(seen_seconds)s))
 ),
 stored AS (
   INSERT INTO crm_webhook_events (id, organization_id, connection_id, webhook_id, event_key, event_type, record_type,
@@ -76,9 +92,6 @@ class Stored:
     """Nobody knows yet that there is something to read: send ``tasks.refetch``."""
 
 
-NOTHING: Final = Stored(0, wakes=False)
-
-
 @dataclass(frozen=True, slots=True)
 class App:
     """The app that a delivery came by; ``registration_id`` None is this installation's."""
@@ -87,17 +100,20 @@ class App:
 
 
 def store(
+    organization_id: uuid.UUID,
     connection_id: uuid.UUID,
+    remote_account_id: str | None,
     hints: Sequence[ChangeHint],
     *,
     webhook_id: uuid.UUID | None = None,
     app: App | None = None,
 ) -> Stored | None:
-    """Keep events of one account, each once, in the current organization's context.
+    """Keep events of one account, each once; where there are none (no account) only that the address was used.
 
     None, and nothing kept, when the connection is disconnected, is not pinned to that account, or belongs to another
-    app than ``app``. Before the connection's first sync was approved events are kept as ignored: that sync reads
-    everything. An erasure always waits. Written as one statement, since a burst of deliveries comes by here.
+    app than ``app``, or the subscription was removed. Before the connection's first sync was approved events are kept
+    as ignored: that sync reads everything. An erasure always waits. A burst of deliveries comes by here, so it costs
+    one round trip, in a transaction of its own where none is open.
     """
     events = [
         {
@@ -115,15 +131,17 @@ def store(
         cursor.execute(
             _STORE,
             {
-                "organization": current_organization(),
+                "organization": organization_id,
                 "connection": connection_id,
-                "account": hints[0].remote_account_id,
+                "account": remote_account_id,
                 "of_app": app is not None,
                 "registration": app.registration_id if app is not None else None,
                 "webhook": webhook_id,
                 "events": json.dumps(events),
+                "seen_seconds": SEEN_SECONDS,
             },
         )
+        cursor.nextset()
         found, new, received, waited = cursor.fetchone()
     return Stored(new, bool(received) and not waited) if found else None
 

@@ -196,12 +196,18 @@ def _advance(run: CrmSyncLog, ports: Ports, deadline: float) -> RunState:
             return state
         if state.phase is not phase:
             phase = state.phase
-            refresh_statistics()
+            _refresh_statistics(run)
+
+
+def _refresh_statistics(run: CrmSyncLog) -> None:
+    """Only for what fills tables: chosen records are few."""
+    if run.sync_type in SCANS:
+        refresh_statistics()
 
 
 def _prepare(connection: CrmConnection, run: CrmSyncLog) -> None:
     """A parked run goes on, and contacts written past our services get their match keys."""
-    refresh_statistics()
+    _refresh_statistics(run)
     with organization_context(str(connection.organization_id)):
         CrmSyncLog.objects.filter(pk=run.pk, status=RunWord.PARKED).update(status=RunWord.RUNNING, resume_at=None)
         region = Organization.objects.get().region

@@ -9,20 +9,18 @@ who signs with an own app's secret reaches that app's accounts only.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
-
-from django.db.models import Q
-from django.db.models.functions import Now
 
 from adsapp_crm.models import CrmWebhook
 from adsapp_crm.selectors import connections_of_account, organization_of_app, webhook_of_path
-from adsapp_crm.services.inbox import NOTHING, App, store
+from adsapp_crm.services.inbox import App, Stored, store
 from adsapp_crm.services.subscriptions import INSTALLATION, digest_of
 from adsapp_crm.storage.apps import client_of, webhook_secret_of
 from adsapp_crm.tenancy import organization_context
+from adsapp_crm.webhooks.known import Known
 from adsapp_crm.webhooks.rates import RATES
 from crm.errors import ConfigurationError, WebhookRejectedError
 from crm.http.redact import Secret
@@ -30,8 +28,6 @@ from crm.registry import PROVIDERS, ChangeHint, Delivery, Provider, WebhookRoute
 
 MAX_BODY_BYTES: Final = 1_048_576
 MAX_ID_CHARACTERS: Final = 100
-SEEN_AGO: Final = timedelta(seconds=60)
-"""How exact ``CrmWebhook.last_event_at`` is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,14 @@ class Taken:
 
 
 def find_address(crm_type: str, token: str) -> Address:
-    """Raises WebhookRejectedError (``webhook.address``)."""
+    """As it was found within the last second. Raises WebhookRejectedError (``webhook.address``)."""
+    if token == INSTALLATION:
+        return _look_up((crm_type, token))  # the settings know it
+    return _ADDRESSES.get((crm_type, token))[0]
+
+
+def _look_up(key: tuple[str, str]) -> Address:
+    crm_type, token = key
     provider = PROVIDERS.get(crm_type)
     if provider is None:
         raise _no_address()
@@ -137,12 +140,10 @@ def _take_for_connection(address: Address, delivery: Delivery) -> Taken:
         raise _no_address()
     if len({hint.remote_account_id for hint in delivery.hints}) > 1:
         raise _foreign()
-    with organization_context(organization_id):
-        stored = store(connection_id, delivery.hints, webhook_id=webhook_id) if delivery.hints else NOTHING
-        if stored is None:
-            raise _foreign()
-        long_ago = Q(last_event_at__isnull=True) | Q(last_event_at__lt=Now() - SEEN_AGO)
-        CrmWebhook.objects.filter(long_ago, pk=webhook_id).update(last_event_at=Now())
+    account_id = delivery.hints[0].remote_account_id if delivery.hints else None
+    stored = store(organization_id, connection_id, account_id, delivery.hints, webhook_id=webhook_id)
+    if stored is None:
+        raise _foreign()
     return Taken(stored.new, 0, len(delivery.unknown), (connection_id,) if stored.wakes else ())
 
 
@@ -154,21 +155,38 @@ def _take_for_app(address: Address, delivery: Delivery) -> Taken:
     stored_events = foreign = 0
     to_wake: list[uuid.UUID] = []
     for account_id, hints in by_account.items():
-        reached = False
-        for connection_id, organization_id in connections_of_account(address.provider.key, account_id):
-            if address.organization_id not in (None, organization_id):
-                continue
-            with organization_context(organization_id):
-                stored = store(connection_id, hints, app=App(address.registration_id))
-            if stored is None:
-                continue
-            reached = True
-            stored_events += stored.new
-            if stored.wakes:
-                to_wake.append(connection_id)
-        if not reached:
+        found = _store_for_account(address, account_id, hints)
+        stored_events += sum(stored.new for stored in found.values())
+        to_wake += [connection_id for connection_id, stored in found.items() if stored.wakes]
+        if not found:
             foreign += len(hints)
     return Taken(stored_events, foreign, len(delivery.unknown), tuple(to_wake))
+
+
+def _store_for_account(address: Address, account_id: str, hints: Sequence[ChangeHint]) -> dict[uuid.UUID, Stored]:
+    """By connection; none took them, as far as was known: asked anew, once."""
+    key = (address.provider.key, account_id)
+    places, is_new = _PLACES.get(key)
+    found = _store_at(places, address, account_id, hints)
+    return found if found or is_new else _store_at(_PLACES.renew(key), address, account_id, hints)
+
+
+def _store_at(
+    places: Sequence[tuple[uuid.UUID, uuid.UUID]], address: Address, account_id: str, hints: Sequence[ChangeHint]
+) -> dict[uuid.UUID, Stored]:
+    found = {}
+    for connection_id, organization_id in places:
+        if address.organization_id in (None, organization_id):
+            stored = store(organization_id, connection_id, account_id, hints, app=App(address.registration_id))
+            if stored is not None:
+                found[connection_id] = stored
+    return found
+
+
+_ADDRESSES: Final[Known[tuple[str, str], Address]] = Known(_look_up)
+_PLACES: Final[Known[tuple[str, str], list[tuple[uuid.UUID, uuid.UUID]]]] = Known(
+    lambda key: connections_of_account(*key)
+)
 
 
 def _is_plausible(hint: ChangeHint) -> bool:

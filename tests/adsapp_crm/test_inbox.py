@@ -57,9 +57,9 @@ def hint(remote_id, key, kind=HintKind.CHANGED):
 def store(tenant, *hints):
     with tenant.context():
         connection = CrmConnection.objects.get()
-        return inbox.store(
-            connection.pk, [replace(each, remote_account_id=connection.remote_account_id) for each in hints]
-        )
+        account = connection.remote_account_id
+        told = [replace(each, remote_account_id=account) for each in hints]
+        return inbox.store(tenant.id, connection.pk, account, told)
 
 
 def refetch(tenant):
@@ -231,8 +231,9 @@ def test_events_of_another_account_are_not_kept(tenant, hubspot, people):
     """Neither for an account that the connection is not pinned to, nor by an app that it was not connected by."""
     with tenant.context():
         connection = CrmConnection.objects.get()
-        mine = replace(hint(people[0], "k"), remote_account_id=connection.remote_account_id)
-        assert inbox.store(connection.pk, [hint(people[0], "k")]) is None
-        assert inbox.store(connection.pk, [mine], app=inbox.App(connection.pk)) is None
+        mine, account = [hint(people[0], "k")], connection.remote_account_id
+        assert inbox.store(tenant.id, connection.pk, "1", mine) is None
+        assert inbox.store(tenant.id, connection.pk, account, mine, app=inbox.App(connection.pk)) is None
         assert events(tenant) == []
-        assert inbox.store(connection.pk, [mine], app=inbox.App(None)) == inbox.Stored(1, wakes=True)
+    stored = inbox.store(tenant.id, connection.pk, account, mine, app=inbox.App(None))
+    assert stored == inbox.Stored(1, wakes=True)
