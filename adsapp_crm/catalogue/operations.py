@@ -32,14 +32,6 @@ OPERATIONS = table(
         "A mapping of which every row was removed.",
     ),
     (
-        "schema.changed",
-        _("The CRM describes a mapped field anew"),
-        _("The type, the choices or the id of the field is another than when it was mapped."),
-        _("Look at the mapping's row and save it again; a full run then compares all values anew."),
-        Retry.NO,
-        "A text property that was made again as a choice.",
-    ),
-    (
         "quota.low",
         _("Most of the day's requests are used up"),
         _("More than four fifths of what this connection may use of the CRM account's daily allowance are used."),

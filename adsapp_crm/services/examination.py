@@ -121,7 +121,7 @@ def judge_schema(rows: Sequence[CrmFieldMapping], fields: Mapping[str, Mapping[s
             found.append(trouble("schema", "field.missing", detail=f"{row.record_type}.{row.crm_field}"))
         elif row.definition and definition.fingerprint != row.definition:
             where = f"{row.record_type}.{row.crm_field}"
-            found.append(trouble("schema", "schema.changed", verdict=Verdict.WARNING, detail=where))
+            found.append(trouble("schema", "field.changed", detail=where))
     if found:
         return found
     number = sum(map(len, fields.values()))
@@ -134,7 +134,7 @@ def judge_mapping(rows: Sequence[CrmFieldMapping], broken: Sequence[BrokenMappin
     found = [
         trouble("mapping", each.code, detail=each.message, fix=each.fix)
         for each in broken
-        if each.code != "field.missing"  # the schema's finding
+        if each.code not in ("field.missing", "field.changed")  # the schema's findings
     ]
     usable = len(rows) - len(broken)
     return found or [fine("mapping", f"{usable} of {len(rows)} rows can be used.")]
