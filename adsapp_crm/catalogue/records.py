@@ -296,6 +296,14 @@ RECORDS = table(
         "Two records merged by a colleague.",
     ),
     (
+        "state.person_account",
+        _("A person account is read and never written"),
+        _("In Salesforce this person is an account and a contact in one, which is written by other fields."),
+        _("Edit the person in Salesforce, or make a contact under a business account."),
+        Retry.NO,
+        "A private customer of a shop that uses person accounts.",
+    ),
+    (
         "state.converted",
         _("The lead was converted in the CRM"),
         _("The lead became a contact there, and the link follows it."),

@@ -106,7 +106,7 @@ _FIELD_CODES: Final[Mapping[str, str]] = {
     "FIELD_CUSTOM_VALIDATION_EXCEPTION": "rule.validation",
     "FIELD_FILTER_VALIDATION_EXCEPTION": "rule.validation",
 }
-PERSON_ACCOUNT: Final = "config.unsupported"
+PERSON_ACCOUNT: Final = "state.person_account"
 """A person that is an account and a contact in one: read with this reason, never written."""
 _NO_COLUMN: Final = re.compile(r"No such column '([\w.]{1,160})'")
 _NO_RELATION: Final = re.compile(r"relationship '(\w{1,80})'", re.IGNORECASE)
