@@ -526,6 +526,10 @@ class PlanLine:
     approved: bool = False
 
 
+SET_ASIDE = "record.quarantined"
+"""Reason code of a record at which the worker itself fails; it stands until the record changes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """A remote record as it was last seen, kept where the base does not already say it."""

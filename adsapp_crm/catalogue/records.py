@@ -8,6 +8,14 @@ from adsapp_crm.catalogue.entry import Retry, table
 
 RECORDS = table(
     (
+        "record.quarantined",
+        _("A record was set aside"),
+        _("ADSapp itself failed at this record again and again; the run went on without it."),
+        _("Send the record's id to support. It is tried again when it changes, or when you retry it."),
+        Retry.NO,
+        "A value of a form that no release has met before.",
+    ),
+    (
         "field.missing",
         _("The CRM has no such field"),
         _("The field was removed or renamed in the CRM, or the log-in may not see it."),

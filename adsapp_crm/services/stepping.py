@@ -6,6 +6,7 @@ Nothing here decides what is synced; that is ``crm.engine``.
 from __future__ import annotations
 
 import enum
+import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,7 @@ from adsapp_crm.storage import Lease, acquire_lease, kept_alive, release_lease
 from adsapp_crm.storage.statistics import refresh_statistics
 from adsapp_crm.tenancy import organization_context
 from crm.engine.context import Ports
+from crm.engine.quarantine import begin
 from crm.engine.run import advance, take_over
 from crm.engine.undo import add_undo_lines
 from crm.errors import (
@@ -53,6 +55,8 @@ from crm.errors import (
 from crm.http.limits import Priority
 from crm.mapping.build import BrokenMapping
 from crm.model import FieldDefinition, Phase, RunKind, RunState, RunStatus
+
+log = logging.getLogger(__name__)
 
 STEP_SECONDS: Final = 20.0
 """How long a step goes on by default: far below the broker's visibility timeout."""
@@ -132,7 +136,11 @@ def _step(
         return Step(Left.BUSY, run.status)
     try:
         with kept_alive(connection, lease) as check_lease:
-            step = _work(connection, run, lease, check_lease, deadline, session)
+            if _begin(connection, run):
+                step = _work(connection, run, lease, check_lease, deadline, session)
+            else:
+                _end_failed(connection, run, "internal.error")
+                step = Step(Left.ENDED, RunWord.FAILED)
     except DatabaseError:
         raise  # the lease is left to run out: that is how the sweep learns, soon, that nobody goes on with the run
     except BaseException:
@@ -176,8 +184,9 @@ def _work(
     except DatabaseError:
         raise  # nothing of the page was stored: the next step goes on there
     except Exception:
-        _end_failed(connection, run, "internal.error")
-        raise
+        # Its start stays counted: the next steps find the record that it is about (crm.engine.quarantine).
+        log.exception("a step of a run failed", extra={"run_id": str(run.pk)})
+        return Step(Left.MORE, RunWord.RUNNING)
     finally:
         _count_calls(connection, run, calls + (ports.connector.calls if ports is not None else 0))
     if state.phase is not Phase.DONE:
@@ -215,6 +224,17 @@ def _prepare(connection: CrmConnection, run: CrmSyncLog) -> None:
     while filled == batch:
         with organization_context(str(connection.organization_id)):
             filled = Contact.objects.fill_match_keys(region, limit=batch)
+
+
+def _begin(connection: CrmConnection, run: CrmSyncLog) -> bool:
+    """Count this start before anything is done; False when the run has failed too often to be begun again."""
+    with organization_context(str(connection.organization_id)):
+        found = CrmSyncLog.objects.select_for_update().get(pk=run.pk)
+        position = begin(Phase(found.phase), RunKind(found.sync_type), found.position)
+        if position is None:
+            return False
+        CrmSyncLog.objects.filter(pk=run.pk).update(position=position)
+        return True
 
 
 def _plan_undo(run: CrmSyncLog, plan_id: uuid.UUID, ports: Ports) -> None:
@@ -258,8 +278,10 @@ def _park(connection: CrmConnection, run: CrmSyncLog, error: TransientError) -> 
     wait_seconds = error.retry_after_seconds if isinstance(error, RateLimitedError) else RETRY_SECONDS
     resume_at = Now() + timedelta(seconds=max(1.0, wait_seconds))
     with organization_context(str(connection.organization_id)):
+        kept = CrmSyncLog.objects.values_list("position", flat=True).get(pk=run.pk)
+        kept.pop("starts", None)  # the CRM's trouble, not the page's
         CrmSyncLog.objects.filter(pk=run.pk).update(
-            status=RunWord.PARKED, resume_at=resume_at, error_code=error.code, updated_at=Now()
+            status=RunWord.PARKED, resume_at=resume_at, error_code=error.code, position=kept, updated_at=Now()
         )
         if isinstance(error, RateLimitedError) and error.daily:
             CrmConnection.objects.filter(pk=connection.pk).update(

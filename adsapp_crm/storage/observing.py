@@ -15,6 +15,7 @@ from adsapp_crm.storage.links import QUESTION, WAITING, question_of
 from adsapp_crm.storage.scope import Scope
 from crm.model import Observation, RemoteRecord, RemoteState
 
+# A record that was set aside (crm.engine.quarantine) stays so until it changes.
 # Of a person who was erased here nothing is kept, whatever the CRM still shows of them.
 # A link that was saved after the records were read is left alone; updated_at is read where the row is locked,
 # so that a transaction that commits in this moment counts too.
@@ -55,7 +56,10 @@ ON CONFLICT (organization_id, connection_id, record_type, remote_id) DO UPDATE S
   values = EXCLUDED.values, modified_at = EXCLUDED.modified_at, created_at = EXCLUDED.created_at,
   state = EXCLUDED.state, merged_into = EXCLUDED.merged_into, former_ids = EXCLUDED.former_ids,
   marker = EXCLUDED.marker, by_us = EXCLUDED.by_us, email_key = EXCLUDED.email_key, phone_key = EXCLUDED.phone_key,
-  reason_code = EXCLUDED.reason_code, seen_run = EXCLUDED.seen_run, observed_at = EXCLUDED.observed_at
+  reason_code = CASE WHEN o.reason_code = 'record.quarantined'
+                       AND o.modified_at IS NOT DISTINCT FROM EXCLUDED.modified_at
+                     THEN o.reason_code ELSE EXCLUDED.reason_code END,
+  seen_run = EXCLUDED.seen_run, observed_at = EXCLUDED.observed_at
 )
 SELECT d.target::text FROM target d
 WHERE d.target IS NOT NULL AND NOT EXISTS (SELECT FROM linked WHERE linked.id = d.id)

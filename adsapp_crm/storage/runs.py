@@ -90,7 +90,7 @@ class Runs:
             run_id=run.run_id,
             run_kind=run.kind.value,
             run_phase=run.phase.value,
-            run_position=codec.dump(run.position),
+            run_position=codec.dump({name: value for name, value in run.position.items() if name != "starts"}),
             run_approved=run.approved,
             run_counts=codec.dump(codec.encode(counts)),
             run_status=run.status.value,

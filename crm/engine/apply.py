@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from crm.engine.check import Checker
 from crm.engine.confirm import Outcome, confirm_page
-from crm.engine.context import PAGE, Ports, contact_keys
+from crm.engine.context import PAGE, Ports, contact_keys, page_limit
 from crm.engine.match import resolve_contact
 from crm.engine.pair import plan_existing
 from crm.engine.plan import Rulebook
@@ -42,8 +42,9 @@ class ClaimedPage:
 def claim_page(unit: Unit, run: RunState, ports: Ports) -> ClaimedPage | None:
     """One page of the run's current stage; None when the stage (or the run's limit) is used up."""
     stage = run.position["stage"]
-    page = max(PAGE, ports.connector.capabilities.bulk_writes) if stage in WRITING else PAGE
-    limit = page if run.limit is None else min(page, run.limit - run.position.get("taken", 0))
+    limit = page_limit(run, max(PAGE, ports.connector.capabilities.bulk_writes) if stage in WRITING else PAGE)
+    if run.limit is not None:
+        limit = min(limit, run.limit - run.position.get("taken", 0))
     if limit <= 0:
         return None
     lines = unit.claim_lines(run.plan_id, stage, limit)
@@ -228,5 +229,6 @@ def next_stage(run: RunState) -> bool:
     stage = run.position["stage"] + 1
     if stage > STAGES[-1]:
         return False
-    run.position = {**run.position, "stage": stage}
+    kept = {name: value for name, value in run.position.items() if name not in ("span", "alone")}
+    run.position = {**kept, "stage": stage}
     return True

@@ -48,6 +48,11 @@ class Ports:
         return self.books[run.record_types[run.position.get("type", 0)]]
 
 
+def page_limit(run: RunState, page: int = PAGE) -> int:
+    """Records of the next unit of work: a page, or the part of it that is still hoped to work (``quarantine``)."""
+    return int(run.position.get("span", page))
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """Match keys of a record or a contact; empty where there is none."""

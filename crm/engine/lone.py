@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from crm.engine.context import PAGE, Ports, contact_keys, store_lines
+from crm.engine.context import Ports, contact_keys, page_limit, store_lines
 from crm.engine.match import MADE_AND_TAKEN, Match, resolve_contact
 from crm.engine.plan import Rulebook, plan_create_in_crm
 from crm.engine.questions import match_question, review, still_asks
@@ -20,7 +20,10 @@ def plan_contacts(run: RunState, ports: Ports) -> bool:
         return True
     with ports.store.unit() as unit:
         alone = unit.unpaired_contacts(
-            book.record_type, run.position.get("after") or "", PAGE, recheck_matches=run.kind is RunKind.FULL
+            book.record_type,
+            run.position.get("after") or "",
+            page_limit(run),
+            recheck_matches=run.kind is RunKind.FULL,
         )
         if not alone:
             return True

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from crm.engine.context import PAGE, Ports, gather_evidence, observation, remembered_record
+from crm.engine.context import PAGE, Ports, gather_evidence, observation, page_limit, remembered_record
 from crm.engine.digest import digest_base
 from crm.engine.plan import NOTHING, Planned, Rulebook, plan_heir, plan_link, plan_relink, plan_undelete
 from crm.mapping.field_map import is_blank
@@ -21,6 +21,7 @@ from crm.model import (
     BasePair,
     ContactState,
     Evidence,
+    JsonObject,
     LinkState,
     LinkView,
     Observation,
@@ -78,14 +79,13 @@ def observe_page(run: RunState, ports: Ports) -> bool:
     """
     book = ports.book(run)
     before = replace(run, counts=replace(run.counts))
-    page = _read_page(run, ports, book)
-    _note_clock(run, page)
+    part = read_part(run, ports, book)
     with ports.store.unit() as unit:
-        subjects = _subjects(unit, book, page.records)
+        subjects = _subjects(unit, book, part.records)
         heirs = _load_heirs(unit, book, subjects)
     subjects = _follow_merges(subjects, book, ports)
     actions = _plan_all(subjects, heirs, book, ports)
-    run.position = {**run.position, "after": page.next}
+    run.position = part.position
     _note_taken(run, subjects, ports)
     seen: dict[str, int] = {}
     observed: list[Observation] = []
@@ -107,7 +107,7 @@ def observe_page(run: RunState, ports: Ports) -> bool:
     except _OvertakenError:
         run.position, run.counts = before.position, before.counts
         return False
-    return page.next is None
+    return part.is_last
 
 
 def _note_taken(run: RunState, subjects: Sequence[_Subject], ports: Ports) -> None:
@@ -130,7 +130,7 @@ def plan_missing(run: RunState, ports: Ports) -> bool:
     """Links whose record a complete scan did not show: looked into before it means "deleted"."""
     book = ports.book(run)
     with ports.store.unit() as unit:
-        views = unit.missing_links(run.run_id, book.record_type, run.position.get("after") or "", PAGE)
+        views = unit.missing_links(run.run_id, book.record_type, run.position.get("after") or "", page_limit(run))
     if not views:
         return True
     records = dict(ports.connector.fetch(book.record_type, [view.link.remote_id for view in views], book.remote_fields))
@@ -142,7 +142,7 @@ def plan_changed(run: RunState, ports: Ports) -> bool:
     """Links with work of ours: the contact changed, a question was answered, something is due again."""
     book = ports.book(run)
     with ports.store.unit() as unit:
-        views = unit.due_links(book.record_type, run.position.get("after") or "", PAGE)
+        views = unit.due_links(book.record_type, run.position.get("after") or "", page_limit(run))
         named = unit.named_contacts(run.plan_id, book.record_type, [view.contact.contact_id for view in views])
     if not views:
         return True
@@ -390,6 +390,29 @@ def _on_stored_base(subject: _Subject, planned: Planned) -> Planned:
     return replace(
         planned, action=replace(action, before=replace(action.before, base_digest=digest_base(origin.link.base)))
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Records of the walk's next page: all of it, as long as nothing is wrong with any of them."""
+
+    records: tuple[RemoteRecord, ...]
+    position: JsonObject
+    """The run's position behind them."""
+    is_last: bool
+
+
+def read_part(run: RunState, ports: Ports, book: Rulebook) -> Part:
+    """Read the page at the run's position, and note the CRM's clock on the run."""
+    page = _read_page(run, ports, book)
+    _note_clock(run, page)
+    done = run.position.get("done", [])
+    left = [record for record in page.records if record.remote_id not in done]
+    records = tuple(left[: page_limit(run)])
+    rest = {name: value for name, value in run.position.items() if name != "done"}
+    if len(records) == len(left):
+        return Part(records, {**rest, "after": page.next}, page.next is None)
+    return Part(records, {**rest, "done": [*done, *(record.remote_id for record in records)]}, is_last=False)
 
 
 def _read_page(run: RunState, ports: Ports, book: Rulebook) -> Page:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from crm.engine.context import PAGE, Ports, store_lines, weigh_evidence
+from crm.engine.context import Ports, page_limit, store_lines, weigh_evidence
 from crm.engine.match import (
     DUPLICATE,
     HOLD,
@@ -47,7 +47,7 @@ def plan_records(run: RunState, ports: Ports) -> bool:
     book = ports.book(run)
     with ports.store.unit() as unit:
         # A record that a link is about to follow (a lead became this contact) looks for nobody and is not listed.
-        page = unit.unpaired_records(run.run_id, book.record_type, run.position.get("after") or "", PAGE)
+        page = unit.unpaired_records(run.run_id, book.record_type, run.position.get("after") or "", page_limit(run))
         if not page:
             return True
         matches, people = _match_records(unit, run, ports, book, page)

@@ -18,6 +18,13 @@ from crm.engine.guards import find_brakes
 from crm.engine.lone import plan_chosen_contacts, plan_contacts
 from crm.engine.observe import observe_page, plan_changed, plan_chosen_links, plan_missing
 from crm.engine.pair import plan_records
+from crm.engine.quarantine import (
+    set_lines_aside,
+    set_link_aside,
+    set_lone_contact_aside,
+    set_lone_record_aside,
+    set_record_aside,
+)
 from crm.engine.settle import resolve_by_scan, settle_open_intents
 from crm.model import JsonObject, LineResult, LineStatus, Mode, Phase, RunKind, RunState, RunStatus
 
@@ -43,7 +50,9 @@ def advance(run_id: str, ports: Ports) -> RunState:
         return run
     if run.cancel_requested:
         return _end(run, ports, RunStatus.CANCELLED)
-    if page is not None:
+    if page is not None and run.position.get("alone"):
+        set_lines_aside(page, run, ports)
+    elif page is not None:
         apply_page(page, run, ports)
     else:
         _STEPS[run.phase](run, ports)
@@ -77,7 +86,7 @@ def _settle(run: RunState, ports: Ports) -> None:
 
 
 def _observe(run: RunState, ports: Ports) -> None:
-    if observe_page(run, ports):
+    if (set_record_aside if run.position.get("alone") else observe_page)(run, ports):
         book = ports.book(run)
         marks = {**run.position.get("marks", {}), book.record_type: _mark(run)}
         run.position = {**run.position, "marks": marks}
@@ -85,7 +94,7 @@ def _observe(run: RunState, ports: Ports) -> None:
 
 
 def _missing(run: RunState, ports: Ports) -> None:
-    if plan_missing(run, ports):
+    if (set_link_aside if run.position.get("alone") else plan_missing)(run, ports):
         _next(run, ports)
 
 
@@ -93,13 +102,13 @@ def _changed(run: RunState, ports: Ports) -> None:
     if run.kind is RunKind.MANUAL:
         plan_chosen_links(run, ports)
         _next(run, ports)
-    elif plan_changed(run, ports):
+    elif (set_link_aside if run.position.get("alone") else plan_changed)(run, ports):
         _next(run, ports)
 
 
 def _pair(run: RunState, ports: Ports) -> None:
     resolve_by_scan(run, ports)
-    if plan_records(run, ports):
+    if (set_lone_record_aside if run.position.get("alone") else plan_records)(run, ports):
         _next(run, ports)
 
 
@@ -107,7 +116,7 @@ def _unpaired(run: RunState, ports: Ports) -> None:
     if run.kind is RunKind.MANUAL:
         plan_chosen_contacts(run, ports)
         _next(run, ports)
-    elif plan_contacts(run, ports):
+    elif (set_lone_contact_aside if run.position.get("alone") else plan_contacts)(run, ports):
         _next(run, ports)
 
 
@@ -206,7 +215,7 @@ def _next(run: RunState, ports: Ports) -> None:
 
 
 def _enter(run: RunState, ports: Ports, phase: Phase, **position: int) -> None:
-    kept: JsonObject = {name: run.position[name] for name in ("marks", "unknown") if name in run.position}
+    kept: JsonObject = {name: run.position[name] for name in ("marks", "unknown", "set_aside") if name in run.position}
     run.phase = phase
     run.position = {**kept, "type": 0, **position}
     if phase is Phase.OBSERVE and run.kind is RunKind.DELTA:

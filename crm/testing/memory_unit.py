@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from crm.model import (
+    SET_ASIDE,
     Action,
     ActionKind,
     AppContact,
@@ -60,7 +61,8 @@ class MemoryUnit:
 
     def save_run(self, run: RunState) -> None:
         cancel = self._state.runs[run.run_id].cancel_requested
-        self._state.runs[run.run_id] = replace(copy_run(run), cancel_requested=cancel)
+        position = {name: value for name, value in run.position.items() if name != "starts"}
+        self._state.runs[run.run_id] = replace(copy_run(run), position=position, cancel_requested=cancel)
 
     def now(self) -> datetime:
         return self._app.now()
@@ -122,8 +124,16 @@ class MemoryUnit:
                 state.links[link_id] = replace(link, observed=dict(record.values), observed_at=self.now(), due=True)
                 state.links_seen[link_id] = run_id
             else:
-                state.observations[key] = (observation, run_id)
+                state.observations[key] = (self._kept_aside(observation), run_id)
         return overtaken
+
+    def _kept_aside(self, observation: Observation) -> Observation:
+        """A record that was set aside stays so until it changes."""
+        record = observation.record
+        held, _ = self._state.observations.get((record.record_type, record.remote_id), (None, ""))
+        if held is None or held.reason_code != SET_ASIDE or held.record.modified_at != record.modified_at:
+            return observation
+        return replace(observation, record=replace(record, skip_reason=SET_ASIDE), reason_code=SET_ASIDE)
 
     def mark_seen(self, run_id: str, seen: Mapping[str, int]) -> None:
         for link_id, version in seen.items():

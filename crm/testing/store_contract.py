@@ -19,6 +19,7 @@ import pytest
 
 from crm.errors import LeaseLostError
 from crm.model import (
+    SET_ASIDE,
     Action,
     ActionKind,
     BasePair,
@@ -565,6 +566,27 @@ class StoreContract:
             unit.save_observations(run_id, [_seen("R1", {"firstname": "B"})])
             (found,) = unit.unpaired_records(run_id, TYPE, "", 9)
         assert found.record.values == {"firstname": "B"}
+
+    def test_a_record_that_was_set_aside_stays_so_until_it_changes(self, world: StoreWorld) -> None:
+        run_id = world.start_run(RunKind.FULL)
+        at, later = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 2, tzinfo=UTC)
+        seen = _seen("R1", {}, email_key="a@x.example")
+        aside = replace(seen, record=replace(seen.record, modified_at=at, skip_reason=SET_ASIDE), reason_code=SET_ASIDE)
+        with world.store.unit() as unit:
+            unit.save_observations(run_id, [aside])
+            for modified_at, reason in ((at, SET_ASIDE), (later, "")):
+                unit.save_observations(run_id, [replace(seen, record=replace(seen.record, modified_at=modified_at))])
+                (found,) = unit.unpaired_records(run_id, TYPE, "", 9)
+                assert found.record.skip_reason == reason
+
+    def test_starts_are_counted_until_a_page_is_stored(self, world: StoreWorld) -> None:
+        """What a unit of work stores takes them back."""
+        run_id = world.start_run(RunKind.FULL)
+        with world.store.unit() as unit:
+            run = unit.load_run(run_id)
+            run.position = {"type": 0, "starts": 2}
+            unit.save_run(run)
+            assert unit.load_run(run_id).position == {"type": 0}
 
     def test_a_finished_scan_forgets_what_it_did_not_see(self, world: StoreWorld) -> None:
         """A record that no longer exists is no match for anybody."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from contextlib import contextmanager
 
@@ -21,6 +22,8 @@ from adsapp_crm.services.mappings import current_mappings, replace_mappings
 from adsapp_crm.services.refusals import RefusedError
 from adsapp_crm.services.syncing import Left, RunBusyError
 from adsapp_crm.storage import acquire_lease, release_lease
+from crm.engine import observe
+from crm.engine import run as engine_run
 from crm.model import RunKind
 from crm.providers.hubspot.fake import DEFAULT_TOKEN, HubSpotFake
 from crm.testing.faults import Fault
@@ -375,6 +378,52 @@ def test_a_field_that_became_another_one_stops_its_own_mapping_only(site):
         assert CrmFieldMapping.objects.get(pk=mapping.pk).broken_code == ""
         (line,) = CrmPlanLine.objects.filter(plan=run.plan_id)
         assert "jobTitle" in {each["app_field"] for each in line.action["effects"]}
+
+
+def test_a_record_that_crashes_the_worker_is_listed_and_the_others_are_synced(site, monkeypatch):
+    """A kill is no exception: the start that it cut short was counted before. Only that one record is left out."""
+    people = {site.contact(email=f"p{n}@x.example", lastName=f"P{n}"): n for n in range(4)}
+    victim = next(each for each, n in people.items() if n == 2)
+    site.approve(site.run().plan_id)
+    with site.inside:
+        Contact.objects.update(company="Looms")
+    honest, crashes = observe.plan_link, []
+
+    def killed(view, *arguments):
+        if view.contact.contact_id == victim:
+            crashes.append(len(crashes))
+            raise KeyboardInterrupt if len(crashes) % 2 else ZeroDivisionError
+        return honest(view, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(observe, "plan_link", killed)
+        run_id = site.start(RunKind.DELTA)
+        for _ in range(40):
+            with contextlib.suppress(KeyboardInterrupt):
+                if site.step(run_id, seconds=60).left is Left.ENDED:
+                    break
+    assert (site.row(run_id).status, site.row(run_id).records_failed) == ("completed", 1)
+    with site.inside:
+        codes = dict(CrmSyncState.objects.values_list("contact_id", "error_code"))
+    assert {str(each): code for each, code in codes.items() if code} == {victim: "record.quarantined"}
+    companies = [each["properties"].get("company") for each in site.door("GET", "records")["results"]]
+    assert companies.count("Looms") == 3
+    assert len(crashes) <= 12
+    assert site.run(RunKind.DELTA).counts.get("planned", 0) == 0
+
+
+def test_a_run_that_fails_wherever_it_begins_is_given_up(site, monkeypatch):
+    """Without a page there is no record to set aside: three starts, then the run has failed by its code."""
+    run_id, calls = site.start(), []
+
+    def broken(*_arguments):
+        calls.append(1)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(engine_run, "settle_open_intents", broken)
+    while site.step(run_id).left is not Left.ENDED:
+        pass
+    assert (site.row(run_id).status, site.row(run_id).error_code, len(calls)) == ("failed", "internal.error", 3)
 
 
 def test_each_mapping_says_what_happens_to_drift(site):

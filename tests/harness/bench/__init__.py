@@ -1,0 +1,1 @@
+"""How much the application can bear, in figures that do not hang on the machine: memory so far."""
