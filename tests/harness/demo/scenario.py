@@ -66,7 +66,7 @@ class Scenario:
 
     def _first_sync(self) -> None:
         sizes = self.people.sizes
-        reviews = sizes.mailboxes * sizes.per_mailbox + sizes.crm_doubles
+        reviews = sizes.mailboxes * sizes.per_mailbox + sizes.crm_doubles // 2
         lines = sizes.same + sizes.app_only + sizes.crm_only + reviews
         with self.step("dry run, held for approval", {"held": lines}, writes=0) as step:
             held = self.app.sync("full")
