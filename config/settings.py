@@ -66,7 +66,6 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "drf_standardized_errors",
     "django_filters",
     "axes",
     "csp",
@@ -326,6 +325,8 @@ CRM_METRICS_TOKENS = [
 ]
 
 CRM_EXTRA_HOSTS = env_list("CRM_EXTRA_HOSTS")
+# Whether each CRM's log-in comes back to /api/crm/connect/callback/<crm>; otherwise all share the guide's address.
+CRM_CALLBACK_PER_PROVIDER = env_bool("CRM_CALLBACK_PER_PROVIDER", default=False)
 CRM_SINGLE_ORGANIZATION = env_str("CRM_SINGLE_ORGANIZATION", "")
 CRM_SYNC_WAIT_SECONDS = env_int("CRM_SYNC_WAIT_SECONDS", default=20)
 CRM_API_REQUESTS_PER_MINUTE = env_int("CRM_API_REQUESTS_PER_MINUTE", default=600, minimum=1)
@@ -353,7 +354,6 @@ CRM_PROVIDERS: dict[str, dict[str, str]] = {
             "environment": env_choice(
                 "SALESFORCE_ENVIRONMENT", choices=("production", "sandbox"), default="production"
             ),
-            "webhook_secret": env_secret("SALESFORCE_WEBHOOK_SECRET", ""),
             "login_base": env_url("CRM_SALESFORCE_LOGIN_BASE", "", schemes=("https", "http")),
             "api_version": env_str("CRM_SALESFORCE_API_VERSION", ""),
             "accounts": env_str("CRM_SALESFORCE_ACCOUNTS", ""),

@@ -21,7 +21,7 @@ from adsapp_crm.api.authentication import ApiKeyAuthentication
 from adsapp_crm.api.caller import actor_of, hides_values, organization_of, role_of
 from adsapp_crm.api.json_bodies import TotalJSONRenderer
 from adsapp_crm.api.operations import Operation
-from adsapp_crm.api.throttles import ActorThrottle, OrganizationThrottle
+from adsapp_crm.api.throttles import ActorThrottle, OrganizationThrottle, rate_headers
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.api_keys import KeyGrant
 from adsapp_crm.services.idempotency import Claim, StoredAnswer, claim_request, give_up, keep_answer
@@ -86,6 +86,8 @@ class OrganizationView(APIView):
             _settle(claim, response)
         final = super().finalize_response(request, response, *args, **kwargs)
         final.setdefault("Cache-Control", "no-store")
+        for name, value in rate_headers(getattr(request, "allowances", ())).items():
+            final[name] = value
         return final
 
     def need(self, request: Request, role: str) -> None:

@@ -12,8 +12,14 @@ from adsapp_crm.services.refusals import refuse
 _TAG: Final = re.compile(r'"(\d{1,18})"', re.ASCII)
 
 
-def etag(version: int) -> dict[str, str]:
+def etag(version: int | str) -> dict[str, str]:
     return {"ETag": f'"{version}"'}
+
+
+def wanted_tag(request: Request) -> str | None:
+    """What ``If-Match`` names, without its quotes; None without the header, and for ``*``."""
+    given = request.headers.get("If-Match", "").strip()
+    return None if given in {"", "*"} else given.strip('"')
 
 
 def wanted_version(request: Request) -> int | None:

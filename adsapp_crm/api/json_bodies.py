@@ -1,4 +1,4 @@
-"""Bodies of requests and answers: JSON, whatever stands in it."""
+"""Bodies of requests and answers: JSON, whatever stands in it, and CSV."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from rest_framework.exceptions import ParseError
-from rest_framework.parsers import JSONParser
+from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.renderers import JSONRenderer
 
 
@@ -20,6 +20,20 @@ class BoundedJSONParser(JSONParser):
             return super().parse(stream, media_type=media_type, parser_context=parser_context)
         except RecursionError as error:
             raise ParseError("The JSON is nested too deeply.") from error
+
+
+class CsvParser(BaseParser):
+    """The bytes as they came: what is wrong with which row is said by who reads them."""
+
+    media_type = "text/csv"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,  # noqa: ARG002  DRF's signature
+        parser_context: Mapping[str, Any] | None = None,  # noqa: ARG002
+    ) -> Any:
+        return stream.read()
 
 
 class TotalJSONRenderer(JSONRenderer):

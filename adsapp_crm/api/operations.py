@@ -28,6 +28,8 @@ class Operation:
     problems: tuple[int, ...] = ()
     """Statuses of problem documents besides those that any route may answer with."""
     media_type: str = "application/json"
+    takes: str = "application/json"
+    """Media type of the body; of any other than JSON, ``body`` is None."""
     conditional: bool = False
     """Takes ``If-Match``."""
     example: Mapping[str, Any] | None = None

@@ -144,7 +144,8 @@ class OperationSchema(AutoSchema):
         return f"{text}\n\nNeeds the role {self._operation().role} or above.".strip()
 
     def get_request_serializer(self) -> Any:
-        return self._operation().body
+        operation = self._operation()
+        return operation.body if operation.takes == "application/json" else {operation.takes: OpenApiTypes.STR}
 
     def get_response_serializers(self) -> Any:
         operation = self._operation()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from django.core.cache import cache
@@ -17,7 +20,18 @@ from adsapp_crm.api.caller import actor_of
 WINDOW_SECONDS: Final = 60
 
 
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of one limit in this minute."""
+
+    name: str
+    most: int
+    left: int
+
+
 class _MinuteThrottle(BaseThrottle):
+    name = ""
+
     def allow_request(self, request: Request, view: APIView) -> bool:  # noqa: ARG002
         who = self.who(request)
         if who is None:
@@ -25,10 +39,13 @@ class _MinuteThrottle(BaseThrottle):
         key = f"throttle:{who}:{int(time.time() // WINDOW_SECONDS)}"
         try:
             cache.add(key, 0, timeout=2 * WINDOW_SECONDS)
-            return int(cache.incr(key)) <= self.most()
+            used = int(cache.incr(key))
         except (RedisError, ValueError):
             # ValueError: the counter ran out between the two calls.
             return True
+        most = self.most()
+        request.allowances = [*getattr(request, "allowances", ()), Allowance(self.name, most, max(0, most - used))]  # type: ignore[attr-defined]
+        return used <= most
 
     def wait(self) -> float:
         return WINDOW_SECONDS - time.time() % WINDOW_SECONDS
@@ -41,6 +58,8 @@ class _MinuteThrottle(BaseThrottle):
 
 
 class ActorThrottle(_MinuteThrottle):
+    name = "actor"
+
     def who(self, request: Request) -> str | None:
         organization_id = getattr(request, "organization_id", None)
         return f"{organization_id}:{actor_of(request)}"
@@ -50,9 +69,23 @@ class ActorThrottle(_MinuteThrottle):
 
 
 class OrganizationThrottle(_MinuteThrottle):
+    name = "organization"
+
     def who(self, request: Request) -> str | None:
         organization_id = getattr(request, "organization_id", None)
         return str(organization_id) if organization_id else None
 
     def most(self) -> int:
         return conf.organization_requests_per_minute()
+
+
+def rate_headers(allowances: Iterable[Allowance]) -> dict[str, str]:
+    """``RateLimit-Policy`` and ``RateLimit`` (draft-ietf-httpapi-ratelimit-headers); none where nothing was counted."""
+    found = list(allowances)
+    if not found:
+        return {}
+    ends = max(1, math.ceil(WINDOW_SECONDS - time.time() % WINDOW_SECONDS))
+    return {
+        "RateLimit-Policy": ", ".join(f'"{each.name}";q={each.most};w={WINDOW_SECONDS}' for each in found),
+        "RateLimit": ", ".join(f'"{each.name}";r={each.left};t={ends}' for each in found),
+    }

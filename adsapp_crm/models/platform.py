@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from adsapp_crm.fields import EncryptedJSONField
 from adsapp_crm.models.base import OrganizationModel, indexed, unique, uuid7
 from adsapp_crm.models.connection import CrmConnection
 
@@ -60,6 +61,8 @@ class IdempotencyKey(OrganizationModel):
     body_digest = models.TextField(_("body digest"))
     status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
     response = models.JSONField(_("response"), null=True)
+    secrets = EncryptedJSONField(null=True, editable=False)
+    """What of the answer is secret, with the organization and the row it belongs to."""
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
     expires_at = models.DateTimeField(_("expires at"))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
 from collections.abc import Mapping
 from datetime import timedelta
@@ -37,18 +39,32 @@ COLUMNS: Final[Mapping[str, str]] = {
 SETTINGS: Final = (wiring.BATCH_SETTING, wiring.DELAY_SETTING, wiring.SHARE_SETTING)
 """Keys of ``CrmConnection.settings`` that people may set; None removes one."""
 
-
 LONGEST_DEBUG_MINUTES: Final = 1440
 
 
-def change_rules(connection_id: uuid.UUID, wanted: Mapping[str, Any]) -> CrmConnection:
+def rules_of(row: CrmConnection) -> dict[str, Any]:
+    """Every rule that people may set, by its name."""
+    rules = {name: getattr(row, column) for name, column in COLUMNS.items()}
+    return rules | {key: row.settings.get(key) for key in SETTINGS}
+
+
+def tag_of(row: CrmConnection) -> str:
+    """Another one as soon as a rule is another: runs, which change the row too, leave it alone."""
+    text = json.dumps(rules_of(row), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def change_rules(connection_id: uuid.UUID, wanted: Mapping[str, Any], *, tag: str | None = None) -> CrmConnection:
     """Set the rules that are named, in the current organization's context; the next run goes by them.
 
-    Raises RefusedError: ``connection.unknown``, ``config.unsupported``.
+    ``tag`` is what ``tag_of`` said of the rules that the change was made from. Raises RefusedError:
+    ``connection.unknown``, ``request.precondition``, ``config.unsupported``.
     """
     row = CrmConnection.objects.select_for_update().filter(pk=connection_id).first()
     if row is None or row.status == ConnectionStatus.DISCONNECTED:
         raise refuse("connection.unknown", "There is no open connection with this id.", field="id")
+    if tag is not None and tag != tag_of(row):
+        raise refuse("request.precondition", "The connection's rules have been changed since.")
     kind = wanted.get("createType")
     if kind and kind not in wiring.record_types_of(row):
         raise refuse(

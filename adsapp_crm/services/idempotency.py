@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from cryptography.fernet import InvalidToken
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 
-from adsapp_crm.fields import DecryptionError, encryption_box
-from adsapp_crm.models import IdempotencyKey
+from adsapp_crm.models import CredentialsMismatchError, IdempotencyKey
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.tenancy import organization_context
 
@@ -26,7 +24,7 @@ GIVEN_UP_AFTER: Final = timedelta(minutes=10)
 """Longer than any request lives."""
 MAX_KEY_CHARACTERS: Final = 255
 SECRET_KEYS: Final = frozenset({"secret", "authUrl"})
-"""Keys of answers whose values are stored encrypted."""
+"""Keys of answers whose values are stored encrypted, in a column of their own that ``rotate_keys`` finds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ def claim_request(
             return Claim(organization_id, mine.pk)
         if row.over:
             IdempotencyKey.objects.filter(pk=row.pk).update(
-                **said, status_code=None, response=None, created_at=Now(), expires_at=Now() + KEPT_FOR
+                **said, status_code=None, response=None, secrets=None, created_at=Now(), expires_at=Now() + KEPT_FOR
             )
             return Claim(organization_id, row.pk)
         if any(getattr(row, name) != value for name, value in said.items()):
@@ -73,13 +71,17 @@ def claim_request(
         if row.status_code is None:
             raise refuse("idempotency.in_flight", "The first request with this key has not ended.")
         stored = row.response or {}
-        return StoredAnswer(row.status_code, _unsealed(stored.get("body")), stored.get("headers", {}))
+        return StoredAnswer(row.status_code, _with_secrets(row, stored.get("body")), stored.get("headers", {}))
 
 
 def keep_answer(claim: Claim, answer: StoredAnswer) -> None:
     with organization_context(claim.organization_id):
+        body, secrets = _parted(answer.body)
+        bound = {"organization": str(claim.organization_id), "row": str(claim.row_id), "values": secrets}
         IdempotencyKey.objects.filter(pk=claim.row_id).update(
-            status_code=answer.status, response={"body": _sealed(answer.body), "headers": dict(answer.headers)}
+            status_code=answer.status,
+            response={"body": body, "headers": dict(answer.headers)},
+            secrets=bound if secrets else None,
         )
 
 
@@ -96,24 +98,18 @@ def _stored(actor: str, key: str) -> Any:
     return IdempotencyKey.objects.select_for_update().annotate(over=over).get(actor=actor, key=key)
 
 
-def _sealed(body: Any) -> Any:
+def _parted(body: Any) -> tuple[Any, dict[str, Any]]:
+    """What may be read by whoever reads the table, and what may not."""
     if not isinstance(body, dict):
+        return body, {}
+    secrets = {key: text for key, text in body.items() if key in SECRET_KEYS and text}
+    return {key: None if key in secrets else text for key, text in body.items()}, secrets
+
+
+def _with_secrets(row: IdempotencyKey, body: Any) -> Any:
+    """Raises ``adsapp_crm.fields.DecryptionError``, and CredentialsMismatchError for another row's secrets."""
+    if row.secrets is None:
         return body
-    return {key: _seal(text) if key in SECRET_KEYS and text else text for key, text in body.items()}
-
-
-def _unsealed(body: Any) -> Any:
-    if not isinstance(body, dict):
-        return body
-    return {key: _unseal(text) if key in SECRET_KEYS and text else text for key, text in body.items()}
-
-
-def _seal(text: str) -> str:
-    return encryption_box().encrypt(text.encode()).decode()
-
-
-def _unseal(token: str) -> str:
-    try:
-        return encryption_box().decrypt(token.encode()).decode()
-    except InvalidToken as error:
-        raise DecryptionError("No key in FERNET_KEYS opens a stored answer.") from error
+    if (row.secrets.get("organization"), row.secrets.get("row")) != (str(row.organization_id), str(row.pk)):
+        raise CredentialsMismatchError("The secrets of a stored answer belong to another one.")
+    return {**body, **row.secrets["values"]}

@@ -227,3 +227,52 @@ def test_a_merged_contact_is_told_from_a_deleted_one(browser, tenant, make):
         assert ContactChange.objects.filter(contact=bea).count() == 2
     for state, names in (("live", ["Ann"]), ("merged", ["Bea"]), ("deleted", []), ("erased", [])):
         assert [each["firstName"] for each in browser.get(f"{CONTACTS}?state={state}").json()["items"]] == names
+
+
+def upload(browser, text, **headers):
+    body = text if isinstance(text, bytes) else text.encode()
+    return browser.post(f"{CONTACTS}/import", body, content_type="text/csv; charset=utf-8", headers=headers)
+
+
+def test_a_file_of_contacts_is_taken_row_by_row(browser, tenant):
+    """Each refused row is told with its line, field and fix; the others are stored, and guarded cells come back."""
+    lines = (
+        "firstName,email,phone,custom.tier",
+        "Ann,ann@x.nl,'+31612345678,'=1+1",
+        "Bo,bo@x.nl,,,,",
+        "Ann,ann@x.nl,,",
+    )
+    answer = upload(browser, "\n".join(lines))
+    counts = {name: answer.json()[name] for name in ("rows", "created", "refused")}
+    assert (answer.status_code, counts) == (200, {"rows": 3, "created": 1, "refused": 2})
+    told = {row["line"]: [each["code"] for each in row["errors"]] for row in answer.json()["refusedRows"]}
+    assert told == {3: ["import.columns"], 4: ["contact.exists"]}
+    assert all(each["fix"] and each["detail"] for row in answer.json()["refusedRows"] for each in row["errors"])
+    with tenant.context():
+        (contact,) = Contact.objects.all()
+        assert (contact.phone, contact.custom_fields) == ("+31612345678", {"tier": "=1+1"})
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "import.unreadable"),
+        ("nickname\nAnn\n", "contact.unknown_field"),
+        ("firstName,firstName\nAnn,Bo\n", "import.columns"),
+        (b"firstName\n\xff\n", "import.unreadable"),
+        ('firstName\n"Ann\n', "import.unreadable"),
+    ],
+)
+def test_a_file_that_cannot_be_used_changes_nothing(browser, tenant, text, code):
+    assert problem(upload(browser, text)) == (400, code)
+    assert problem(send(browser, "post", f"{CONTACTS}/import")) == (415, "request.media_type")
+    with tenant.context():
+        assert Contact.objects.count() == 0
+
+
+def test_a_repeated_upload_is_answered_again(browser, tenant):
+    """Once, by its Idempotency-Key."""
+    first, second = (upload(browser, "firstName\nAnn\n", **{"Idempotency-Key": "file"}) for _ in range(2))
+    assert first.json() == second.json() == {"rows": 1, "created": 1, "refused": 0, "refusedRows": []}
+    with tenant.context():
+        assert Contact.objects.count() == 1

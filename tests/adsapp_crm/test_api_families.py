@@ -290,3 +290,21 @@ def test_keys_that_cannot_be_made(browser, tenant, body, expected):
     assert (answer.status_code, answer.json().get("code", "")) == expected
     with tenant.context():
         assert ApiKey.objects.count() == (expected[0] == 201)
+
+
+def test_rules_that_changed_since_are_not_overwritten(browser, row):
+    """The ETag is the rules': a run that moves the row leaves it alone, another rule does not."""
+    where = f"/api/crm/connections/{row.pk}"
+    read = browser.get(where)
+    first = browser.patch(
+        where, {"maxAttempts": 5}, content_type="application/json", headers={"If-Match": read["ETag"]}
+    )
+    late = browser.patch(where, {"maxAttempts": 7}, content_type="application/json", headers={"If-Match": read["ETag"]})
+    after = browser.patch(
+        where, {"maxAttempts": 7}, content_type="application/json", headers={"If-Match": first["ETag"]}
+    )
+
+    assert (first.status_code, late.status_code, after.status_code) == (200, 412, 200)
+    assert late.json()["code"] == "request.precondition"
+    assert len({read["ETag"], first["ETag"], after["ETag"]}) == 3
+    assert browser.get(where)["ETag"] == after["ETag"]

@@ -32,6 +32,7 @@ from adsapp_crm.models import (
 from adsapp_crm.services.api_keys import ROLE_OF, Scope, make_key
 from adsapp_crm.services.contacts import create_contact, update_contact
 from adsapp_crm.services.erasure import erase_contact
+from adsapp_crm.services.keys import rotate_values
 from tests.adsapp_crm.api_matrix import MODEL_OF, NOWHERE, routes
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -346,6 +347,23 @@ def test_a_stored_answer_holds_no_secret(tenant, browser):
     assert first.json()["secret"] not in stored
 
 
+def test_a_stored_answer_outlives_the_key_that_encrypted_it(tenant, browser, settings):
+    """``rotate_keys`` moves it; another answer's secrets are not told."""
+    body, headers = {"name": "x", "scopes": ["read"]}, {"Idempotency-Key": "one"}
+    settings.FERNET_KEYS = ["old" * 20]
+    first = post(browser, "/api/crm/api-keys", body, **headers).json()
+    settings.FERNET_KEYS = ["new" * 20, "old" * 20]
+    assert rotate_values().rotated == 1
+    settings.FERNET_KEYS = ["new" * 20]
+    assert post(browser, "/api/crm/api-keys", body, **headers).json() == first
+
+    post(browser, "/api/crm/api-keys", body, **{"Idempotency-Key": "two"})
+    with tenant.context():
+        swapped = IdempotencyKey.objects.get(key="two").secrets
+        IdempotencyKey.objects.filter(key="one").update(secrets=swapped)
+    assert post(browser, "/api/crm/api-keys", body, **headers).status_code == 409
+
+
 def test_erasing_a_person_forgets_the_answers_about_them(tenant, browser):
     """A repeated request is a new one then."""
     made = post(browser, CONTACTS, {"firstName": "Ann"}, **{"Idempotency-Key": "one"})
@@ -361,12 +379,15 @@ def test_too_many_requests_are_told_when_to_go_on(tenant, browser, key, settings
     """Of one person; another one goes on, until the organization's limit."""
     settings.CRM_API_REQUESTS_PER_MINUTE, settings.CRM_API_ORGANIZATION_REQUESTS_PER_MINUTE = 3, 6
     with mock.patch("adsapp_crm.api.throttles.time.time", return_value=1_800_000_015.0):
-        assert [browser.get("/api/crm/me").status_code for _ in range(3)] == [200] * 3
+        *before, last = (browser.get("/api/crm/me") for _ in range(3))
+        assert [each.status_code for each in (*before, last)] == [200] * 3
         limited = browser.get("/api/crm/me")
         program = key("read")
         others = [program.get("/api/crm/me").status_code for _ in range(3)]
     assert problem(limited) == (429, "request.throttled")
     assert limited["Retry-After"] == "45"
+    assert limited["RateLimit-Policy"].startswith('"actor";q=3;w=60')
+    assert last["RateLimit"] == '"actor";r=0;t=45, "organization";r=3;t=45'
     assert others == [200, 200, 429]
     with mock.patch("adsapp_crm.api.throttles.time.time", return_value=1_800_000_060.0):
         assert browser.get("/api/crm/me").status_code == 200

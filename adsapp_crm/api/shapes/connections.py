@@ -23,7 +23,7 @@ from adsapp_crm.models.choices import (
     SyncMode,
     TieRule,
 )
-from adsapp_crm.services.connection_rules import COLUMNS, LONGEST_DEBUG_MINUTES, SETTINGS
+from adsapp_crm.services.connection_rules import LONGEST_DEBUG_MINUTES, rules_of
 from adsapp_crm.services.examination import CHECKS, Verdict
 from adsapp_crm.services.standing import health_of
 
@@ -97,8 +97,7 @@ class ConnectionSerializer(serializers.Serializer):  # type: ignore[type-arg]
 
     @extend_schema_field(RulesSerializer)
     def get_rules(self, row: CrmConnection) -> dict[str, Any]:
-        rules = {name: getattr(row, column) for name, column in COLUMNS.items()}
-        return rules | {key: row.settings.get(key) for key in SETTINGS}
+        return rules_of(row)
 
 
 class FieldsQuery(StrictSerializer):

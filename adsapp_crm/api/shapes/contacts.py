@@ -6,19 +6,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from adsapp_crm.api.paging import PageQuery
 from adsapp_crm.api.serializers import StrictSerializer
 from adsapp_crm.models import Contact, ContactChange
 from adsapp_crm.models.contact import LIFE_ATTRIBUTES
+from adsapp_crm.services.contact_import import ImportReport
 from adsapp_crm.services.contact_search import STATES
 from adsapp_crm.services.refusals import RefusedError
 from adsapp_crm.services.sensitive import SENSITIVE, is_sensitive
 from crm.mapping.app_fields import APP_FIELDS, CUSTOM_PREFIX
 
+MOST_REFUSED_ROWS: Final = 1_000
 _NAMES = {field.attribute: name for name, field in APP_FIELDS.items()}
 _LIFE = dict(zip(LIFE_ATTRIBUTES, ("deletedAt", "mergedInto", "erasedAt"), strict=True))
 
@@ -144,6 +147,32 @@ class ExportQuery(StrictSerializer):
 
 class MergeSerializer(StrictSerializer):
     otherId = serializers.UUIDField(help_text="The contact that becomes a pointer to this one.")
+
+
+class RowProblemSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    field = serializers.CharField(allow_blank=True)
+    code = serializers.CharField()
+    detail = serializers.CharField(source="message")
+    fix = serializers.CharField(allow_blank=True)
+
+
+class RefusedRowSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    line = serializers.IntegerField(help_text="Where the row ends, counted from 1 with the header.")
+    errors = RowProblemSerializer(source="refusals", many=True)  # type: ignore[assignment]
+
+
+class ImportReportSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    rows = serializers.IntegerField()
+    created = serializers.IntegerField()
+    refused = serializers.SerializerMethodField()
+    refusedRows = serializers.SerializerMethodField(help_text=f"The first {MOST_REFUSED_ROWS} of them.")
+
+    def get_refused(self, report: ImportReport) -> int:
+        return len(report.refused)
+
+    @extend_schema_field(RefusedRowSerializer(many=True))
+    def get_refusedRows(self, report: ImportReport) -> Any:  # noqa: N802  the JSON key
+        return RefusedRowSerializer(report.refused[:MOST_REFUSED_ROWS], many=True).data
 
 
 class ErasureSerializer(serializers.Serializer):  # type: ignore[type-arg]

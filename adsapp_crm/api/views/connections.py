@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from rest_framework.request import Request
 
 from adsapp_crm.api.access import OrganizationView, actor_of, organization_of
+from adsapp_crm.api.conditions import etag, wanted_tag
 from adsapp_crm.api.lookups import find_connection
 from adsapp_crm.api.operations import Operation
 from adsapp_crm.api.paging import listed, page_of
@@ -21,7 +22,7 @@ from adsapp_crm.api.shapes.connections import (
 from adsapp_crm.models import CrmConnection
 from adsapp_crm.models.choices import Role
 from adsapp_crm.selectors import database_now
-from adsapp_crm.services.connection_rules import change_rules, set_debug_mode
+from adsapp_crm.services.connection_rules import change_rules, set_debug_mode, tag_of
 from adsapp_crm.services.connections import pause_connection, resume_connection
 from adsapp_crm.services.examining import examine
 
@@ -53,20 +54,23 @@ class ConnectionView(_ConnectionAnswers):
             "Change a connection's rules",
             ConnectionSerializer,
             body=RulesSerializer,
-            problems=(404,),
+            problems=(404, 412),
+            conditional=True,
             example={"strategy": "newest_wins", "maxCountDeleted": 20},
         ),
     }
 
     def get(self, request: Request, connection_id: uuid.UUID) -> Any:
         with self.work(request):
-            return self.answer(request, find_connection(connection_id))
+            row = find_connection(connection_id)
+            return self.answer(request, row, headers=etag(tag_of(row)))
 
     def patch(self, request: Request, connection_id: uuid.UUID) -> Any:
-        """Rules that are left out stay; the next run goes by the new ones."""
-        wanted = self.body(request)
+        """Rules that are left out stay; the next run goes by the new ones. The ETag is the rules'."""
+        wanted, tag = self.body(request), wanted_tag(request)
         with self.work(request):
-            return self.answer(request, change_rules(connection_id, wanted))
+            row = change_rules(connection_id, wanted, tag=tag)
+            return self.answer(request, row, headers=etag(tag_of(row)))
 
 
 class ConnectionPauseView(_ConnectionAnswers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import uuid
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from rest_framework.request import Request
 from adsapp_crm.api.access import OrganizationView, organization_of
 from adsapp_crm.api.caller import hides_values
 from adsapp_crm.api.conditions import etag, wanted_version
+from adsapp_crm.api.json_bodies import CsvParser
 from adsapp_crm.api.operations import Operation
 from adsapp_crm.api.paging import PageQuery, listed, page_of
 from adsapp_crm.api.shapes.contacts import (
@@ -21,12 +23,14 @@ from adsapp_crm.api.shapes.contacts import (
     ContactSerializer,
     ErasureSerializer,
     ExportQuery,
+    ImportReportSerializer,
     MergeSerializer,
     contact_values,
     pointing_into_body,
 )
 from adsapp_crm.models import Contact, ContactChange
 from adsapp_crm.models.choices import Role
+from adsapp_crm.services.contact_import import import_contacts
 from adsapp_crm.services.contact_search import find_contacts
 from adsapp_crm.services.contacts import (
     create_contact,
@@ -159,6 +163,26 @@ class ContactHistoryView(OrganizationView):
             find_contact(contact_id)
             rows = ContactChange.objects.filter(contact_id=contact_id)
             return self.answer(request, page_of(rows, asked, order="-version"))
+
+
+class ContactImportView(OrganizationView):
+    parser_classes = [CsvParser]
+    operations: ClassVar = {
+        "POST": Operation(
+            Role.OPERATOR,
+            "Create a contact for each row of a CSV file",
+            ImportReportSerializer,
+            takes="text/csv",
+        )
+    }
+
+    def post(self, request: Request) -> Any:
+        """The form of the export, in UTF-8. A row that cannot be taken is told with its line and stops no other."""
+        given: Any = request.data
+        body = given if isinstance(given, bytes) else b""
+        lines = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline="")
+        with self.work(request):
+            return self.answer(request, import_contacts(lines))
 
 
 class ContactExportView(OrganizationView):

@@ -11,12 +11,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 
-from adsapp_crm.dashboard.access import RANK, actor_of, attempt, page, show
+from adsapp_crm.dashboard.access import actor_of, attempt, page, show
 from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.models import ApiKey, Membership
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.api_keys import Scope, make_key, revoke_key
-from adsapp_crm.services.organizations import add_member
+from adsapp_crm.services.members import invite
 from adsapp_crm.services.refusals import RefusedError, refuse
 
 ROLES: Final = (
@@ -75,15 +75,7 @@ def _add(request: HttpRequest) -> HttpResponse:
     role = Role(form.cleaned_data["role"])
 
     def act() -> None:
-        own = RANK[getattr(request, "organization_role", Role.VIEWER)]
-        email = form.cleaned_data["email"]
-        held = Membership.objects.filter(user__email__iexact=email).first()
-        if RANK[role] > own or (held is not None and RANK[held.role] > own):
-            raise refuse("request.forbidden", _("Nobody appoints or changes people above their own role."))
-        last = Membership.objects.filter(role=Role.OWNER).count() == 1
-        if held is not None and held.role == Role.OWNER and role != Role.OWNER and last:
-            raise refuse("request.forbidden", _("This is the only owner. Make somebody else an owner first."))
-        add_member(email, role)
+        invite(form.cleaned_data["email"], role, by_role=getattr(request, "organization_role", ""))
 
     done = _("%(email)s is %(role)s now.") % {"email": form.cleaned_data["email"], "role": role.label}
     return attempt(request, act, back=reverse("dashboard:people"), done=done)

@@ -17,7 +17,6 @@ PROVIDER: Final = Provider(
     environment={
         "client_id": "SALESFORCE_CLIENT_ID",
         "client_secret": "SALESFORCE_CLIENT_SECRET",
-        "webhook_secret": "SALESFORCE_WEBHOOK_SECRET",
     },
     settings=(
         Setting("instance_url", "CRM_SALESFORCE_INSTANCE_URL", ""),
