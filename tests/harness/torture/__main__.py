@@ -20,6 +20,7 @@ from tests.harness.binaries import ServicesError
 from tests.harness.torture import stand as stands
 from tests.harness.torture.app import App, StuckError
 from tests.harness.torture.blows import Blow, all_blows
+from tests.harness.torture.crm_side import CRMS
 from tests.harness.torture.judge import Findings, judge, linked, marks
 from tests.harness.torture.people import Town
 
@@ -145,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     torture: Torture | None = None
     failure = ""
     try:
-        with stands.opened() as stand:
+        with stands.opened(CRMS[options.crm]) as stand:
             torture = _prepare(stand, options)
             _say(f"everything runs after {time.monotonic() - began:.0f} s; seed {options.seed}\n{HEAD}")
             torture.first_sync()
@@ -160,7 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
         failure = f"{type(error).__name__}: {error}"
     except KeyboardInterrupt:
         return 130
-    result = _result(torture, options.seed, failure, time.monotonic() - began)
+    result = {"crm": options.crm, **_result(torture, options.seed, failure, time.monotonic() - began)}
     _say(_verdict(result))
     if options.json:
         print(json.dumps(result))
@@ -172,6 +173,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=3, metavar="N", help="kills at random, beside the named points")
     parser.add_argument("--seed", type=int, default=1, help="draws people, edits, points and the order of the blows")
     parser.add_argument("--people", type=int, default=300, metavar="N", help="on each side, at least 60")
+    parser.add_argument("--crm", choices=sorted(CRMS), default="hubspot", help="which CRM's stand-in (default hubspot)")
     parser.add_argument("--only", default="", metavar="TEXT", help="only blows whose name holds this text")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args(arguments)
@@ -199,8 +201,9 @@ def _prepare(stand: stands.Stand, options: argparse.Namespace) -> Torture:
     stand.wait_for_workers()
     draw = random.Random(options.seed)
     town = Town(draw, organization.id, stand.crm)
+    stand.crm.prepare()
     town.settle(options.people)
-    connected = connect_with_token(organization.id, "hubspot", stands.TOKEN, actor="user:torture")
+    connected = connect_with_token(organization.id, stand.crm.key, stand.crm.token, actor="user:torture")
     return Torture(stand, App(organization.id, connected.connection_id, town), town, draw)
 
 
@@ -242,6 +245,7 @@ def _result(torture: Torture | None, seed: int, failure: str, seconds: float) ->
             for each in rounds
         ],
         "kills": torture.stand.kills if torture else 0,
+        "lostMessages": torture.app.lost_messages if torture else 0,
         "edits": len(torture.town.edits) if torture else 0,
         "editsNamedAsOverruled": rounds[-1].findings.named if rounds else 0,
         "people": len(torture.town.everybody) if torture else 0,

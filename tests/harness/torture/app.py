@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -26,6 +26,8 @@ class App:
     organization_id: uuid.UUID
     connection_id: uuid.UUID
     town: Town
+    lost_messages: int = 0
+    """Runs that stood still because their message was gone, until the sweep looked for such."""
     fence_before: int = 0
     """Of the scan's lease when the last run was started."""
 
@@ -59,14 +61,23 @@ class App:
         return run
 
     def follow(self, run_id: str, *, seconds: float = RUN_SECONDS) -> dict[str, Any]:
-        """The run's row once it has ended. A wait of minutes that it is in is cut short."""
+        """The run's row once it has ended.
+
+        The waits of a parked run, and of one whose message was lost, are rows with a time: they are cut short.
+        """
         end = time.monotonic() + seconds
+        last_seen, stood_since = None, time.monotonic()
         while True:
             row = self.row(run_id)
             if row["completed_at"] is not None:
                 return row
             if row["status"] == "parked":
                 self._hurry(run_id)
+            elif time.monotonic() - stood_since > 4 and self._waits_for_a_message(run_id, row):
+                self._let_the_sweep_look(run_id)
+                stood_since = time.monotonic()
+            if row["updated_at"] != last_seen:
+                last_seen, stood_since = row["updated_at"], time.monotonic()
             if time.monotonic() > end:
                 message = f"run {run_id} is {row['status']} in {row['phase']} {row['position']} after {seconds} s"
                 raise StuckError(message)
@@ -141,6 +152,24 @@ class App:
             return lines.filter(sent__gt=1).count()
 
         return self._ask(count)
+
+    def _waits_for_a_message(self, run_id: str, row: Mapping[str, Any]) -> bool:
+        """Nobody has it, nor died with it: a message that Redis had handed out went down with a connection, say."""
+        manual = row["sync_type"] not in ("full", "delta") and not row["approved"]
+        return not self.grant(f"run:{run_id}" if manual else "scan")[1]
+
+    def _let_the_sweep_look(self, run_id: str) -> None:
+        from django.db.models import F
+
+        from adsapp_crm.models import CrmSyncLog
+        from adsapp_crm.services.jobs import QUIET_FOR
+
+        def age() -> None:
+            run = CrmSyncLog.objects.filter(pk=run_id, completed_at=None)
+            run.update(updated_at=F("updated_at") - QUIET_FOR)
+
+        self._ask(age)
+        self.lost_messages += 1
 
     def _hurry(self, run_id: str) -> None:
         from django.db.models.functions import Now

@@ -125,14 +125,15 @@ def _stopped(stand: Stand, _app: App, _draw: Random) -> Struck:
 
 
 def _lose_answers(stand: Stand, draw: Random) -> None:
-    faults = [
-        {"kind": "drop_after", "method": "POST", "path": stand.crm.writes, "times": 1},
-        {"kind": "server_error_after", "method": "POST", "path": stand.crm.writes, "times": 1, "status": 504},
-        {"kind": "half_body", "method": "POST", "path": stand.crm.writes, "times": 1},
-        {"kind": "timeout_after", "method": "POST", "path": stand.crm.writes, "times": 1, "seconds": 0.5},
+    faults: list[dict[str, Any]] = [
+        {"kind": "drop_after"},
+        {"kind": "server_error_after", "status": 504},
+        {"kind": "half_body"},
+        {"kind": "timeout_after", "seconds": 0.5},
     ]
     draw.shuffle(faults)
-    stand.crm.go_wrong(*faults[:2])
+    for method, path in stand.crm.writes:
+        stand.crm.go_wrong(*({**fault, "method": method, "path": path, "times": 1} for fault in faults[:2]))
 
 
 def _slow_network(stand: Stand, draw: Random) -> None:

@@ -127,7 +127,7 @@ def _judge_convergence(town: Town, seen: Seen, findings: Findings) -> None:
         if contact is None or record is None:
             findings.accuse("I1", f"a live link of {link['contact__email']} has lost a side")
             continue
-        different = [name for name in FIELDS if contact[FIELDS[name]] != record[name]]
+        different = [name for name in town.crm.edited if contact[FIELDS[name]] != record[name]]
         if different and not (link["conflict_detected"] or link["troubles"] or link["error_code"]):
             findings.accuse("I1", f"{contact['email']} differs in {different}, unexplained")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.harness.torture.crm_side import HubSpot
+from tests.harness.torture.crm_side import Crm
 
 FIELDS = {"jobTitle": "job_title", "city": "city", "company": "company", "lastName": "last_name"}
 """Field -> column of what people edit: texts that the CRM stores as they come."""
@@ -33,7 +33,7 @@ class Town:
 
     draw: random.Random
     organization_id: uuid.UUID
-    crm: HubSpot
+    crm: Crm
     contacts: dict[str, str] = field(default_factory=dict)
     """E-mail -> contact id, of people whom the app knew first."""
     records: dict[str, str] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Town:
         chosen = self.draw.sample(free, min(len(free), count + contested))
         self.busy |= {email for email, *_ in chosen}
         for index, (email, contact_id, remote_id) in enumerate(chosen):
-            name = self.draw.choice(list(FIELDS))
+            name = self.draw.choice(self.crm.edited)
             if index < contested:
                 self.asked_about.add(email)
                 self._edit_app(email, contact_id, name)
@@ -79,7 +79,9 @@ class Town:
             elif index % 2:
                 self._edit_app(email, contact_id, name)
                 if self.draw.random() < 0.3:  # two people, two fields: no conflict
-                    self._edit_crm(email, remote_id, self.draw.choice([other for other in FIELDS if other != name]))
+                    self._edit_crm(
+                        email, remote_id, self.draw.choice([other for other in self.crm.edited if other != name])
+                    )
             else:
                 self._edit_crm(email, remote_id, name)
 
@@ -111,7 +113,7 @@ class Town:
     def _person(self) -> dict[str, str]:
         self._people += 1
         number = self._people
-        return {
+        person = {
             "firstName": self.draw.choice(("Anna", "Bram", "Chloé", "José", "Łukasz", "Noor", "Zoë")),
             "lastName": f"{self.draw.choice(('de Vries', 'Müller', 'O’Brien', '王', 'Kowalski'))} {number}",
             "email": f"person{number}@torture.example",
@@ -119,6 +121,7 @@ class Town:
             "jobTitle": self.draw.choice(("Buyer", "Owner", "Engineer")),
             "city": self.draw.choice(("Utrecht", "Delft", "Breda")),
         }
+        return {name: value for name, value in person.items() if name in self.crm.names}
 
     def _into_app(self, people: list[dict[str, str]]) -> None:
         from adsapp_crm.services.contact_values import read_contact_values

@@ -20,21 +20,19 @@ from tests.harness import stack as stacks
 from tests.harness.binaries import ServicesError
 from tests.harness.ports import free_port, tail
 from tests.harness.proxy import FaultProxy
-from tests.harness.torture.crm_side import HubSpot
+from tests.harness.torture.crm_side import Crm
 from tests.harness.torture.worker import FOLDER_VARIABLE, HOLDER, OBEYED, ORDERS, READY
 
-TOKEN = "pat-na1-torture-0000-0000"
 QUEUES = "interactive,realtime,bulk,maintenance"
 WORKERS = ("worker-a", "worker-b")
 LEASE_SECONDS = 3
 SWEEP_SECONDS = 1
-SEARCH_LAG_SECONDS = 0.3
 
 
 @dataclass
 class Stand:
     stack: stacks.Stack
-    crm: HubSpot
+    crm: Crm
     crm_proxy: FaultProxy
     database_proxy: FaultProxy
     broker_proxy: FaultProxy
@@ -126,7 +124,7 @@ class Stand:
 
 
 @contextlib.contextmanager
-def opened() -> Iterator[Stand]:
+def opened(kind: type[Crm]) -> Iterator[Stand]:
     """Everything on an empty folder of its own, which is deleted afterwards unless TORTURE_KEEP is set."""
     folder = Path(tempfile.mkdtemp(prefix="adsapp-crm-torture-"))
     try:
@@ -137,11 +135,11 @@ def opened() -> Iterator[Stand]:
             broker = exits.enter_context(_in_front_of(stack, "REDIS_URL"))
             port = free_port()
             crm_proxy = exits.enter_context(FaultProxy(port))
+            crm = kind(f"http://127.0.0.1:{port}")
             proxied = f"http://127.0.0.1:{crm_proxy.port}"
             stack.environment.update(
                 {
-                    "CRM_HUBSPOT_API_BASE": proxied,
-                    "CRM_HUBSPOT_AUTH_BASE": proxied,
+                    **crm.environment(proxied),
                     "CRM_EXTRA_HOSTS": f"127.0.0.1:{crm_proxy.port}",
                     "CRM_LEASE_SECONDS": str(LEASE_SECONDS),
                     "CRM_SWEEP_SECONDS": str(SWEEP_SECONDS),
@@ -149,12 +147,11 @@ def opened() -> Iterator[Stand]:
                     FOLDER_VARIABLE: str(folder),
                 }
             )
-            serve = ("manage.py", "crm_fake", "hubspot", "--port", str(port), "--pidfile", "{pid_file}")
-            given = ("--search-lag", str(SEARCH_LAG_SECONDS), "--limits", "none", "--token", TOKEN)
-            stack.spawn("hubspot", *serve, *given)
-            stack.wait_for_port(port, "hubspot")
+            serve = ("manage.py", "crm_fake", crm.key, "--port", str(port), "--pidfile", "{pid_file}")
+            stack.spawn(crm.key, *serve, "--limits", "none", "--token", crm.token, *crm.options)
+            stack.wait_for_port(port, crm.key)
             exits.callback(stack.close)  # before the proxies go
-            yield Stand(stack, HubSpot(f"http://127.0.0.1:{port}", TOKEN), crm_proxy, database, broker)
+            yield Stand(stack, crm, crm_proxy, database, broker)
     finally:
         if not os.environ.get("TORTURE_KEEP"):
             shutil.rmtree(folder, ignore_errors=True)
