@@ -118,7 +118,12 @@ ON CONFLICT DO NOTHING
 RETURNING id
 """
 
-_TAKE: Final = """
+INTENT_COLUMNS: Final = """
+i.id::text, i.kind, i.action, i.values, i.app_version, i.status, i.marker, coalesce(i.line_id::text, ''),
+coalesce(i.run_id::text, ''), i.error_code
+"""
+
+_TAKE: Final = f"""
 UPDATE crm_intents i SET claim_token = %(claimant)s, attempts = i.attempts + 1,
   claimed_until = clock_timestamp() + make_interval(secs => %(seconds)s)
 FROM (
@@ -128,14 +133,11 @@ FROM (
   ORDER BY o.id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ) AS free
 WHERE i.organization_id = %(organization)s AND i.id = free.id
-RETURNING i.id::text, i.kind, i.action, i.values, i.app_version, i.status, i.marker, coalesce(i.line_id::text, ''),
-          coalesce(i.run_id::text, ''), i.error_code
+RETURNING {INTENT_COLUMNS}
 """
 
 _OPEN_CREATES: Final = f"""
-SELECT i.id::text, i.kind, i.action, i.values, i.app_version, i.status, i.marker, coalesce(i.line_id::text, ''),
-       coalesce(i.run_id::text, ''), i.error_code
-FROM crm_intents i WHERE {OPEN_INTENT} AND i.kind = 'create' AND i.record_type = %(record_type)s
+SELECT {INTENT_COLUMNS} FROM crm_intents i WHERE {OPEN_INTENT} AND i.kind = 'create' AND i.record_type = %(record_type)s
 ORDER BY i.id
 """
 
@@ -181,10 +183,10 @@ class Applying:
 
     def take_open_intents(self, limit: int) -> list[Intent]:
         rows = self._scope.rows(_TAKE, limit=limit, seconds=CLAIM_SECONDS)
-        return sorted((_intent(row) for row in rows), key=lambda intent: intent.intent_id)
+        return sorted((intent_of(row) for row in rows), key=lambda intent: intent.intent_id)
 
     def open_creates(self, record_type: str) -> list[Intent]:
-        return [_intent(row) for row in self._scope.rows(_OPEN_CREATES, record_type=record_type)]
+        return [intent_of(row) for row in self._scope.rows(_OPEN_CREATES, record_type=record_type)]
 
     def settle_intents(self, settled: Sequence[tuple[str, IntentStatus, str]]) -> None:
         if settled:
@@ -210,7 +212,8 @@ def _document(intent: Intent) -> dict[str, Any]:
     }
 
 
-def _intent(row: Sequence[Any]) -> Intent:
+def intent_of(row: Sequence[Any]) -> Intent:
+    """A row of ``INTENT_COLUMNS``."""
     intent_id, kind, action, values, app_version, status, marker, line_id, run_id, error_code = row
     return Intent(
         intent_id,

@@ -197,6 +197,8 @@ def draw_nature(draw: random.Random) -> Nature:
         changes["overlap_seconds"] = max(nature.overlap_seconds, nature.lag_seconds + changes["stamp_seconds"])
     if draw.random() < 0.2:
         changes["marker_allowed"] = False
+    if draw.random() < 0.3:
+        changes["marker_unique"] = False
     if draw.random() < 0.2:
         changes["deleted_are_shown"] = False
     if draw.random() < 0.2:
@@ -210,4 +212,5 @@ AUTOMATIONS: Final = (
     (Automation("company", _titled, 2.0),),
     (Automation("score", lambda value: min(value, 100) if isinstance(value, int | float) else value, 40.0),),
     (Automation("tier", lambda value: "gold" if value == "black" else value, 0.5),),
+    (Automation("tier", lambda value: "black" if value == "gold" else value, 0.5),),
 )

@@ -43,6 +43,10 @@ class MemoryStore:
         """Another worker on the same connection."""
         return MemoryStore(self.app, name=self.name, state=self.state)
 
+    def fork(self, app: MemoryApp) -> MemoryStore:
+        """The same connection once more, beside a fork of the app."""
+        return MemoryStore(app, name=self.name, state=self.state.fork(app))
+
     def new_id(self) -> str:
         return self.app.new_id()
 
@@ -69,6 +73,14 @@ class MemoryStore:
         if self._lease:
             self.state.locks.release_lease(*self._lease)
         self._lease = None
+
+    @property
+    def has_lease(self) -> bool:
+        return self._lease is not None
+
+    def lease_is_ours(self) -> bool:
+        """The stream, if this worker took one, has been given to nobody since."""
+        return self._lease is None or self.state.locks.fence(self._lease[0]) == self._lease[1]
 
     def start_run(
         self,

@@ -68,6 +68,11 @@ class Locks:
         self._leases[stream] = Lease(fence, self._app.now() + timedelta(seconds=LEASE_SECONDS))
         return fence
 
+    def fence(self, stream: str) -> int:
+        """Of the last grant; 0 where there was none."""
+        held = self._leases.get(stream)
+        return held.fence if held else 0
+
     def renew_lease(self, stream: str, fence: int) -> None:
         held = self._leases.get(stream)
         if held is None or held.fence != fence or held.until <= self._app.now():

@@ -44,7 +44,7 @@ def measure(arguments: tuple[str, int]) -> Counter[str]:
     broken = Counter(invariant for invariant, _ in world.violations)
     return Counter(
         user_edits=told.edits, contested_edits=sum(_contested(Evidence(account)) for account in world.accounts),
-        lost_edits=broken["I4"], blind_window=told.blind, duplicates=broken["I5"], resurrections=broken["I6"],
+        lost_edits=broken["I4"], blind_window=len(told.blind), duplicates=broken["I5"], resurrections=broken["I6"],
         loops=loops,
     )  # fmt: skip
 

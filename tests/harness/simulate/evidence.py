@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from crm.model import ContactState, Effect, Rule, Side, Value
@@ -34,12 +34,15 @@ class Told:
 
     edits: int = 0
     contested: int = 0
-    blind: int = 0
     unknowable: int = 0
+    blind: list[tuple[str, float]] = field(default_factory=list)
+    """Field of an edit that came between our check read and our write, and the seconds between those two."""
 
     def add(self, other: Told) -> None:
-        for name in ("edits", "contested", "blind", "unknowable"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.edits += other.edits
+        self.contested += other.contested
+        self.unknowable += other.unknowable
+        self.blind += other.blind
 
 
 class Groups:

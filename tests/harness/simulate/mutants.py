@@ -392,7 +392,7 @@ def _without_falsehood(honest):
     return push
 
 
-@mutant("I7")
+@mutant("I23", "I7")
 def _hidden_is_blank(patch: Patch) -> None:
     """A field that the credentials may not read is taken for empty."""
     honest = observe._plan
@@ -405,7 +405,7 @@ def _hidden_is_blank(patch: Patch) -> None:
     patch.set(observe, "_plan", bare)
 
 
-@mutant("I7")
+@mutant("I23", "I7")
 def _unread_blank_is_trusted(patch: Patch) -> None:
     """A field that could not be read for a while and is empty now was cleared by a person."""
     honest = plan._facts
@@ -509,7 +509,7 @@ def _batch_is_retried_whole(patch: Patch) -> None:
     patch.set(send, "_call", again)
 
 
-@mutant("I8", "I27", "I4", "I5", "I1", "I20", "I12", "error")
+@mutant("I27", "I8", "I4", "I5", "I1", "I20", "I12", "error")
 def _late_worker_commits(patch: Patch) -> None:
     """A worker whose lease and claims have ended goes on as if nothing had happened."""
     patch.set(memory_locks.Locks, "renew_lease", lambda _self, _stream, _fence: None)

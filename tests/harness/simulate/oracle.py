@@ -6,12 +6,13 @@ It looks at both journals (who wrote which value when) and never at how the engi
 from __future__ import annotations
 
 from tests.harness.simulate.evidence import Told
+from tests.harness.simulate.oracle_matches import MatchesJudge
 from tests.harness.simulate.oracle_state import StateJudge
 from tests.harness.simulate.oracle_writes import WritesJudge
 from tests.harness.simulate.world import World
 
 
-class _Judge(WritesJudge, StateJudge):
+class _Judge(WritesJudge, MatchesJudge, StateJudge):
     """One account's."""
 
 
@@ -24,6 +25,7 @@ def judge(world: World, *, is_quiet: bool) -> Told:
         case.judge_creations()
         case.judge_resurrections()
         case.judge_meetings()
+        case.judge_guesses()
         case.judge_brakes()
         if is_quiet:
             case.judge_state()

@@ -51,7 +51,9 @@ class WritesJudge(Evidence):
                 for other in self.timeline[group, side, event.mapping_id]
             )
             if not blanked and not self._typed(event):
-                self.accuse("I7", f"{name_of(event)} was blanked although nobody blanked it: {event.before!r}")
+                hid = event.side is Side.APP and self.maps[event.mapping_id].remote_field in self.account.ever_hidden
+                told = f"{name_of(event)} was blanked although nobody blanked it: {event.before!r}"
+                self.accuse("I23" if hid else "I7", told)
         elif not self._typed(event) and not any(
             self.same(event.mapping_id, other.after, event.after) for other in self.other(event)
         ):
@@ -90,7 +92,7 @@ class WritesJudge(Evidence):
         if event.side is Side.CRM and victim.order > event.read_order:
             age = (event.at - event.read_at).total_seconds() if event.read_at is not None else float("inf")
             if age <= FRESH_SECONDS:
-                self.told.blind += 1
+                self.told.blind.append((event.mapping_id.removeprefix("m-"), round(age, 3)))
                 return
             how = f"unseen; the record was last read {age:.1f} s before"
         elif self._looks_like_ours(victim):
@@ -115,8 +117,10 @@ class WritesJudge(Evidence):
         if chosen or self._seen_there_before(event, victim) or self._merged_away(event, victim):
             return
         if blind or self._looks_like_ours(victim):
-            self.told.blind += blind
-            self.told.unknowable += not blind
+            if not blind:
+                self.told.unknowable += 1
+            elif event.read_at is not None:
+                self.told.blind.append(("optout", round((event.at - event.read_at).total_seconds(), 3)))
             return
         self.accuse("I7", f"{name_of(event)}: an opt-out by {victim.by} at {clock_of(victim)} was undone")
 
@@ -236,38 +240,6 @@ class WritesJudge(Evidence):
         told = {entry.contact_id for entry in self.store.ledger() if entry.action.kind is ActionKind.CREATE_IN_APP}
         for contact_id in made_in_app - told:
             self.accuse("I20", f"contact {contact_id[:8]} was made without a ledger line")
-
-    def judge_meetings(self) -> None:
-        """I5: nobody is made beside a record that has had the same address from before the first run on."""
-        reads = [entry.at for entry in self.crm.journal if entry.by == "us"]
-        begun = min(reads, default=None)
-        emails: dict[str, list[str]] = defaultdict(list)
-        for event in self.events:
-            if (
-                event.side is Side.CRM
-                and event.mapping_id == "m-email"
-                and event.by == "user"
-                and event.at < (begun or event.at)
-            ):
-                emails[repr(event.after)].append(event.entity)
-        edited = {
-            event.entity
-            for event in self.events
-            if begun and event.at >= begun and event.by != "us" and event.mapping_id == "m-email"
-        }
-        gone = {entry.remote_id for entry in self.crm.journal if entry.what in ("delete", "merge")}
-        for entry in self.crm.journal:
-            if entry.what != "create" or entry.by != "us":
-                continue
-            contact_id = entry.marker.partition(":")[2]
-            mine = [
-                event
-                for event in self.events
-                if event.entity == entry.remote_id and event.mapping_id == "m-email" and event.by == "us"
-            ]
-            others = emails.get(repr(mine[0].after), []) if mine else []
-            if len(others) == 1 and not {others[0], contact_id, entry.remote_id} & (edited | gone):
-                self.accuse("I5", f"record {entry.remote_id} was made beside {others[0]}, which has the same address")
 
     def judge_resurrections(self) -> None:
         """A contact whose record a user deleted gets no second record."""

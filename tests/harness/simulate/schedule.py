@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from crm.model import LinkState, RunKind, Side, Strategy
 from crm.testing.adversary import Faults
 from tests.harness.simulate import users
+from tests.harness.simulate.ground import MEMORY, Ground
 from tests.harness.simulate.oracle import judge
 from tests.harness.simulate.twins import check_twins
 from tests.harness.simulate.workers import (
@@ -42,8 +43,8 @@ class Result:
     """Numbers of the steps taken."""
     edits: int
     contested: int
-    blind: int
-    """Edits in the blind window between our check read and our write."""
+    blind: list[tuple[str, float]]
+    """Edits in the blind window between our check read and our write: field, and how long that was in seconds."""
     unknowable: int
     """What no engine could know. Records made again because the first one's creation had no answer and nobody
     could look: the account allows no marker and the keys did not tell, or a user had deleted the record. And
@@ -54,6 +55,7 @@ class Result:
     nature: str
     end: dict[str, object]
     """What people see on both sides in the end."""
+    cpu_seconds: float = 0.0
 
 
 def draw_steps(seed: int) -> tuple[Step, ...]:
@@ -62,12 +64,19 @@ def draw_steps(seed: int) -> tuple[Step, ...]:
     return tuple(Step(number, kind, f"{seed}/{number}") for number, kind in enumerate(["populate", "first", *kinds]))
 
 
-def play(seed: int, steps: Sequence[Step], *, clock_offset_seconds: float = 0.0, twins: bool = True) -> Result:
+def play(
+    seed: int,
+    steps: Sequence[Step],
+    *,
+    clock_offset_seconds: float = 0.0,
+    twins: bool = True,
+    ground: Ground = MEMORY,
+) -> Result:
     """Play the steps and judge the end. ``twins``: also what takes forks of the world, or the seed once more."""
-    world, figures = World(seed, clock_offset_seconds=clock_offset_seconds), Figures()
+    world, figures = World(seed, clock_offset_seconds=clock_offset_seconds, ground=ground), Figures()
     neighbour = World(
         seed, stamp=NEIGHBOUR, organization_id="00000000-0000-7000-8000-0000000000bb", clock=world.clock,
-        trace=world.trace,
+        trace=world.trace, ground=ground,
     )  # fmt: skip
     draw = random.Random(f"{seed}/twins")
     twin_at = draw.randrange(1, 30) if twins else -1
@@ -96,7 +105,7 @@ def play(seed: int, steps: Sequence[Step], *, clock_offset_seconds: float = 0.0,
     )
     if twins and _time_decides_nothing(world) and draw.random() < 0.25:
         figures.twins["I11"] += 1
-        shifted = play(seed, steps, clock_offset_seconds=draw.choice((-7200.0, 7200.0)), twins=False)
+        shifted = play(seed, steps, clock_offset_seconds=draw.choice((-7200.0, 7200.0)), twins=False, ground=ground)
         _compare_clocks(world, result, shifted)
     return result
 
@@ -104,13 +113,13 @@ def play(seed: int, steps: Sequence[Step], *, clock_offset_seconds: float = 0.0,
 def end_of(world: World) -> dict[str, object]:
     """Everything that people can see on both sides."""
     seen: dict[str, object] = {
-        contact_id: (row.contact.state, dict(row.contact.values)) for contact_id, row in world.app.rows.items()
+        contact_id[:8]: (row.contact.state, dict(row.contact.values)) for contact_id, row in world.app.rows.items()
     }
     for account in world.accounts:
         for record in account.crm.records.values():
             seen[f"{account.name}:{record.remote_id}"] = (record.state, dict(record.values))
         for link in account.store.links():
-            seen[f"{account.name}:{link.link_id}"] = (link.contact_id, link.remote_id, link.state)
+            seen[f"{account.name}:{link.link_id[:8]}"] = (link.contact_id[:8], link.remote_id, link.state)
     return seen
 
 
@@ -162,6 +171,8 @@ def _take_shared(world: World, neighbour: World | None, kind: str, draw: random.
         for each in worlds:
             users.populate(each, draw)
     elif kind == "first":
+        for each in worlds:
+            each.begun = each.app.now()
         for account in (account for each in worlds for account in each.accounts):
             worker = Worker(account, draw, figures)
             worker.finish(worker.start(RunKind.FULL))
@@ -173,6 +184,7 @@ def _take_shared(world: World, neighbour: World | None, kind: str, draw: random.
 def _hide(account: Account, draw: random.Random) -> None:
     name = draw.choice([field_map.remote_field for field_map in account.maps])
     account.crm.hidden ^= {name}
+    account.ever_hidden.add(name)
     account.world.say(f"{account.name}: field {name} is {'hidden' if name in account.crm.hidden else 'shown'}")
 
 
@@ -208,6 +220,9 @@ def _run(account: Account, draw: random.Random, figures: Figures) -> None:
     crash_at, crash_point = draw.randint(1, 70) if draw.random() < 0.3 else 0, ""
     if not crash_at and draw.random() < 0.3:
         crash_at, crash_point = draw.choice((1, 1, 2)), draw.choices(CRASH_POINTS, CRASH_WEIGHTS)[0]
+        users.give_cause(account, draw, crash_point.partition("/")[0])
+    elif faults.lost_after or faults.item_lost:
+        users.give_cause(account, draw, draw.choice(("create", "update", "")))
     worker = Worker(
         account,
         draw,
@@ -238,9 +253,9 @@ def _quieten(world: World, figures: Figures) -> bool:
     for account in world.accounts:
         account.crm.hidden.clear()
     for _ in range(QUIET_ROUNDS * len(world.accounts)):
-        before = _written(world)
+        before = (_written(world), _standing(world))
         approved = full_round(world, figures)
-        if _written(world) == before and not approved:
+        if (_written(world), _standing(world)) == before and not approved:
             break
     else:
         world.accuse("I2", f"still writing after {QUIET_ROUNDS * len(world.accounts)} quiet rounds")
@@ -304,6 +319,10 @@ def _texts(world: World) -> Iterator[tuple[str, str]]:
             for name, value in record.values.items():
                 if isinstance(value, str):
                     yield f"{account.name}:{record.remote_id} {name}", value
+
+
+def _standing(world: World) -> list[list[tuple[object, ...]]]:
+    return [account.standing() for account in world.accounts]
 
 
 def _written(world: World) -> list[dict[str, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from crm.engine.undo import NotUndoable, add_undo_lines
 from crm.model import Action, ActionKind, LedgerEntry, LineStatus, Rule, RunKind, Side, Value
@@ -45,13 +46,13 @@ def settle_down(world: World, accounts: Sequence[Account] = ()) -> bool:
     """Full runs over all accounts, in this order, until a round writes nothing; False when none does."""
     accounts = accounts or world.accounts
     for _ in range(QUIET_ROUNDS):
-        before = [account.written() for account in accounts]
+        before = [(account.written(), account.standing()) for account in accounts]
         world.pass_time(4000.0)
         for account in accounts:
             run_alone(account, RunKind.FULL)
             world.pass_time(200.0)
         approved = [approve_everything(account, Figures()) for account in accounts]
-        if [account.written() for account in accounts] == before and not any(approved):
+        if [(account.written(), account.standing()) for account in accounts] == before and not any(approved):
             return True
     return False
 
@@ -62,18 +63,24 @@ def settle_down(world: World, accounts: Sequence[Account] = ()) -> bool:
 def check_dry_run(world: World, draw: random.Random) -> None:
     """A dry run writes nothing to either side, and a real run on the same state does what it showed."""
     index = draw.randrange(len(world.accounts))
-    shown, real = world.fork().accounts[index], world.fork().accounts[index]
-    before = shown.written()
-    dry_id = run_alone(shown, RunKind.FULL, dry_run=True)
-    after = shown.written()
-    if (before["crm"], before["app"]) != (after["crm"], after["app"]):
-        world.accuse("I14", f"a dry run wrote: {before} became {after}")
+    with world.fork() as twin:
+        shown = twin.accounts[index]
+        before = shown.written()
+        dry_id = run_alone(shown, RunKind.FULL, dry_run=True)
+        after = shown.written()
+        if (before["crm"], before["app"]) != (after["crm"], after["app"]):
+            world.accuse("I14", f"a dry run wrote: {before} became {after}")
+        planned, creating = _plan(shown, dry_id), {row.line.action.contact_id for row in _rows(shown, dry_id)}
+    with world.fork() as twin:
+        _judge_real_run(world, twin.accounts[index], planned, creating)
+
+
+def _judge_real_run(world: World, real: Account, planned: Counter[tuple], creating: set[str]) -> None:
     run_id = run_alone(real, RunKind.FULL)
-    planned, carried = _plan(shown, dry_id), _plan(real, run_id)
+    carried = _plan(real, run_id)
     missing = planned - carried
     if missing:
         world.accuse("I14", f"shown by the dry run, not planned by the real one: {_short(missing)}")
-    creating = {row.line.action.contact_id for row in _rows(shown, dry_id)}
     extra = [line for line in carried - planned if line[1] not in creating]
     if extra:
         world.accuse("I14", f"planned by the real run, not shown by the dry one: {_short(extra)}")
@@ -124,7 +131,11 @@ def _ledger(account: Account, run_id: str) -> list[LedgerEntry]:
 
 def check_undo(world: World, draw: random.Random) -> None:
     """A run, its undo, and the undo of that: values go there and back, and no later run moves them."""
-    twin = world.fork()
+    with world.fork() as twin:
+        _undo_and_undo(world, twin, draw)
+
+
+def _undo_and_undo(world: World, twin: World, draw: random.Random) -> None:
     account = draw.choice(twin.accounts)
     account.crm.hidden.clear()
     run_id = run_alone(account, RunKind.FULL)
@@ -232,14 +243,14 @@ def check_webhooks(world: World, draw: random.Random) -> None:
     index = draw.randrange(len(world.accounts))
     ends = []
     for order in ("in order", "shuffled and doubled", "lost"):
-        twin = world.fork()
-        account = twin.accounts[index]
-        ids = sorted(account.crm.records)
-        if order == "shuffled and doubled":
-            ids = random.Random(draw.random()).sample(ids * 2, len(ids) * 2)
-        for remote_id in ids if order != "lost" else ():
-            run_alone(account, RunKind.WEBHOOK, remote_ids=(remote_id,))
-        ends.append((order, twin, settle_down(twin)))
+        with world.fork() as twin:
+            account = twin.accounts[index]
+            ids = sorted(account.crm.records)
+            if order == "shuffled and doubled":
+                ids = random.Random(draw.random()).sample(ids * 2, len(ids) * 2)
+            for remote_id in ids if order != "lost" else ():
+                run_alone(account, RunKind.WEBHOOK, remote_ids=(remote_id,))
+            ends.append(_come_to_end(order, world, twin, twin.accounts))
     _compare_ends("I10", world, ends)
 
 
@@ -247,31 +258,45 @@ def check_order(world: World, draw: random.Random) -> None:
     """The CRMs one after the other, and the other way round: the ends are the same."""
     ends = []
     for order in ("forwards", "backwards"):
-        twin = world.fork()
-        accounts = twin.accounts if order == "forwards" else twin.accounts[::-1]
-        ends.append((order, twin, settle_down(twin, accounts)))
+        with world.fork() as twin:
+            accounts = twin.accounts if order == "forwards" else twin.accounts[::-1]
+            ends.append(_come_to_end(order, world, twin, accounts))
     _compare_ends("I24", world, ends)
 
 
-def _compare_ends(invariant: str, world: World, ends: Sequence[tuple[str, World, bool]]) -> None:
+@dataclass(frozen=True)
+class _End:
+    """What a fork came to."""
+
+    name: str
+    is_quiet: bool
+    values: dict[tuple[str, str], Value]
+    """(entity, mapping id) -> what stands there."""
+    decided: set[tuple[str, str]]
+
+
+def _come_to_end(name: str, world: World, twin: World, accounts: Sequence[Account]) -> _End:
+    is_quiet = settle_down(twin, accounts)
+    return _End(name, is_quiet, _values_at_end(twin, world), _decided(world, twin))
+
+
+def _compare_ends(invariant: str, world: World, ends: Sequence[_End]) -> None:
     """Values of everybody who was there before, but for fields and pairs that a policy or a person decided."""
-    if not all(is_quiet for *_, is_quiet in ends):
+    if not all(end.is_quiet for end in ends):
         return  # told by I2
-    decided = set().union(*(_decided(world, twin) for _, twin, _ in ends))
-    first_name, first, _ = ends[0]
-    start = _end(first, world)
-    for name, twin, _ in ends[1:]:
-        end = _end(twin, world)
-        for key in start.keys() & end.keys():
+    decided = set().union(*(end.decided for end in ends))
+    first = ends[0]
+    for end in ends[1:]:
+        for key in first.values.keys() & end.values.keys():
             entity, mapping_id = key
             if (entity, mapping_id) in decided or (entity, "") in decided:
                 continue
-            account = twin.accounts[0]
-            if not _same(account, mapping_id, start[key], end[key]):
-                world.accuse(invariant, f"{entity[:13]} {mapping_id}: {start[key]!r} {first_name}, {end[key]!r} {name}")
+            here, there = first.values[key], end.values[key]
+            if not _same(world.accounts[0], mapping_id, here, there):
+                world.accuse(invariant, f"{entity[:13]} {mapping_id}: {here!r} {first.name}, {there!r} {end.name}")
 
 
-def _end(twin: World, world: World) -> dict[tuple[str, str], Value]:
+def _values_at_end(twin: World, world: World) -> dict[tuple[str, str], Value]:
     maps = world.accounts[0].maps
     found = {
         (contact_id, field_map.mapping_id): row.contact.values.get(field_map.app_field)

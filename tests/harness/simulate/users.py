@@ -130,6 +130,18 @@ def populate(world: World, draw: random.Random) -> None:
                 if other != "email":
                     values[other] = draw_value(world, draw, other, may_refuse=False)
             _create_in_crm(account, values)
+    if draw.random() < 0.25:
+        _add_family(world, draw)
+
+
+def _add_family(world: World, draw: random.Random) -> None:
+    """One address of several people: which contact a record belongs to cannot be known."""
+    members, address = draw.choice(((2, 1), (1, 2))), f"family{world.edits}@x.example"
+    for _ in range(members[0]):
+        world.app.create_contact({**person(world, draw), "email": address})
+    for account in world.accounts:
+        for _ in range(members[1]):
+            _create_in_crm(account, {**person(world, draw), "email": address})
 
 
 def act(world: World, draw: random.Random) -> None:
@@ -153,6 +165,22 @@ def act(world: World, draw: random.Random) -> None:
         _merge_in_crm(account, draw)
     else:
         _merge_in_app(world, draw)
+
+
+def give_cause(account: Account, draw: random.Random, verb: str) -> None:
+    """Somebody does in the app what makes the next run send this request; other verbs need no cause."""
+    world = account.world
+    contacts = sorted(contact.contact_id for contact in world.app.live())
+    if verb in ("create", "find_by_marker"):
+        world.say(f"user creates contact {world.app.create_contact(person(world, draw))[:8]}")
+    elif verb in ("update", "field_history"):
+        _edit_in_app(world, draw)
+        if verb == "field_history":
+            _edit_in_crm(account, draw)
+    elif verb == "delete" and len(contacts) > 3:
+        contact_id = draw.choice(contacts)
+        world.app.delete_contact(contact_id)
+        world.say(f"user deletes contact {contact_id[:8]}")
 
 
 def _edit_in_app(world: World, draw: random.Random) -> None:
@@ -211,7 +239,11 @@ def _merge_in_crm(account: Account, draw: random.Random) -> None:
     records = sorted(record.remote_id for record in account.crm.live())
     if len(records) > 1:
         loser, winner = draw.sample(records, 2)
-        account.world.say(f"user merges record {loser} into {winner}: {account.crm.user_merges(loser, winner)}")
+        survivor = account.crm.user_merges(loser, winner)
+        account.world.say(f"user merges record {loser} into {winner}: {survivor}")
+        if draw.random() < 0.25:
+            account.crm.user_deletes(survivor)
+            account.world.say(f"user deletes record {survivor}")
 
 
 def _merge_in_app(world: World, draw: random.Random) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from crm.engine.run import advance
+from crm.engine.run import advance, take_over
 from crm.errors import CrmError, LeaseLostError, RateLimitedError, TransientError
 from crm.model import LineStatus, LinkState, Phase, RemoteState, RunKind, RunStatus
 from crm.ports import Unit
@@ -51,6 +51,8 @@ class Figures:
     """Invariants that were looked at by forks of the world."""
     overtaken: int = 0
     """Runs of another worker inside a run."""
+    stopped: int = 0
+    """Workers that stood still past their lease, while another took their run over."""
 
 
 class _Store:
@@ -66,6 +68,7 @@ class _Store:
         self._at("unit")
         with self._store.unit(run_id) as unit:
             yield unit
+            self._at("before commit")
         self._at("commit")
 
 
@@ -89,7 +92,7 @@ class Worker:
     ) -> None:
         self.account, self.world, self.figures = account, account.world, figures
         self._draw, self._crash_at, self._meddling, self._depth = draw, crash_at, meddling, depth
-        self._points, self._crash_point = 0, crash_point
+        self._points, self._crash_point, self.run_id = 0, crash_point, ""
         self.store = account.store.rival()
         self.faults = faults or Faults()
         self.connector = AdversaryConnector(
@@ -105,6 +108,7 @@ class Worker:
     def finish(self, run_id: str) -> RunStatus | None:
         """Advance until the run is done, parked by too many troubles, or the worker is dead (None)."""
         self.figures.runs += 1
+        self.run_id = run_id
         try:
             return self._drive(run_id)
         except LeaseLostError:
@@ -122,10 +126,13 @@ class Worker:
         kind = self.store.run(run_id).kind
         if kind in (RunKind.FULL, RunKind.DELTA):
             self.store.take_lease("scan")
-        troubles = 0
+        troubles, is_taken = 0, False
         for _ in range(MAX_UNITS):
             self.figures.units += 1
             try:
+                if not is_taken:
+                    take_over(run_id, self.ports)
+                    is_taken = True
                 run = advance(run_id, self.ports)
             except RateLimitedError as error:
                 self.world.pass_time(error.retry_after_seconds)
@@ -173,6 +180,9 @@ class Worker:
 
     def _at(self, point: str) -> None:
         """Between two port calls: time passes, people act, another worker comes along, or this one dies."""
+        if point == "before commit":
+            self._judge_lease()
+            return
         if point not in ("unit", "commit") and self.world.app.journal.is_open:
             self.world.accuse("transactions", f"{point} was called inside a unit")
         self._points += self._crash_point in ("", point)
@@ -188,6 +198,8 @@ class Worker:
             self.world.pass_time(self._draw.choice((0.0, 0.5, 5.0, 29.0, 31.0)))
         elif roll < self._meddling * 1.5 and self._depth == 0:
             self._let_another_run()
+        elif roll < self._meddling * 1.65 and self._depth == 0 and self.store.has_lease:
+            self._be_overtaken(point)
 
     def _let_another_run(self) -> None:
         self.figures.overtaken += 1
@@ -202,6 +214,25 @@ class Worker:
         if records:
             chosen = tuple(self._draw.sample(records, min(2, len(records))))
             other.finish(other.start(RunKind.WEBHOOK, remote_ids=chosen))
+
+    def _be_overtaken(self, point: str) -> None:
+        """This worker stands still past its lease; another one goes on with its run, then this one wakes up.
+
+        A request that has not left does not leave any more: a worker that has not heard of its lease for so
+        long asks first. One that has left is answered.
+        """
+        self.world.say(f"  worker stands still at {point}")
+        self.figures.stopped += 1
+        self.world.pass_time(AFTER_LEASE_SECONDS)
+        Worker(self.account, random.Random(self._draw.random()), self.figures, depth=1).finish(self.run_id)
+        self.world.say("  the first worker goes on")
+        if point not in ("unit", "commit") and "/" not in point:
+            raise LeaseLostError
+
+    def _judge_lease(self) -> None:
+        """I27: what is committed now, the holder of the stream commits."""
+        if not self.store.lease_is_ours():
+            self.world.accuse("I27", "a worker commits that has lost the stream")
 
 
 def approve_everything(account: Account, figures: Figures) -> bool:

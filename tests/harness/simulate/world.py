@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from crm.engine.context import Ports
 from crm.engine.plan import Rulebook
@@ -17,6 +20,7 @@ from crm.testing.adversary_records import AdversaryCrm
 from crm.testing.clock import FakeClock
 from crm.testing.memory import MemoryStore
 from crm.testing.memory_app import START_MS, MemoryApp
+from tests.harness.simulate.ground import MEMORY, Ground
 
 REGION = "NL"
 _FIELDS = (
@@ -85,6 +89,8 @@ class Account:
     store: MemoryStore
     maps: tuple[FieldMap, ...]
     book: Rulebook
+    ever_hidden: set[str] = field(default_factory=set)
+    """Remote fields that could not be read for a while."""
 
     @property
     def app(self) -> MemoryApp:
@@ -100,8 +106,7 @@ class Account:
         )
 
     def fork(self, world: World) -> Account:
-        store = MemoryStore(world.app, name=self.name, state=self.store.state.fork(world.app))
-        return replace(self, world=world, crm=self.crm.fork(world.clock), store=store)
+        return replace(self, world=world, crm=self.crm.fork(world.clock), store=self.store.fork(world.app))
 
     def written(self) -> dict[str, int]:
         """How much the engine has written so far; a quiet run leaves all of it as it is."""
@@ -112,6 +117,11 @@ class Account:
             "conflicts": len(self.store.state.conflicts),
             "open": len(self.store.state.locks.open_intents()),
         }
+
+    def standing(self) -> list[tuple[object, ...]]:
+        """Who is paired with whom and what is asked. A run that changes it has not come to rest, whatever it wrote."""
+        links = [(link.link_id, link.state, link.remote_id, link.error_code) for link in self.store.links()]
+        return [*links, *sorted((row.conflict_id, row.draft.candidates) for row in self.store.open_conflicts())]
 
 
 @dataclass
@@ -126,8 +136,11 @@ class World:
     """Added to the offset of every CRM's clock."""
     accounts_wanted: int | None = None
     """So many CRMs; else drawn."""
+    ground: Ground = MEMORY
     trace: list[str] = field(default_factory=list)
     edits: int = 0
+    begun: datetime | None = None
+    """When the first run of all began."""
     violations: list[tuple[str, str]] = field(default_factory=list)
     """(invariant, what happened) found while the schedule runs."""
     forks: list[World] = field(default_factory=list)
@@ -136,7 +149,7 @@ class World:
 
     def __post_init__(self) -> None:
         draw = random.Random(f"{self.seed}{self.stamp}/world")
-        self.app = MemoryApp(clock=self.clock, region=REGION, organization_id=self.organization_id)
+        self.app = self.ground.app(self.clock, REGION, self.organization_id)
         drawn = draw.choices((1, 2, 3), (70, 22, 8))[0]
         count = self.accounts_wanted or (1 if self.stamp else drawn)
         self.accounts = [self._account(draw, f"crm{number or ''}") for number in range(count)]
@@ -151,13 +164,18 @@ class World:
             name,
             nature,
             AdversaryCrm(nature, self.clock, random.Random(f"{self.seed}{self.stamp}/lag/{name}")),
-            MemoryStore(self.app, name=name),
+            self.ground.store(self.app, name),
             maps,
             Rulebook(RECORD_TYPE, maps, draw_policy(draw), "rules-1", "crm-deleted"),
         )
 
-    def fork(self) -> World:
-        """The same world once more: what happens in one leaves the other as it was."""
+    @contextmanager
+    def fork(self) -> Iterator[World]:
+        """The same world once more: what happens in it leaves this one as it was. One at a time."""
+        with self.ground.aside(self.app):
+            yield self._twin()
+
+    def _twin(self) -> World:
         twin = object.__new__(World)
         twin.__dict__.update(self.__dict__)
         twin.clock = FakeClock(start_ms=self.clock.now_ms(), tick_ms=1)
