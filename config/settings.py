@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 
 from config import csp, logs
 from config.env import (
@@ -301,6 +302,10 @@ UNFOLD = {
     "SITE_HEADER": "ADSapp CRM",
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "adsapp_crm.admin.organizations.organization_label",
+    "DASHBOARD_CALLBACK": "adsapp_crm.admin.board.board",
+    "SITE_ICON": lambda _request: static("adsapp_crm/mark.svg"),
+    "STYLES": [lambda _request: static("adsapp_crm/admin.css")],
+    "SIDEBAR": {"navigation": "adsapp_crm.admin.navigation.navigation"},
 }
 
 # --- Logs -------------------------------------------------------------------------------------------------------------

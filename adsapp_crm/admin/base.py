@@ -1,33 +1,43 @@
 """What every admin page of organization data has in common.
 
 People work in the organization chosen in their session; without one every list says so and is empty. What
-they may do follows their role there, not Django's permissions. Actions that change something ask first.
+they may do follows their role there, not Django's permissions. Acts that change something ask first. What
+our own staff look at under a grant is written down.
 """
 
 from __future__ import annotations
 
-import json
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from django.contrib import admin, messages
 from django.contrib.admin import helpers
-from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.contrib.admin.utils import unquote
+from django.contrib.messages import WARNING
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
 
-from adsapp_crm.catalogue import explain
+from adsapp_crm.admin.acts import MOST_AT_ONCE, Act, Choice, choice_of, perform
+from adsapp_crm.admin.paging import BoundedPaginator
+from adsapp_crm.admin.wording import TONES, connection_label, linked
+from adsapp_crm.models import Contact
 from adsapp_crm.models.choices import Role
-from adsapp_crm.services.refusals import RefusedError
+from adsapp_crm.services.contact_names import name_of
 from adsapp_crm.services.staff import log_staff_access
 from adsapp_crm.tenancy import current_organization_or_none
+from crm.normalize import email_key
 
 RANK: Final[Mapping[str, int]] = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2, Role.OWNER: 3}
+MOST_NAMESAKES: Final = 100
+"""Contacts with one e-mail address whose rows a search finds."""
 
 
 class OrganizationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
@@ -35,10 +45,41 @@ class OrganizationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
 
     show_full_result_count = False
     list_per_page = 50
+    list_max_show_all = 0
+    paginator = BoundedPaginator
+    list_filter_sheet = True
+    list_filter_submit = False
+    ordering: ClassVar[Sequence[str]] = ("-id",)
+    """Ids grow with time, and every table has its index by organization and id."""
     joined: ClassVar[Sequence[str]] = ("connection",)
     """References that lists show; the credentials of a joined connection stay in the database."""
     changed_by: ClassVar[str] = ""
     """The least role that may edit rows; empty: nobody edits them here."""
+    acts: ClassVar[Sequence[Act]] = ()
+    searched_ids: ClassVar[Sequence[str]] = ("pk",)
+    """Columns that a search for an id looks in."""
+    searched_texts: ClassVar[Sequence[str]] = ()
+    """Columns that a search for anything else looks in, for exactly that."""
+    searched_contact: ClassVar[str] = ""
+    """The column with a contact's id, found by that contact's e-mail address."""
+    change_form_outer_before_template = "adsapp_crm/admin/_acts.html"
+    search_fields: ClassVar[Sequence[str]] = ("pk",)
+
+    # Columns -------------------------------------------------------------------------------------------------
+
+    @display(description=lazy("CRM"))  # type: ignore[untyped-decorator]
+    def crm(self, row: Any) -> str:
+        return connection_label(row.connection)
+
+    @display(description=lazy("contact"))  # type: ignore[untyped-decorator]
+    def who(self, row: Any) -> str:
+        return linked("contact", row.contact_id, name_of(row.contact)) if row.contact_id else "–"
+
+    @display(description=lazy("status"), label=dict(TONES))  # type: ignore[untyped-decorator]
+    def state_word(self, row: Any) -> tuple[str, str]:
+        return row.status, row.get_status_display()
+
+    # Rows ----------------------------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         if current_organization_or_none() is None:
@@ -49,6 +90,31 @@ class OrganizationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
             deferred = [f"{name}__credentials" for name in self.joined if name.split("__")[-1] == "connection"]
             found = found.defer(*deferred) if deferred else found
         return found
+
+    def get_list_filter(self, request: HttpRequest) -> Sequence[Any]:
+        """None without an organization: a filter by connection would read the connections."""
+        return super().get_list_filter(request) if current_organization_or_none() is not None else ()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """By columns that have an index: ids, exact texts, and the e-mail address of the contact."""
+        del request
+        term = search_term.strip()
+        if not term or current_organization_or_none() is None:
+            return queryset, False
+        wanted = Q(pk=None)
+        for column in self.searched_texts:
+            wanted |= Q(**{column: term})
+        for column in self.searched_ids if _uuid(term) else ():
+            wanted |= Q(**{column: _uuid(term)})
+        key = email_key(term) if self.searched_contact else None
+        if key:
+            people = Contact.objects.filter(email_normalized=key).order_by().values_list("pk", flat=True)
+            wanted |= Q(**{f"{self.searched_contact}__in": list(people[:MOST_NAMESAKES])})
+        return queryset.filter(wanted), False
+
+    # Who may what --------------------------------------------------------------------------------------------
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_active and request.user.is_staff)
@@ -65,20 +131,15 @@ class OrganizationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002
         return False
 
-    def has_operate_permission(self, request: HttpRequest) -> bool:
-        """For ``@admin.action(permissions=["operate"])``."""
-        return may(request, Role.OPERATOR)
-
-    def has_administer_permission(self, request: HttpRequest) -> bool:
-        return may(request, Role.ADMIN)
+    # Pages ---------------------------------------------------------------------------------------------------
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if current_organization_or_none() is None:
             choose = reverse("admin:adsapp_crm_organization_changelist")
             text = _("No organization is chosen, so there is nothing to show.")
             link = format_html('{} <a href="{}">{}</a>', text, choose, _("Choose an organization."))
-            self.message_user(request, link, messages.WARNING)
-        _note_staff(request)
+            self.message_user(request, link, WARNING)
+        note_staff(request)
         answer: HttpResponse = super().changelist_view(request, extra_context)
         return answer
 
@@ -89,67 +150,111 @@ class OrganizationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        _note_staff(request)
-        answer: HttpResponse = super().changeform_view(request, object_id, form_url, extra_context)
+        note_staff(request)
+        context = {**(extra_context or {}), "crm_acts": self.acts_for(request, object_id)}
+        answer: HttpResponse = super().changeform_view(request, object_id, form_url, context)
         return answer
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        _note_staff(request)
+        note_staff(request)
         answer: HttpResponse = super().history_view(request, object_id, extra_context)
         return answer
 
-    def confirmed(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Any],
-        *,
-        question: str,
-        act: Callable[[Any], object],
-        done: str,
-        choices: Sequence[tuple[str, str]] = (),
-    ) -> HttpResponse | None:
-        """Ask before an action, then do it row by row; a refused row is told and stops no other.
+    def get_urls(self) -> list[URLPattern]:
+        own = path(
+            "<str:object_id>/act/<str:name>/", self.admin_site.admin_view(self.act_view), name=self.url_name("act")
+        )
+        return [own, *super().get_urls()]
 
-        ``done`` is the message with ``%d`` for the number of rows. ``choices`` are offered as radio buttons;
-        the chosen one is ``request.POST["choice"]`` when ``act`` runs.
-        """
-        if "confirmed" not in request.POST:
-            return self._ask(request, queryset, question, choices)
-        count = 0
-        for row in queryset:
-            try:
-                act(row)
-            except RefusedError as error:
-                first = error.refusals[0]
-                text = f"{row}: {first.message} {first.fix or explain(first.code).fix}"
-                self.message_user(request, text, messages.ERROR)
-            else:
-                count += 1
-        if count:
-            self.message_user(request, done % count, messages.SUCCESS)
-        return None
+    def url_name(self, page: str) -> str:
+        return f"adsapp_crm_{self.model._meta.model_name}_{page}"
 
-    def _ask(
-        self, request: HttpRequest, queryset: QuerySet[Any], question: str, choices: Sequence[tuple[str, str]]
-    ) -> HttpResponse:
+    def row_of(self, request: HttpRequest, object_id: str) -> Any:
+        """Raises Http404 for what the organization does not have."""
+        row = self.get_object(request, unquote(object_id)) if current_organization_or_none() is not None else None
+        if row is None:
+            raise Http404
+        return row
+
+    # Acts ----------------------------------------------------------------------------------------------------
+
+    def get_actions(self, request: HttpRequest) -> dict[str, tuple[Callable[..., Any], str, str]]:
+        """The acts that the person's role allows, as actions of the list."""
+        return {act.name: (_action(act), act.name, str(act.label)) for act in self.acts if may(request, act.role)}
+
+    def acts_for(self, request: HttpRequest, object_id: str | None) -> list[dict[str, Any]]:
+        """The buttons of one row's page: what its state and the person's role allow."""
+        allowed = [act for act in self.acts if may(request, act.role)]
+        row = self.get_object(request, unquote(object_id)) if allowed and object_id else None
+        if row is None:
+            return []
+        return [
+            {
+                "label": act.label,
+                "harmful": act.harmful,
+                "url": reverse(f"admin:{self.url_name('act')}", args=[row.pk, act.name]),
+            }
+            for act in allowed
+            if act.applies(row)
+        ]
+
+    def act_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
+        """One act for one row: a GET asks, a POST does."""
+        note_staff(request)
+        act = next((each for each in self.acts if each.name == name), None)
+        if act is None:
+            raise Http404
+        if not may(request, act.role):
+            raise PermissionDenied
+        row = self.row_of(request, object_id)
+        choice = choice_of(act, self.get_queryset(request).filter(pk=row.pk))
+        here = reverse(f"admin:{self.url_name('change')}", args=[row.pk])
+        if request.method != "POST":
+            return self.ask(request, act, choice, {"back": here})
+        number, given = perform(act, request, choice)
+        return HttpResponseRedirect(act.follows(given) if number and act.follows else here)
+
+    def act_on_many(self, request: HttpRequest, rows: QuerySet[Any], act: Act) -> HttpResponse | None:
+        choice = choice_of(act, rows)
+        if "confirmed" in request.POST:
+            perform(act, request, choice)
+            return None
+        across = request.POST.get("select_across", "0") == "1"
+        hidden = {"action": act.name, "select_across": "1" if across else "0"}
+        chosen = [str(row.pk) for row in (choice.rows[:1] if across else choice.rows)]
+        context = {"hidden": hidden, "chosen": chosen, "checkbox_name": helpers.ACTION_CHECKBOX_NAME}
+        return self.ask(request, act, choice, {**context, "back": request.get_full_path()})
+
+    def ask(self, request: HttpRequest, act: Act, choice: Choice, extra: Mapping[str, Any]) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "title": _("Are you sure?"),
-            "question": question,
-            "rows": queryset,
-            "action": request.POST.get("action", ""),
-            "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
-            "choices": choices,
+            "title": act.label,
+            "act": act,
+            "choice": choice,
+            "most": MOST_AT_ONCE,
+            "parts": self.parts_of(choice.applying),
             "opts": self.model._meta,
+            **extra,
         }
-        return TemplateResponse(request, "adsapp_crm/admin/confirm_action.html", context)
+        return TemplateResponse(request, "adsapp_crm/admin/confirm_act.html", context)
+
+    def parts_of(self, rows: Sequence[Any]) -> Sequence[tuple[str, int]]:  # noqa: ARG002
+        """Of what kinds the rows are, each with its number; for the question."""
+        return ()
+
+
+def _action(act: Act) -> Callable[[OrganizationAdmin, HttpRequest, QuerySet[Any]], HttpResponse | None]:
+    def run(model_admin: OrganizationAdmin, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
+        return model_admin.act_on_many(request, rows, act)
+
+    return run
 
 
 def may(request: HttpRequest, role: str) -> bool:
     """Whether the person has at least this role in the current organization."""
-    if current_organization_or_none() is None:
+    if getattr(request, "organization_id", None) is None:
         return False
     return RANK.get(getattr(request, "organization_role", ""), -1) >= RANK[role]
 
@@ -158,22 +263,16 @@ def actor_of(request: HttpRequest) -> str:
     return f"user:{request.user.pk}"
 
 
-def shown_json(value: Any) -> SafeString:
-    """A JSON value as escaped, readable text."""
-    return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False, default=str))
-
-
-@admin.display(description=_("Why"))
-def explained(code: str) -> str:
-    """A code with its title, cause and fix; empty for no code."""
-    if not code:
-        return ""
-    entry = explain(code)
-    return f"{code}: {entry.title}. {entry.cause} {entry.fix}"
-
-
-def _note_staff(request: HttpRequest) -> None:
+def note_staff(request: HttpRequest) -> None:
+    """Write down a look or an act under a grant; members of the organization leave no such trace."""
     access_id = getattr(request, "staff_access_id", None)
-    organization_id = current_organization_or_none()
+    organization_id = getattr(request, "organization_id", None)
     if access_id is not None and organization_id is not None:
         log_staff_access(organization_id, access_id, method=request.method or "", path=request.path)
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None

@@ -7,19 +7,20 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from adsapp_crm.admin.acts import Act
 from adsapp_crm.admin.base import OrganizationAdmin, actor_of, may
 from adsapp_crm.models import Contact
 from adsapp_crm.models.choices import Role
+from adsapp_crm.services.contact_search import anything
 from adsapp_crm.services.contact_values import read_contact_values
 from adsapp_crm.services.contacts import create_contact, delete_contact, restore_contact, update_contact
 from adsapp_crm.services.refusals import RefusedError
-from adsapp_crm.tenancy import current_organization, organization_context
+from adsapp_crm.tenancy import current_organization, current_organization_or_none, organization_context
 from crm.mapping.app_fields import APP_FIELDS
-from crm.normalize import email_key
 
 _EDITED = tuple(field.attribute for field in APP_FIELDS.values())
 _NAMES = {field.attribute: field.name for field in APP_FIELDS.values()}
@@ -54,13 +55,31 @@ class ContactAdmin(OrganizationAdmin):
     changed_by = Role.OPERATOR
     form = ContactForm
     list_display = ("email", "first_name", "last_name", "company", "phone", "updated_at", "deleted")
-    list_filter = ("email_opt_out", "whatsapp_opt_out")
     search_fields = ("email",)
-    search_help_text = _("A whole e-mail address, the beginning of a name, or an id")
+    search_help_text = _("The beginning of a name, an e-mail address or a phone number, or an id")
     ordering = ("-updated_at", "-id")
+    list_filter = (("deleted_at", admin.EmptyFieldListFilter), "email_opt_out", "whatsapp_opt_out")
     fieldsets = ((None, {"fields": _EDITED}), (_("Record"), {"fields": _SHOWN}))
     readonly_fields = _SHOWN
-    actions: ClassVar[list[str]] = ["mark_deleted", "restore"]
+    acts: ClassVar = (
+        Act(
+            "delete",
+            _("Delete"),
+            _("They are marked deleted here; each CRM follows by the rule of its connection."),
+            _("Deleted %d contacts."),
+            lambda _request, row: delete_contact(row.pk),
+            applies=lambda row: row.deleted_at is None and row.erased_at is None,
+            harmful=True,
+        ),
+        Act(
+            "restore",
+            _("Restore"),
+            _("They are taken back from deletion; the next run tells the CRMs."),
+            _("Restored %d contacts."),
+            lambda _request, row: restore_contact(row.pk),
+            applies=lambda row: row.deleted_at is not None and row.erased_at is None,
+        ),
+    )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return may(request, Role.OPERATOR)
@@ -72,18 +91,15 @@ class ContactAdmin(OrganizationAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Contact], search_term: str
     ) -> tuple[QuerySet[Contact], bool]:
-        """By the columns that have an index under row-level security."""
+        """By columns that have an index under row-level security."""
         del request
         term = search_term.strip()
-        if not term:
+        if not term or current_organization_or_none() is None:
             return queryset, False
         try:
             return queryset.filter(pk=uuid.UUID(term)), False
         except ValueError:
-            key = email_key(term)
-        if key:
-            return queryset.filter(email_normalized=key), False
-        return queryset.filter(Q(first_name__istartswith=term) | Q(last_name__istartswith=term)), False
+            return queryset.filter(anything(term)), False
 
     def save_model(self, request: HttpRequest, obj: Contact, form: ContactForm, change: bool) -> None:
         values = form.values()
@@ -93,23 +109,3 @@ class ContactAdmin(OrganizationAdmin):
             else:
                 made = create_contact(values)
                 obj.pk = made.pk
-
-    @admin.action(description=_("Delete"), permissions=["operate"])
-    def mark_deleted(self, request: HttpRequest, queryset: QuerySet[Contact]) -> HttpResponse | None:
-        return self.confirmed(
-            request,
-            queryset,
-            question=str(_("The contacts are marked deleted here; each CRM follows by its connection's rule.")),
-            act=lambda row: delete_contact(row.pk),
-            done=str(_("Deleted %d contacts.")),
-        )
-
-    @admin.action(description=_("Restore"), permissions=["operate"])
-    def restore(self, request: HttpRequest, queryset: QuerySet[Contact]) -> HttpResponse | None:
-        return self.confirmed(
-            request,
-            queryset,
-            question=str(_("The contacts are taken back from deletion.")),
-            act=lambda row: restore_contact(row.pk),
-            done=str(_("Restored %d contacts.")),
-        )

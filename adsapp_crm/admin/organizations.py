@@ -14,6 +14,7 @@ from unfold.admin import ModelAdmin
 
 from adsapp_crm.models import Organization
 from adsapp_crm.selectors import Place, organization_name, places_of
+from adsapp_crm.services.staff import log_staff_access
 
 SESSION_KEY: Final = "organization_id"
 """Where the middleware looks for the choice."""
@@ -55,9 +56,12 @@ class SwitcherAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
             wanted = uuid.UUID(request.POST.get("organization", ""))
         except ValueError:
             wanted = None
-        if wanted is None or all(place.organization_id != wanted for place in _places(request)):
+        place = next((each for each in _places(request) if each.organization_id == wanted), None)
+        if wanted is None or place is None:
             self.message_user(request, _("You may not enter this organization."), messages.ERROR)
             return HttpResponseRedirect(here)
+        if place.staff_access_id is not None:
+            log_staff_access(wanted, place.staff_access_id, method="POST", path=here)
         request.session[SESSION_KEY] = str(wanted)
         text = _("You now work in %(name)s.") % {"name": organization_name(wanted)}
         self.message_user(request, text, messages.SUCCESS)
@@ -85,6 +89,14 @@ def _places(request: HttpRequest) -> list[Place]:
 
 def organization_label(request: HttpRequest) -> list[str]:
     """Unfold's label beside the title: whose data is shown."""
-    organization_id = getattr(request, "organization_id", None)
-    name = organization_name(organization_id) if organization_id is not None else None
+    name = current_name(request)
     return [name, "info"] if name else [_("No organization chosen"), "warning"]
+
+
+def current_name(request: HttpRequest) -> str | None:
+    """The chosen organization's name, read once for a page; None without one."""
+    if not hasattr(request, "organization_name"):
+        organization_id = getattr(request, "organization_id", None)
+        name = organization_name(organization_id) if organization_id is not None else None
+        request.organization_name = name  # type: ignore[attr-defined]
+    return request.organization_name  # type: ignore[attr-defined,no-any-return]

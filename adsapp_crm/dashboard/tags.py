@@ -195,7 +195,7 @@ def joined(first: str, last: str) -> str:
 @register.filter
 def effects_of(line: Any) -> list[dict[str, Any]]:
     """The field effects of a ledger row, a line of a contact's history or a plan's action, in one form."""
-    found = line.effects or (getattr(line, "action", None) or {}).get("effects", ())
+    found = getattr(line, "effects", None) or (getattr(line, "action", None) or {}).get("effects", ())
     return [_effect(each) for each in found]
 
 

@@ -72,7 +72,8 @@ def _phone(text: str) -> Q:
     return begins | Q(phone_normalized=whole) if whole else begins
 
 
-def _anything(text: str) -> Q:
+def anything(text: str) -> Q:
+    """By the beginning of an address, a number, or a name, in whatever state the contact is."""
     if "@" in text:
         return _email(text)
     if text.startswith("+") or text[:1].isdecimal():
@@ -81,7 +82,7 @@ def _anything(text: str) -> Q:
 
 
 _BY: Final[Mapping[str, Callable[[str], Q]]] = {
-    "search": _anything,
+    "search": anything,
     "name": _name,
     "email": _email,
     "phone": _phone,

@@ -30,6 +30,7 @@ from adsapp_crm.models.choices import (
 )
 from adsapp_crm.services import syncing
 from adsapp_crm.services.erasure import erase_contact
+from adsapp_crm.services.refusals import refuse
 from adsapp_crm.tenancy import organization_context
 from crm.errors import CrmError
 from crm.http.limits import Priority
@@ -40,6 +41,8 @@ MOST_RECORDS: Final = 200
 """One run takes at most a page."""
 MOST_EVENTS: Final = 2_000
 MOST_ATTEMPTS: Final = 3
+REPLAYED: Final = (DeliveryStatus.FAILED, DeliveryStatus.DONE, DeliveryStatus.COALESCED, DeliveryStatus.IGNORED)
+"""What has been settled and can be read again."""
 ACTOR: Final = "webhook"
 SEEN_SECONDS: Final = 60
 """How exact ``CrmWebhook.last_event_at`` is."""
@@ -212,9 +215,7 @@ def replay(
 
     In the current organization's context. Reading a record again changes nothing when nothing has changed.
     """
-    statuses = [DeliveryStatus.FAILED]
-    if not only_failed:
-        statuses += [DeliveryStatus.DONE, DeliveryStatus.COALESCED, DeliveryStatus.IGNORED]
+    statuses = (DeliveryStatus.FAILED,) if only_failed else REPLAYED
     rows = CrmWebhookEvent.objects.filter(
         connection=connection_id, status__in=statuses, received_at__gte=since
     ).exclude(remote_id="")
@@ -222,8 +223,22 @@ def replay(
     for status in rows.values_list("status", flat=True).iterator():
         counts[status] = counts.get(status, 0) + 1
     if not dry_run:
-        rows.update(status=DeliveryStatus.RECEIVED, run_id=None, attempts=0, code="", processed_at=None)
+        _put_back(rows)
     return counts
+
+
+def replay_event(event_id: uuid.UUID) -> None:
+    """Put one settled event back into the inbox, in the current organization's context.
+
+    Raises RefusedError (``webhook.event_unknown``) for one that is waiting already, or that names no record.
+    """
+    rows = CrmWebhookEvent.objects.filter(pk=event_id, status__in=REPLAYED).exclude(remote_id="")
+    if not _put_back(rows):
+        raise refuse("webhook.event_unknown", "There is no settled event with this id.", fix="Reload the page.")
+
+
+def _put_back(rows: QuerySet[CrmWebhookEvent]) -> int:
+    return rows.update(status=DeliveryStatus.RECEIVED, run_id=None, attempts=0, code="", processed_at=None)
 
 
 # Taking ----------------------------------------------------------------------------------------------------

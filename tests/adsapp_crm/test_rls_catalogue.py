@@ -151,6 +151,7 @@ def test_look_ups_are_few_closed_and_owned_by_nobody():
     )
     assert [row[0] for row in found] == [
         "crm_api_key",
+        "crm_connection_board",
         "crm_connection_figures",
         "crm_connections_beside_changes",
         "crm_connections_of_account",
@@ -168,6 +169,7 @@ def test_look_ups_are_few_closed_and_owned_by_nobody():
         "crm_organizations_of",
         "crm_question_figures",
         "crm_recent_run_figures",
+        "crm_runs_by_day",
         "crm_unfinished_runs",
         "crm_waiting_inboxes",
         "crm_webhook_of_path",

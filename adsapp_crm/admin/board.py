@@ -1,0 +1,102 @@
+"""The admin's first page: how all connections are, how many runs failed, and what waits in the chosen organization."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from django.db.models import Count
+from django.http import HttpRequest
+
+from adsapp_crm.admin.base import note_staff
+from adsapp_crm.admin.charts import HEIGHT, WIDTH, bars_of
+from adsapp_crm.admin.organizations import current_name
+from adsapp_crm.admin.wording import TONES, connection_label, crm_label
+from adsapp_crm.models import CrmConflict, CrmConnection, CrmPlan, CrmSyncLog
+from adsapp_crm.models.choices import ConnectionStatus, Health, PlanStatus, QuestionKind, QuestionStatus, RunState
+from adsapp_crm.selectors import database_now, figures_of
+from adsapp_crm.services.schedules import GRACE
+from adsapp_crm.services.standing import health_of
+from adsapp_crm.tenancy import current_organization_or_none
+
+DAYS: Final = 14
+MOST_CONNECTIONS: Final = 50
+"""Connections on the board, those in trouble first; the counts are of all."""
+NEWEST_RUNS: Final = 8
+_CLOCK_MARGIN: Final = timedelta(hours=1)
+"""Ids begin with their maker's clock; the exact bound is the database's."""
+
+
+def board(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Unfold's ``DASHBOARD_CALLBACK``. Of organizations that were not entered it tells health columns only."""
+    now = database_now()
+    grace = int(GRACE.total_seconds())
+    counts: dict[str, int] = {}
+    for _crm, health, number, _lag in figures_of("crm_connection_figures", grace):
+        counts[health] = counts.get(health, 0) + number
+    rows = figures_of("crm_connection_board", grace, MOST_CONNECTIONS)
+    here = current_organization_or_none()
+    bars = bars_of(_days(now), now.date(), DAYS)
+    told = {
+        "health": [
+            (Health(word).label, TONES.get(word, "default"), counts[word]) for word in Health.values if counts.get(word)
+        ],
+        "connections": sum(counts.values()),
+        "board": [_line(row, here) for row in rows],
+        "most": MOST_CONNECTIONS,
+        "bars": bars,
+        "chart": {"width": WIDTH, "height": HEIGHT},
+        "runs": sum(bar.good + bar.bad for bar in bars),
+        "failed_runs": sum(bar.bad for bar in bars),
+        "days": DAYS,
+    }
+    if here is not None:
+        note_staff(request)
+        told["own"] = _own(request, now)
+    return {**context, **told}
+
+
+def _days(now: datetime) -> Mapping[date, tuple[int, int]]:
+    begin = now - timedelta(days=DAYS) - _CLOCK_MARGIN
+    since = uuid.UUID(int=int(begin.timestamp() * 1000) << 80)
+    days: dict[date, tuple[int, int]] = {}
+    for day, status, number in figures_of("crm_runs_by_day", since, DAYS):
+        good, bad = days.get(day, (0, 0))
+        days[day] = (good, bad + number) if status == RunState.FAILED else (good + number, bad)
+    return days
+
+
+def _line(row: tuple[Any, ...], here: uuid.UUID | None) -> dict[str, Any]:
+    connection_id, organization_id, crm_type, health, success, code, following, parked, token = row
+    return {
+        "connection_id": connection_id,
+        "organization_id": organization_id,
+        "own": organization_id == here,
+        "crm": crm_label(crm_type),
+        "health": health,
+        "last_success_at": success,
+        "code": code,
+        "next": parked if health == Health.WAITING_FOR_QUOTA else following,
+        "token_expires_at": token,
+    }
+
+
+def _own(request: HttpRequest, now: datetime) -> dict[str, Any]:
+    """What waits for a person in the organization, and its newest runs."""
+    connections = list(CrmConnection.objects.exclude(status=ConnectionStatus.DISCONNECTED).order_by("crm_type"))
+    asked = CrmConflict.objects.filter(status=QuestionStatus.OPEN).order_by()
+    kinds = asked.values_list("kind").annotate(number=Count("pk"))
+    plans = CrmPlan.objects.filter(status__in=[PlanStatus.PLANNED, PlanStatus.HELD], run__completed_at__isnull=False)
+    return {
+        "name": current_name(request),
+        "connections": [(row, connection_label(row), health_of(row, now)) for row in connections],
+        "conflicts": [(QuestionKind(kind).label, kind, number) for kind, number in kinds],
+        "plans": list(plans.select_related("run").order_by("-id")[:5]),
+        "runs": list(
+            CrmSyncLog.objects.select_related("connection")
+            .defer("connection__credentials")
+            .order_by("-id")[:NEWEST_RUNS]
+        ),
+    }
