@@ -6,7 +6,7 @@ from adsapp_crm.migrations._tenancy import LookUp
 class Migration(migrations.Migration):
     """The board of all connections for staff: health columns and counts of runs, never contents."""
 
-    dependencies = [("adsapp_crm", "0014_connection_events")]
+    dependencies = [("adsapp_crm", "0015_idempotency_secrets")]
 
     operations = [
         LookUp(
