@@ -304,6 +304,7 @@ UNFOLD = {
     "ENVIRONMENT": "adsapp_crm.admin.organizations.organization_label",
     "DASHBOARD_CALLBACK": "adsapp_crm.admin.board.board",
     "SITE_ICON": lambda _request: static("adsapp_crm/mark.svg"),
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("adsapp_crm/mark.svg")}],
     "STYLES": [lambda _request: static("adsapp_crm/admin.css")],
     "SIDEBAR": {"navigation": "adsapp_crm.admin.navigation.navigation"},
 }

@@ -20,6 +20,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from adsapp_crm.admin.acts import Act
 from adsapp_crm.admin.base import OrganizationAdmin, actor_of, may, note_staff
@@ -119,7 +120,7 @@ class MappingForm(forms.Form):
 
 class FileForm(forms.Form):
     connection = forms.ModelChoiceField(queryset=CrmConnection.unscoped.none(), label=lazy("Connection"))
-    file = forms.FileField(label=lazy("JSON or CSV file"))
+    file = forms.FileField(label=lazy("JSON or CSV file"), widget=UnfoldAdminFileFieldWidget)
     keep_others = forms.BooleanField(label=lazy("Keep pairs that the file does not name"), required=False, initial=True)
 
     def __init__(self, *args: Any, **named: Any) -> None:
@@ -128,8 +129,7 @@ class FileForm(forms.Form):
         self.fields["connection"].queryset = open_ones  # type: ignore[attr-defined]
         self.fields["connection"].label_from_instance = connection_label  # type: ignore[attr-defined]
         self.fields["connection"].empty_label = None  # type: ignore[attr-defined]
-        for name in ("connection", "file"):
-            self.fields[name].widget.attrs["class"] = "crm-input"
+        self.fields["connection"].widget.attrs["class"] = "crm-input"
 
 
 def _remove(request: HttpRequest, row: CrmFieldMapping) -> None:
@@ -140,7 +140,7 @@ def _remove(request: HttpRequest, row: CrmFieldMapping) -> None:
 
 @admin.register(CrmFieldMapping)
 class FieldMappingAdmin(OrganizationAdmin):
-    list_display = ("pair", "crm", "direction", "blank_rule", "strategy", "has_steps", "is_custom", "broken")
+    list_display = ("pair", "crm", "direction", "has_steps", "strategy", "broken")
     list_filter = ("connection", "direction", "is_custom", ("broken_since", admin.EmptyFieldListFilter))
     ordering = ("connection", "record_type", "position", "-id")
     searched_texts = ("adsapp_field", "crm_field")
@@ -381,7 +381,7 @@ def _initial(stored: CrmFieldMapping | None) -> dict[str, Any]:
         "app_field": stored.adsapp_field,
         "crm_field": stored.crm_field,
         "direction": stored.direction,
-        "transform_rule": stored.transform_rule,
+        **({"transform_rule": stored.transform_rule} if stored.transform_rule else {}),
         "blank_rule": stored.blank_rule,
         "strategy": stored.strategy or "",
         "drift": stored.drift or "",

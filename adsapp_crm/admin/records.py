@@ -74,6 +74,7 @@ def _drain(rows: Sequence[CrmSyncState]) -> None:
 @admin.register(CrmSyncState)
 class LinkAdmin(OrganizationAdmin):
     joined = ("connection", "contact")
+    list_display_links = ("crm_record_id",)
     list_display = ("who", "crm", "crm_record_type", "crm_record_id", "state", "error_code", "last_synced_at", "due")
     list_filter = ("connection", "state", TroubleFilter, "due")
     searched_ids = ("pk", "contact_id")
