@@ -79,7 +79,9 @@ class CrmSyncState(OrganizationModel):
             ),
             one_of(LinkStatus.choices, "state", name="crm_sync_state_state"),
             models.CheckConstraint(
-                condition=models.Q(state=LinkStatus.PENDING) | _PAIRED, name="crm_sync_state_paired"
+                # One waits for its record, the other may have given it up to the link that goes on.
+                condition=models.Q(state__in=[LinkStatus.PENDING, LinkStatus.SUPERSEDED]) | _PAIRED,
+                name="crm_sync_state_paired",
             ),
         ]
         indexes = [

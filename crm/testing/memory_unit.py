@@ -42,6 +42,8 @@ from crm.testing.memory_state import ConflictRow, ConnectionState, LineRow, copy
 _LISTED: Final = 3
 _CREATES: Final = (ActionKind.CREATE_IN_APP, ActionKind.CREATE_IN_CRM)
 _HOLDING: Final = (LinkState.LIVE, LinkState.PENDING)
+_ALONE: Final = (LinkState.PENDING, LinkState.SUPERSEDED)
+"""Have no record yet, or have given it up to the link that goes on."""
 _LinkTest = Callable[[Link], bool]
 
 
@@ -392,6 +394,8 @@ class MemoryUnit:
         record = (link.record_type, link.remote_id)
         if link.contact_id not in self._app.rows:
             raise ValueError(f"link {link.link_id} names a contact that does not exist")
+        if link.state not in _ALONE and not link.remote_id:
+            raise ValueError(f"link {link.link_id} is {link.state} without a record")
         if link.remote_id and state.links_of_record.get(record, link.link_id) != link.link_id:
             return "match.taken"
         if link.state in _HOLDING and any(

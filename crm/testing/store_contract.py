@@ -474,6 +474,21 @@ class StoreContract:
             unit.save_links([replace(view.link, observed=None, due=False, synced_version=2)])
         assert _due(world) == set()
 
+    def test_a_superseded_link_gives_its_record_up(self, world: StoreWorld) -> None:
+        """By a merge in the CRM an ended row makes room for the link that goes on; a waiting row never had a record."""
+        ended, goes_on = _stored_link(world, "R1"), _stored_link(world, "R2")
+        waiting = replace(_link(world, world.make_contact({"firstName": "Ada"}), ""), state=LinkState.PENDING)
+        with world.store.unit() as unit:
+            unit.save_links([waiting, replace(ended, state=LinkState.DELETED_IN_CRM)])
+        gone = [
+            replace(each, state=LinkState.SUPERSEDED, superseded_by=goes_on.link_id, remote_id="")
+            for each in (ended, waiting)
+        ]
+        moved = replace(goes_on, remote_id="R1")
+        with world.store.unit() as unit:
+            assert set(unit.save_links([*gone, moved]).values()) == {""}
+            assert [view.link.link_id for view in unit.links_for_records(TYPE, ["R1", "R2"])] == [goes_on.link_id]
+
     def test_an_observation_older_than_the_link_is_not_taken(self, world: StoreWorld) -> None:
         """What was read before a link was saved knows less than the link: its id is returned, the rest is stored."""
         stale, fresh = _stored_link(world, "R1"), _stored_link(world, "R2")
