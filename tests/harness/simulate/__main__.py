@@ -14,7 +14,7 @@ from functools import partial
 from tests.harness.binaries import ServicesError
 from tests.harness.simulate.compare import run_compare
 from tests.harness.simulate.ground import MEMORY, Ground
-from tests.harness.simulate.mutants import MUTANTS, SEEDS
+from tests.harness.simulate.mutants import MUTANTS, SEEDS, known_killers
 from tests.harness.simulate.mutate import run_mutants
 from tests.harness.simulate.playing import play_seed
 from tests.harness.simulate.schedule import Result
@@ -37,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         unknown = [name for name in options.mutants if name not in MUTANTS]
         if unknown:
             parser.error(f"--mutants: there is no {unknown[0]}; there are {', '.join(sorted(MUTANTS))}")
+        if options.known:
+            options.mutants = [name for name in options.mutants or MUTANTS if name in known_killers()]
         hunted = _seeds(parser, options.seeds) if options.seeds else range(SEEDS)
         return run_mutants(options.jobs, options.mutants, seeds=hunted, keep=options.keep, as_json=options.json)
     seeds = _seeds(parser, options.seeds or DEFAULT)
@@ -75,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="end with one JSON object on a line")
     parser.add_argument("--mutants", nargs="*", metavar="NAME", help="play engines with one known mistake each")
     parser.add_argument("--keep", action="store_true", help="with --mutants: store the killing seeds")
+    parser.add_argument("--known", action="store_true", help="with --mutants: only those with a known killing seed")
     parser.add_argument("--compare", action="store_true", help="play the seeds with two widely used ways too")
     return parser
 

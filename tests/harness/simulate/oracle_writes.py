@@ -51,13 +51,39 @@ class WritesJudge(Evidence):
                 for other in self.timeline[group, side, event.mapping_id]
             )
             if not blanked and not self._typed(event):
-                hid = event.side is Side.APP and self.maps[event.mapping_id].remote_field in self.account.ever_hidden
+                name = self.maps[event.mapping_id].remote_field
+                hid = event.side is Side.APP and any(hiding.field == name for hiding in self.account.hidings)
                 told = f"{name_of(event)} was blanked although nobody blanked it: {event.before!r}"
                 self.accuse("I23" if hid else "I7", told)
+            elif event.side is Side.APP:
+                self._judge_unseen_blank(event)
         elif not self._typed(event) and not any(
             self.same(event.mapping_id, other.after, event.after) for other in self.other(event)
         ):
             self.accuse("I7", f"{name_of(event)} got {event.after!r}, which the other side never held")
+
+    def _judge_unseen_blank(self, event: Event) -> None:
+        """I23: a field that could not be read for a while, and is blank when it can, is not taken for cleared."""
+        field_map, group = self.maps[event.mapping_id], self.groups.get(event.entity, event.entity)
+        source = next((other for other in reversed(self.other(event)) if is_blank(other.after)), None)
+        hiding = source and next(
+            (
+                each for each in self.account.hidings
+                if each.field == field_map.remote_field and each.was_noticed and each.ended is not None
+                and each.begun < source.at < each.ended <= event.at
+            ), None,
+        )  # fmt: skip
+        rules = {
+            effect.rule
+            for entry in self.store.ledger()
+            for effect in entry.action.effects
+            if effect.mapping_id == event.mapping_id and self.groups.get(entry.contact_id) == group
+            and effect.side is Side.APP and is_blank(effect.after)
+        }  # fmt: skip
+        if hiding and rules == {Rule.CRM_CHANGED}:
+            self.accuse(
+                "I23", f"{name_of(event)} was blanked by a blank of {clock_of(source)}, when nobody could read it"
+            )
 
     def _typed(self, event: Event) -> bool:
         """The tag that a contact gets when its record was deleted."""
@@ -212,6 +238,8 @@ class WritesJudge(Evidence):
             if entry.what in ("delete", "merge") and entry.by == "user"
         }
         known = {entry.remote_id for entry in self.store.ledger() if entry.action.kind is ActionKind.CREATE_IN_CRM}
+        touched = {entry.remote_id for entry in self.crm.journal if entry.by != "us"}
+        ours = {entry.remote_id: entry.marker.partition(":")[2] for entry in made}
         by_marker: dict[str, list[tuple[str, datetime]]] = defaultdict(list)
         for entry in made:
             by_marker[entry.marker].append((entry.remote_id, entry.at))
@@ -232,6 +260,10 @@ class WritesJudge(Evidence):
         for remote_id, count in sources.items():
             if count > 1:
                 self.accuse("I5", f"record {remote_id} became {count} contacts")
+            elif remote_id in ours and remote_id not in touched and self._is_as_made(ours[remote_id]):
+                self.accuse(
+                    "I5", f"record {remote_id}, made of contact {ours[remote_id][:8]}, became a contact of its own"
+                )
         made_in_app = {
             change.contact_id
             for change in self.app.changes.values()
@@ -240,6 +272,11 @@ class WritesJudge(Evidence):
         told = {entry.contact_id for entry in self.store.ledger() if entry.action.kind is ActionKind.CREATE_IN_APP}
         for contact_id in made_in_app - told:
             self.accuse("I20", f"contact {contact_id[:8]} was made without a ledger line")
+
+    def _is_as_made(self, contact_id: str) -> bool:
+        """Nobody has touched the contact since it was there: what was sent of it is what it holds."""
+        contact = self.app.get(contact_id)
+        return contact is not None and contact.version == 1
 
     def judge_resurrections(self) -> None:
         """A contact whose record a user deleted gets no second record."""

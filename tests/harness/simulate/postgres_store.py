@@ -50,13 +50,13 @@ class PostgresStore:
         return self.app.new_id()
 
     @contextmanager
-    def unit(self) -> Iterator[Any]:
+    def unit(self, run_id: str = "") -> Iterator[Any]:
         self._beat()
         self.app.tell_time()
         self._door.lease = self._lease
         self.app.units_open += 1
         try:
-            with self._door.unit() as unit:
+            with self._door.unit(run_id) as unit:
                 yield unit
         finally:
             self.app.units_open -= 1

@@ -183,8 +183,10 @@ def _take_shared(world: World, neighbour: World | None, kind: str, draw: random.
 
 def _hide(account: Account, draw: random.Random) -> None:
     name = draw.choice([field_map.remote_field for field_map in account.maps])
-    account.crm.hidden ^= {name}
-    account.ever_hidden.add(name)
+    if name in account.crm.hidden:
+        account.show([name])
+    else:
+        account.hide(name)
     account.world.say(f"{account.name}: field {name} is {'hidden' if name in account.crm.hidden else 'shown'}")
 
 
@@ -251,7 +253,7 @@ def _quieten(world: World, figures: Figures) -> bool:
     """No users, no faults: full runs until a round writes nothing; then one more, which must not either."""
     world.say("quiet")
     for account in world.accounts:
-        account.crm.hidden.clear()
+        account.show(list(account.crm.hidden))
     for _ in range(QUIET_ROUNDS * len(world.accounts)):
         before = (_written(world), _standing(world))
         approved = full_round(world, figures)

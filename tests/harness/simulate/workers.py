@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from crm.engine.run import advance, take_over
 from crm.errors import CrmError, LeaseLostError, RateLimitedError, TransientError
-from crm.model import LineStatus, LinkState, Phase, RemoteState, RunKind, RunStatus
+from crm.model import LineStatus, LinkState, Phase, RemoteState, RunKind, RunState, RunStatus
 from crm.ports import Unit
 from crm.testing.adversary import RECORD_TYPE, AdversaryConnector, Faults
 from crm.testing.memory import MemoryStore
@@ -108,7 +108,7 @@ class Worker:
     def finish(self, run_id: str) -> RunStatus | None:
         """Advance until the run is done, parked by too many troubles, or the worker is dead (None)."""
         self.figures.runs += 1
-        self.run_id = run_id
+        self.run_id, self._begun = run_id, self.account.app.now()
         try:
             return self._drive(run_id)
         except LeaseLostError:
@@ -150,6 +150,7 @@ class Worker:
                 if run.phase is Phase.DONE:
                     self.store.release_lease()
                     self._judge_watermark()
+                    self._notice_hidings(run)
                     self.world.say(f"{'  ' * self._depth}run {run_id[:8]} {run.status}: {_told(run.counts)}")
                     return run.status
             if troubles > 12:
@@ -158,6 +159,11 @@ class Worker:
                 return RunStatus.PARKED
         self.world.accuse("I28", f"run {run_id} not done after {MAX_UNITS} units")
         return RunStatus.FAILED
+
+    def _notice_hidings(self, run: RunState) -> None:
+        if run.kind is RunKind.FULL and run.status is RunStatus.COMPLETED:
+            for hiding in self.account.hidings:
+                hiding.was_noticed |= hiding.ended is None and hiding.begun < self._begun
 
     def _judge_watermark(self) -> None:
         """I9: what nobody has read yet is not older than where the next delta begins."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -79,6 +79,17 @@ def draw_policy(draw: random.Random) -> Policy:
 
 
 @dataclass
+class Hiding:
+    """A time in which a remote field could not be read."""
+
+    field: str
+    begun: datetime
+    ended: datetime | None = None
+    was_noticed: bool = False
+    """A whole scan has met it."""
+
+
+@dataclass
 class Account:
     """One CRM account of the organization, its connection's store, and the rules between."""
 
@@ -89,8 +100,7 @@ class Account:
     store: MemoryStore
     maps: tuple[FieldMap, ...]
     book: Rulebook
-    ever_hidden: set[str] = field(default_factory=set)
-    """Remote fields that could not be read for a while."""
+    hidings: list[Hiding] = field(default_factory=list)
 
     @property
     def app(self) -> MemoryApp:
@@ -117,6 +127,17 @@ class Account:
             "conflicts": len(self.store.state.conflicts),
             "open": len(self.store.state.locks.open_intents()),
         }
+
+    def hide(self, name: str) -> None:
+        self.crm.hidden.add(name)
+        self.hidings.append(Hiding(name, self.app.now()))
+
+    def show(self, names: Iterable[str]) -> None:
+        """Fields that were hidden can be read again."""
+        for hiding in self.hidings:
+            if hiding.ended is None and hiding.field in names:
+                hiding.ended = self.app.now()
+        self.crm.hidden -= set(names)
 
     def standing(self) -> list[tuple[object, ...]]:
         """Who is paired with whom and what is asked. A run that changes it has not come to rest, whatever it wrote."""
