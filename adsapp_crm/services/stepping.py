@@ -86,6 +86,10 @@ class Left(enum.StrEnum):
     """Another worker has it."""
 
 
+class StepFailedError(Exception):
+    """What the log shows in place of an unexpected error, whose own words may hold a contact's values."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     left: Left
@@ -183,9 +187,11 @@ def _work(
         return _fail(connection, run, error)
     except DatabaseError:
         raise  # nothing of the page was stored: the next step goes on there
-    except Exception:
+    except Exception as error:
         # Its start stays counted: the next steps find the record that it is about (crm.engine.quarantine).
-        log.exception("a step of a run failed", extra={"run_id": str(run.pk)})
+        # What it says may quote that record: the log gets its kind and its place.
+        told = StepFailedError(type(error).__name__).with_traceback(error.__traceback__)
+        log.exception("a step of a run failed", exc_info=told, extra={"run_id": str(run.pk)})
         return Step(Left.MORE, RunWord.RUNNING)
     finally:
         _count_calls(connection, run, calls + (ports.connector.calls if ports is not None else 0))

@@ -380,7 +380,7 @@ def test_a_field_that_became_another_one_stops_its_own_mapping_only(site):
         assert "jobTitle" in {each["app_field"] for each in line.action["effects"]}
 
 
-def test_a_record_that_crashes_the_worker_is_listed_and_the_others_are_synced(site, monkeypatch):
+def test_a_record_that_crashes_the_worker_is_listed_and_the_others_are_synced(site, monkeypatch, caplog):
     """A kill is no exception: the start that it cut short was counted before. Only that one record is left out."""
     people = {site.contact(email=f"p{n}@x.example", lastName=f"P{n}"): n for n in range(4)}
     victim = next(each for each, n in people.items() if n == 2)
@@ -392,7 +392,7 @@ def test_a_record_that_crashes_the_worker_is_listed_and_the_others_are_synced(si
     def killed(view, *arguments):
         if view.contact.contact_id == victim:
             crashes.append(len(crashes))
-            raise KeyboardInterrupt if len(crashes) % 2 else ZeroDivisionError
+            raise KeyboardInterrupt if len(crashes) % 2 else ZeroDivisionError(view.contact.values)
         return honest(view, *arguments)
 
     with monkeypatch.context() as patch:
@@ -409,6 +409,8 @@ def test_a_record_that_crashes_the_worker_is_listed_and_the_others_are_synced(si
     companies = [each["properties"].get("company") for each in site.door("GET", "records")["results"]]
     assert companies.count("Looms") == 3
     assert len(crashes) <= 12
+    assert "StepFailedError: ZeroDivisionError" in caplog.text
+    assert "Looms" not in caplog.text, "an unexpected error's own words may quote a contact"
     assert site.run(RunKind.DELTA).counts.get("planned", 0) == 0
 
 
