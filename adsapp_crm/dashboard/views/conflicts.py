@@ -17,21 +17,19 @@ from adsapp_crm.dashboard.pages import slice_of
 from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.dashboard.views.contacts import record_address
 from adsapp_crm.dashboard.views.runs import contact_names
-from adsapp_crm.models import Contact, ContactChange, CrmConflict, CrmConnection, CrmFieldMapping, CrmObservation
+from adsapp_crm.models import CrmConflict, CrmConnection
 from adsapp_crm.models.choices import QuestionKind, QuestionStatus, Role
+from adsapp_crm.services.conflict_review import MOST_AT_ONCE, alike, question_of, typed_value, who_could_be_whom
 from adsapp_crm.services.conflict_rules import remember_side
-from adsapp_crm.services.conflicts import answer_conflict, candidates_of, create_anyway, ignore_match, link_pair
+from adsapp_crm.services.conflicts import answer_conflict, create_anyway, ignore_match, link_pair
 from adsapp_crm.services.contact_names import name_of
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.storage import codec
 from adsapp_crm.tasks import drain, send_after_commit
-from crm.mapping.app_fields import app_field
 from crm.model import Interval, Side
 from crm.registry import PROVIDERS
 
 PAGE_SIZE: Final = 25
-MOST_AT_ONCE: Final = 1_000
-"""Conflicts that one request answers; the page says so when there are more."""
 _SIDES: Final = tuple(Side)
 
 
@@ -154,57 +152,25 @@ def conflict(request: HttpRequest, conflict_id: uuid.UUID) -> HttpResponse:
         return _settle(request, found)
     row = CrmConnection.objects.get(pk=found.connection_id)
     (prepared,) = _prepared([found])
-    mapping = _mapping_of(found)
+    asked = question_of(found)
     context = {
         **prepared,
         "row": row,
         "provider": PROVIDERS[row.crm_type],
-        "mapping": mapping,
-        "alike": _alike(found).count(),
+        "mapping": asked.mapping,
+        "alike": asked.alike,
         "address": record_address(row, found.record_type, found.remote_id),
-        "change": _last_change(found),
+        "change": asked.change,
         "answered_by": names_of([found.answered_by]).get(found.answered_by, ""),
         **(_candidates(found) if found.kind == QuestionKind.MATCH else {}),
     }
-    context["changed_by"] = (
-        names_of([context["change"].who]).get(context["change"].who, "") if context["change"] else ""
-    )
+    context["changed_by"] = names_of([asked.change.who]).get(asked.change.who, "") if asked.change else ""
     return show(request, "conflict.html", context)
 
 
-def _mapping_of(found: CrmConflict) -> CrmFieldMapping | None:
-    key = _uuid(found.mapping_id)
-    return CrmFieldMapping.objects.filter(pk=key).first() if key else None
-
-
-def _alike(found: CrmConflict) -> QuerySet[CrmConflict]:
-    """Open questions of the same kind about the same mapped field at the same connection."""
-    return CrmConflict.objects.filter(
-        connection=found.connection_id, kind=found.kind, mapping_id=found.mapping_id, status=QuestionStatus.OPEN
-    ).exclude(pk=found.pk)
-
-
-def _last_change(found: CrmConflict) -> ContactChange | None:
-    """Who last changed the field in ADSapp, as far as its history reaches back."""
-    known = app_field(found.app_field) if found.app_field else None
-    if known is None or found.contact_id is None:
-        return None
-    key = f"custom.{known.attribute}" if known.custom else known.attribute
-    return ContactChange.objects.filter(contact=found.contact_id, changes__has_key=key).order_by("-version").first()
-
-
 def _candidates(found: CrmConflict) -> dict[str, Any]:
-    """The records and contacts that could be the same person, with what is known of each."""
-    known = candidates_of(found)
-    contacts = list(Contact.objects.filter(pk__in=[each for each in map(_uuid, known.contacts) if each]))
-    seen = CrmObservation.objects.filter(
-        connection=found.connection_id, record_type=found.record_type, remote_id__in=known.records
-    )
-    values = {each.remote_id: codec.decode_values(each.values) for each in seen}
-    return {
-        "contacts": [{"contact": each, "name": name_of(each)} for each in contacts],
-        "records": [{"remote_id": each, "values": values.get(each, {})} for each in known.records],
-    }
+    contacts, records = who_could_be_whom(found)
+    return {"contacts": [{"contact": each, "name": name_of(each)} for each in contacts], "records": records}
 
 
 def _settle(request: HttpRequest, found: CrmConflict) -> HttpResponse:
@@ -215,7 +181,7 @@ def _settle(request: HttpRequest, found: CrmConflict) -> HttpResponse:
         "app": lambda: answer_conflict(found.pk, actor=actor_of(request), side=Side.APP),
         "crm": lambda: answer_conflict(found.pk, actor=actor_of(request), side=Side.CRM),
         "value": lambda: answer_conflict(
-            found.pk, actor=actor_of(request), value=_typed(found, said.get("value", "")), typed=True
+            found.pk, actor=actor_of(request), value=typed_value(found, said.get("value", "")), typed=True
         ),
         "pair": lambda: link_pair(
             found.pk, contact_id=said.get("contact", ""), remote_id=said.get("record", ""), actor=actor_of(request)
@@ -230,7 +196,7 @@ def _settle(request: HttpRequest, found: CrmConflict) -> HttpResponse:
         acts[what]()
         number = 1
         if what in _SIDES and "alike" in said:
-            number += _answer(request, list(_alike(found).order_by("id")[:MOST_AT_ONCE]), what)
+            number += _answer(request, list(alike(found).order_by("id")[:MOST_AT_ONCE]), what)
         if what in _SIDES and "remember" in said:
             _remember(request, found, Side(what))
         send_after_commit(drain, str(found.connection_id))
@@ -239,17 +205,6 @@ def _settle(request: HttpRequest, found: CrmConflict) -> HttpResponse:
     following = _asked({}).exclude(pk=found.pk).order_by("-id").values_list("pk", flat=True).first()
     onward = reverse("dashboard:conflict", args=[following]) if following else reverse("dashboard:conflicts")
     return attempt(request, act, back=here, done=_told, goes_to=lambda _number: onward)
-
-
-def _typed(found: CrmConflict, text: str) -> Any:
-    """In the terms of what is held now: a list of words stays one, yes and no too."""
-    shown = codec.decode_values(found.values)
-    kinds = {type(shown.get(key)) for key in ("app", "crm")}
-    if tuple in kinds:
-        return tuple(word.strip() for word in text.split(";") if word.strip())
-    if bool in kinds:
-        return text.strip().lower() in ("yes", "true", "1")
-    return text.strip() or None
 
 
 def _remember(request: HttpRequest, found: CrmConflict, side: Side) -> None:
