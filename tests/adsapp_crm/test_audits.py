@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from adsapp_crm import wiring
+from adsapp_crm.limiter import DayUse
 from adsapp_crm.models import Contact, ContactChange, CrmAudit, CrmConflict, CrmConnection, CrmSyncLog, CrmSyncState
 from adsapp_crm.selectors import database_now
 from adsapp_crm.services.audits import plan_of, repair, start_audits, step_audit
@@ -24,7 +27,15 @@ def stand(tenant, settings, monkeypatch):
         made.contact(firstName="Ada", lastName="Lovelace", email="ada@x.example", jobTitle="Countess")
         made.contact(firstName="Bea", lastName="Smith", email="bea@x.example", city="Ghent")
         made.sync()
+        let_it_be(made, 12)
         yield made
+
+
+def let_it_be(stand, hour):
+    """A time zone for the connection in which it is that hour now."""
+    with stand.inside:
+        ahead = (hour - database_now().hour + 11) % 24 - 11
+        CrmConnection.objects.update(schedule={"timeZone": f"Etc/GMT{-ahead:+d}"})
 
 
 def audit(stand):
@@ -74,6 +85,31 @@ def test_pairs_in_step_are_compared_and_nothing_is_written(stand):
     assert (found.status, found.compared, found.causes, found.api_calls) == ("completed", 2, {}, 1)
     assert everything(stand) == before
     assert step_audit(stand.tenant.id, found.pk) is False
+
+
+def test_the_first_round_of_a_night_takes_everything_and_the_next_a_sample_again(stand):
+    let_it_be(stand, 2)
+
+    tonight, next_hour = audit(stand), audit(stand)
+
+    assert (tonight.scope, tonight.compared, next_hour.scope) == ("all", 2, "sample")
+
+
+@pytest.mark.parametrize(("allowance", "pages"), [(60, 3), (59, 1)])
+def test_what_one_night_may_not_read_is_spread_over_a_week(stand, monkeypatch, allowance, pages):
+    """Two pairs, one a page, and an end are three calls: a twentieth of sixty bears them, else a seventh is read."""
+    let_it_be(stand, 2)
+    day = DayUse(limit=allowance, used=0, usable_share=1.0, held_seconds=0.0, resets_in_seconds=60.0)
+    with stand.inside:
+        one_a_page = replace(wiring.capabilities_of(CrmConnection.objects.get()), read_batch=1)
+    monkeypatch.setattr(wiring, "capabilities_of", lambda _row: one_a_page)
+    monkeypatch.setattr(wiring, "day_use", lambda _row, _priority: day)
+
+    with stand.inside:
+        (audit_id,) = start_audits(stand.connection_id, database_now())
+        found = CrmAudit.objects.get(pk=audit_id)
+
+    assert (found.scope, found.pages_left) == ("all", pages)
 
 
 def test_what_no_sync_would_find_is_drift_and_a_repair_brings_it_into_step(stand):
