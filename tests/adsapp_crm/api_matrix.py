@@ -111,7 +111,7 @@ class Route:
 def routes() -> list[Route]:
     """Every method of every view of an organization's data below ``/api/``."""
     found = []
-    for pattern, prefix in _patterns(get_resolver(), "/"):
+    for pattern, prefix in patterns(get_resolver(), "/"):
         view = getattr(pattern.callback, "cls", None)
         if view is None or not issubclass(view, OrganizationView):
             continue
@@ -128,7 +128,7 @@ def routes() -> list[Route]:
 def handlers_without_operation() -> list[str]:
     """Methods that a view answers and nobody described."""
     missing = []
-    for pattern, prefix in _patterns(get_resolver(), "/"):
+    for pattern, prefix in patterns(get_resolver(), "/"):
         view = getattr(pattern.callback, "cls", None)
         if prefix.startswith("/api/") and view is not None and view.__module__.startswith("adsapp_crm.api"):
             told = set(operations_of(view))
@@ -137,11 +137,11 @@ def handlers_without_operation() -> list[str]:
     return missing
 
 
-def _patterns(resolver: Any, prefix: str) -> Iterator[tuple[URLPattern, str]]:
+def patterns(resolver: Any, prefix: str) -> Iterator[tuple[URLPattern, str]]:
     for each in resolver.url_patterns:
         text = prefix + str(each.pattern)
         if isinstance(each, URLResolver):
-            yield from _patterns(each, text)
+            yield from patterns(each, text)
         else:
             yield each, text
 
