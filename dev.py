@@ -36,6 +36,7 @@ HARNESSES = {
     "attack": "try to break in",
     "endurance": "run for a long time and watch for growth",
     "bench": "print the figures of speed and memory",
+    "speed": "time every list and page in an organization of a million contacts",
     "rates": "measure how much of each CRM's request limit a backlog uses",
     "screenshots": "take pictures of the pages",
 }

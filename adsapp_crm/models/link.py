@@ -101,6 +101,9 @@ class CrmSyncState(OrganizationModel):
                 condition=models.Q(observed__isnull=False),
             ),
             indexed("connection", "error_code", "id", name="crm_sync_state_error", condition=~models.Q(error_code="")),
+            # Newest first, whoever's: the few among many that fail or are left out.
+            indexed("id", name="crm_sync_state_failing", condition=~models.Q(error_code="") | ~models.Q(troubles={})),
+            indexed("id", name="crm_sync_state_excluded", condition=models.Q(excluded_at__isnull=False)),
             indexed("connection", "crm_record_type", "email_key", name="crm_sync_state_email"),
             indexed("connection", "crm_record_type", "phone_key", name="crm_sync_state_phone"),
         ]

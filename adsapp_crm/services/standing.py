@@ -15,6 +15,7 @@ from adsapp_crm.models import CrmConflict, CrmConnection, CrmSyncState
 from adsapp_crm.models.choices import ConnectionStatus, Health, LinkStatus, QuestionStatus
 from adsapp_crm.selectors import open_connections, organization_name
 from adsapp_crm.services.audits import drifted, last_audit
+from adsapp_crm.services.counting import counted
 from adsapp_crm.services.schedules import late_after
 from adsapp_crm.tenancy import current_organization, organization_context
 
@@ -102,7 +103,11 @@ def health_of(row: CrmConnection, now: datetime) -> str:
 
 
 def count_links(row: CrmConnection) -> dict[str, int]:
-    """Each current link in exactly one of the five states, in one query."""
+    """Each current link in exactly one of the five states, in one query; of many links a little old."""
+    return counted("links", row.pk, lambda: _count_links(row))
+
+
+def _count_links(row: CrmConnection) -> dict[str, int]:
     asked = CrmConflict.objects.filter(
         link_id=OuterRef("pk"), status__in=[QuestionStatus.OPEN, QuestionStatus.ANSWERED]
     )

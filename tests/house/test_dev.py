@@ -30,7 +30,7 @@ def test_help_names_every_command_from_any_directory(tmp_path):
     """A harness is listed when it exists, and not before."""
     done = dev_py("--help", cwd=tmp_path)
     listed = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("    ") and line[4] != " "]
-    harnesses = ["simulate", "torture", "attack", "endurance", "bench", "rates", "screenshots"]
+    harnesses = ["simulate", "torture", "attack", "endurance", "bench", "speed", "rates", "screenshots"]
     present = [name for name in harnesses if (ROOT / "tests" / "harness" / name / "__main__.py").exists()]
 
     assert done.returncode == 0

@@ -15,6 +15,7 @@ from adsapp_crm.api.waiting import hand_over, wait_for
 from adsapp_crm.models import Contact, CrmSyncLog
 from adsapp_crm.models.choices import ConnectionStatus, LinkStatus, Role, RunTrigger
 from adsapp_crm.services.connections import find_connection
+from adsapp_crm.services.counting import counted
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.run_shapes import has_ended, shape_history, shape_result
 from adsapp_crm.services.syncing import RunBusyError, start_run
@@ -96,7 +97,7 @@ class SyncView(OrganizationView):
                 },
                 "status": {
                     "connected": connection.status == ConnectionStatus.ACTIVE,
-                    "recordCount": connection.links.filter(state=LinkStatus.LIVE).count(),
+                    "recordCount": counted("live", connection.pk, connection.links.filter(state=LinkStatus.LIVE).count),
                 },
                 "history": [shape_history(run) for run in runs.order_by("-started_at", "-id")[:HISTORY_RUNS]],
             }
