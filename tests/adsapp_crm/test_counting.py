@@ -65,6 +65,18 @@ def test_one_counts_anew_and_the_others_are_told_the_last_figure(inside, clock):
     assert counted("links", connection, count) == {"live": 7}
 
 
+def test_a_count_that_has_become_quick_ends_the_old_figure(inside, clock):
+    connection = uuid7()
+    counted("links", connection, slow(clock, 2.0))
+    clock["time"] += 60
+
+    quick = itertools.count(8)
+    assert [counted("links", connection, lambda: next(quick)), counted("links", connection, lambda: next(quick))] == [
+        8,
+        9,
+    ]
+
+
 def test_another_organization_is_told_its_own(tenant, other, clock):
     connection = uuid7()
     for each, number in ((tenant, 1), (other, 2)):
