@@ -252,7 +252,9 @@ def test_another_kind_of_file_is_left_alone(tmp_path: Path) -> None:
 def start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
     """The command in a process of its own, with a database address where nothing listens."""
     program = (
-        "import django.conf, sys; django.conf.settings.configure();"
+        "import django.conf, signal, sys; django.conf.settings.configure();"
+        # A shell that runs the tests in the background has Ctrl-C ignored, and its children inherit that.
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
         "from adsapp_crm.management.commands.crm_fake import Command;"
         "Command().run_from_argv(['manage.py', 'crm_fake', *sys.argv[1:]])"
     )
