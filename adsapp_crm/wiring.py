@@ -23,6 +23,7 @@ from adsapp_crm.storage.tokens import ConnectionTokens
 from adsapp_crm.tenancy import organization_context
 from crm.engine.context import Ports
 from crm.engine.plan import Rulebook
+from crm.errors import AuthorizationExpiredError
 from crm.http.client import Call
 from crm.http.limits import BoundBudgets, Priority, Scope
 from crm.http.redact import Secret
@@ -150,8 +151,14 @@ def _log_of(connection: CrmConnection) -> Callable[[Call], None] | None:
 
 
 def day_use(connection: CrmConnection, priority: Priority = Priority.INTERACTIVE) -> DayUse | None:
-    """How the account's daily allowance stands for calls of that priority; None while Redis is away. Asks no CRM."""
-    tokens = ConnectionTokens(connection)
+    """How the account's daily allowance stands for calls of that priority. Asks no CRM.
+
+    None while Redis is away, and where no token is stored that could use it.
+    """
+    try:
+        tokens = ConnectionTokens(connection)
+    except AuthorizationExpiredError:
+        return None
     return _limiter(connection, provider(connection.crm_type), tokens.budget_key, priority).day_use()
 
 
