@@ -10,7 +10,7 @@ from typing import Final
 
 WIDTH: Final = 720
 HEIGHT: Final = 200
-LEFT, RIGHT, TOP, BOTTOM = 56, 8, 10, 24
+LEFT, RIGHT, TOP, BOTTOM = 56, 24, 10, 24  # half of the last day's name stands right of the plot
 PLOT_WIDTH: Final = WIDTH - LEFT - RIGHT
 PLOT_HEIGHT: Final = HEIGHT - TOP - BOTTOM
 TICKS: Final = 4
@@ -99,8 +99,9 @@ def bars(
 
 
 def nice(value: float) -> float:
-    """The round number at or above a value that four even steps divide well; never 0."""
+    """The round number at or above a value that four steps divide into whole numbers; never 0."""
     if value <= TICKS:
         return TICKS
-    size = float(10 ** math.floor(math.log10(value)))
-    return next(size * step for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if size * step >= value)
+    size = 10 ** math.floor(math.log10(value))
+    tops = (size * step / 10 for step in (10, 12, 16, 20, 24, 32, 40, 60, 80, 100, 120))
+    return next(top for top in tops if top >= value and top % TICKS == 0)

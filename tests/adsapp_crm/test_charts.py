@@ -55,4 +55,5 @@ def test_no_bar_leaves_the_frame(values, stacked):
 
 @given(st.floats(0, 1e12))
 def test_the_scale_ends_at_or_above_the_highest_value(value):
-    assert value <= nice(value) <= max(4, 1.7 * value)
+    assert value <= nice(value) <= max(4, 2 * value)
+    assert nice(value) % 4 == 0, "a scale of counts has whole numbers"
