@@ -102,6 +102,6 @@ def nice(value: float) -> float:
     """The round number at or above a value that four steps divide into whole numbers; never 0."""
     if value <= TICKS:
         return TICKS
-    size = 10 ** math.floor(math.log10(value))
+    size = float(10 ** math.floor(math.log10(value)))
     tops = (size * step / 10 for step in (10, 12, 16, 20, 24, 32, 40, 60, 80, 100, 120))
     return next(top for top in tops if top >= value and top % TICKS == 0)
