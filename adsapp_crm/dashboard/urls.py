@@ -11,6 +11,7 @@ from adsapp_crm.dashboard.views import (
     connections,
     contacts,
     entry,
+    error_codes,
     home,
     mapping,
     mapping_versions,
@@ -64,6 +65,7 @@ _PAGES = [
 ]
 
 urlpatterns = [
+    path("docs/errors", error_codes.error_codes, name="error-codes"),
     path("login", entry.LogIn.as_view(), name="log-in"),
     path("logout", entry.log_out, name="log-out"),
     path("dashboard/settings/crm", home.home, name="home"),

@@ -100,3 +100,17 @@ def test_texts_follow_the_rules(code):
 def test_a_code_without_entry_is_explained_as_an_error_of_ours():
     """A page never breaks over an unknown code."""
     assert explain("no.such_code").code == "internal.error"
+
+
+def test_every_code_is_explained_where_the_type_of_a_problem_leads(client):
+    """To anybody, without a log-in and without a query."""
+    page = client.get("/docs/errors")
+    assert page.status_code == 200
+    text = page.content.decode()
+    assert {code for code, entry in ENTRIES.items() if text.count(f'<article id="{entry.anchor}">') != 1} == set()
+    assert client.post("/docs/errors").status_code == 405
+
+    with override("en"):
+        problem = client.get("/api/crm/contacts").json()
+    address, _, anchor = problem["type"].partition("#")
+    assert (address, anchor) == ("/docs/errors", ENTRIES[problem["code"]].anchor)
