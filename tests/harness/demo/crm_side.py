@@ -24,6 +24,8 @@ class CrmAccount:
     """ADSapp's field -> the name the fake's back door takes."""
     lacks: tuple[str, ...] = ()
     """Fields that the people imported here have blank and ADSapp fills."""
+    page = ""
+    """The object whose records its pages list people under."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -41,6 +43,26 @@ class CrmAccount:
 
     def value(self, remote_id: str, app_field: str) -> Any:
         return self._do("GET", f"/_fake/records/{remote_id}")["properties"].get(self.fields[app_field])
+
+    def edit_on_page(self, remote_id: str, app_field: str, value: str) -> None:
+        """What a person does in a browser: open the record's page, type into its form, press Save."""
+        address = f"{self.url}/_fake/pages/{self.page}/{remote_id}"
+        shown = self._session.get(address, timeout=30)
+        form = {
+            html.unescape(name): html.unescape(text)
+            for name, text in re.findall(r"<textarea [^>]*name='([^']*)'>([^<]*)</textarea>", shown.text)
+        }
+        if self.fields[app_field] not in form:
+            message = f"{self.label}'s page of record {remote_id} ({shown.status_code}) has no {self.fields[app_field]}"
+            raise RuntimeError(message)
+        saved = self._session.post(address, {**form, self.fields[app_field]: value, "do": "save"}, timeout=30)
+        if not saved.ok:
+            message = f"{self.label}'s page answered {saved.status_code}: {saved.text[:300]}"
+            raise RuntimeError(message)
+
+    def tell(self, path: str, body: Mapping[str, Any]) -> None:
+        """Post to the fake's back door."""
+        self._do("POST", f"/_fake/{path}", body)
 
     def let_pass(self, seconds: float) -> None:
         self._do("POST", "/_fake/clock", {"advanceSeconds": seconds})
@@ -72,7 +94,7 @@ class CrmAccount:
 class HubSpotAccount(CrmAccount):
     """HubSpot's portal."""
 
-    key, label = "hubspot", "HubSpot"
+    key, label, page = "hubspot", "HubSpot", "contacts"
     fields: Mapping[str, str] = {
         "firstName": "firstname",
         "lastName": "lastname",
@@ -125,7 +147,7 @@ class HubSpotAccount(CrmAccount):
 class SalesforceOrg(CrmAccount):
     """Salesforce's organization, whose administrator has made the external id field."""
 
-    key, label, allow_button = "salesforce", "Salesforce", ("decision", "allow")
+    key, label, page, allow_button = "salesforce", "Salesforce", "Contact", ("decision", "allow")
     fields: Mapping[str, str] = {
         "firstName": "FirstName",
         "lastName": "LastName",
@@ -154,7 +176,7 @@ class SalesforceOrg(CrmAccount):
 class PipedriveCompany(CrmAccount):
     """Pipedrive's company account."""
 
-    key, label, allow_button = "pipedrive", "Pipedrive", ("do", "allow")
+    key, label, page, allow_button = "pipedrive", "Pipedrive", "persons", ("do", "allow")
     fields: Mapping[str, str] = {"lastName": "last_name"}
     lacks = ("company",)
 

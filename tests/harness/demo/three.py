@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tests.harness.demo.app_side import App
 from tests.harness.demo.crm_side import CrmAccount
+from tests.harness.demo.live import Live
 from tests.harness.demo.people import UNUSUAL
 from tests.harness.demo.scenario import Scenario, take
 
@@ -32,6 +33,10 @@ class Travel:
             contacts = self._first_sync(account, contacts)
         self._hand_on()
         self._edit_everywhere()
+        accounts = [self.first.crm, *self.beside]
+        Live(
+            self.first, accounts, [self._email(len(accounts) + 1 + place) for place in range(len(accounts) + 1)]
+        ).play()
         self._quiet_round()
 
     def _contacts_before(self) -> int:

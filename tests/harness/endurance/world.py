@@ -11,14 +11,13 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import requests
+from typing import TYPE_CHECKING
 
 from tests.harness import services
 from tests.harness import stack as stacks
 from tests.harness.demo.__main__ import MINUTES_APART, Fakes, _start_fakes
 from tests.harness.demo.crm_side import CrmAccount
+from tests.harness.demo.live import listen
 
 if TYPE_CHECKING:  # these import Django's models, which need the stack's environment first
     from tests.harness.demo.app_side import App
@@ -28,7 +27,6 @@ QUIET_SECONDS = 0.4
 POLL_SECONDS = 0.01
 MOST_SECONDS = 60.0
 WEB_PROCESSES = "2"
-HUBSPOT_EVENTS = ("creation", "deletion", "merge", "restore", "privacyDeletion")
 
 
 class StuckError(RuntimeError):
@@ -138,7 +136,7 @@ def _settle(stack: stacks.Stack, fakes: Fakes, count: int) -> World:
     for account in fakes.all:
         app.connect(account)
         app.approve(app.sync("full", account.key), account.key)
-    _listen(app, fakes)
+    listen(app, fakes.all)
     people = app._do(_people)
     if len(people) != count:
         message = f"{len(people)} of {count} people are linked with all three CRMs"
@@ -149,35 +147,6 @@ def _settle(stack: stacks.Stack, fakes: Fakes, count: int) -> World:
     world = World(stack, fakes, app, browsers, people, address, secret, portal_id)
     world.wait_until_quiet()
     return world
-
-
-def _listen(app: App, fakes: Fakes) -> None:
-    """Push within seconds, and have each CRM deliver."""
-    from adsapp_crm.models import CrmConnection
-    from adsapp_crm.services.subscriptions import keep_subscription, setup_of
-
-    def push_at_once() -> dict[str, uuid.UUID]:
-        for row in CrmConnection.objects.all():
-            row.settings = {name: value for name, value in row.settings.items() if name != "realtime"}
-            row.save(update_fields=["settings"])
-        return {row.crm_type: row.pk for row in CrmConnection.objects.all()}
-
-    ids = app._do(push_at_once)
-    secret = app.stack.environment["HUBSPOT_CLIENT_SECRET"]
-    address = setup_of(app.organization_id, ids["hubspot"], actor="endurance").address
-    wanted: list[Any] = [f"contact.{event}" for event in HUBSPOT_EVENTS]
-    wanted += [{"eventType": "contact.propertyChange", "propertyName": name} for name in ("lastname", "jobtitle")]
-    _told(fakes.hubspot, "webhooks", {"targetUrl": address, "secret": secret, "subscriptions": wanted})
-    outbound = setup_of(app.organization_id, ids["salesforce"], actor="endurance").address
-    _told(fakes.salesforce, "outbound", {"targetUrl": outbound})
-    code = keep_subscription(app.organization_id, ids["pipedrive"], now=True)
-    if code:
-        message = f"Pipedrive was not subscribed to: {code}"
-        raise StuckError(message)
-
-
-def _told(account: CrmAccount, path: str, body: dict[str, Any]) -> None:
-    requests.post(f"{account.url}/_fake/{path}", json=body, timeout=30).raise_for_status()
 
 
 def _people() -> list[Person]:
