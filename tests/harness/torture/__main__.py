@@ -59,34 +59,44 @@ class Torture:
             self._judge(this)
 
     def suffer(self, blow: Blow) -> None:
+        with self._round(blow.name) as this:
+            try:
+                self._suffer(this, blow)
+            finally:
+                self._heal()
+
+    def _suffer(self, this: Round, blow: Blow) -> None:
         from django.db import connections
 
-        with self._round(blow.name) as this:
-            self.town.begin_round()
-            self.app.push_at_once(wanted=self.town.round % 2 == 0)
-            self.stand.wait_for_workers()
-            pairs = linked(self.town)
-            blow.prepare(self.stand, self.draw)
-            self.town.newcomers(6)
-            self.town.edit_some(pairs, 24, contested=2)
-            if self.town.round % 4 == 1:
-                self.town.take_leave(pairs)
-            run_id = self.app.start(blow.kind or self.draw.choice(("full", "delta")), messages=blow.messages)
-            struck = blow.strike(self.stand, self.app, self.draw)
-            if struck.victim is not None:
-                self._await_recovery(this, struck.victim)
-            connections.close_all()  # the blow may have cut ours as well
-            self.stand.start_workers()
-            self.town.edit_some(pairs, 6)
-            self.app.follow(run_id)
-            for deed in struck.after:
-                deed()
-            self.app.wait_until_idle()
-            this.sent_again = self.app.sent_again(run_id)
-            self.stand.crm_proxy.heal()
-            self.stand.crm.go_right()
-            self.stand.take_order_back()
-            self._judge(this)
+        self.town.begin_round()
+        self.app.push_at_once(wanted=self.town.round % 2 == 0)
+        self.stand.wait_for_workers()
+        pairs = linked(self.town)
+        blow.prepare(self.stand, self.draw)
+        self.town.newcomers(6)
+        self.town.edit_some(pairs, 24, contested=2)
+        if self.town.round % 4 == 1:
+            self.town.take_leave(pairs)
+        run_id = self.app.start(blow.kind or self.draw.choice(("full", "delta")), messages=blow.messages)
+        struck = blow.strike(self.stand, self.app, self.draw)
+        if struck.victim is not None:
+            self._await_recovery(this, struck.victim)
+        connections.close_all()  # the blow may have cut ours as well
+        self.stand.start_workers()
+        self.town.edit_some(pairs, 6)
+        self.app.follow(run_id)
+        for deed in struck.after:
+            deed()
+        self.app.wait_until_idle()
+        this.sent_again = self.app.sent_again(run_id)
+        self._heal()
+        self._judge(this)
+
+    def _heal(self) -> None:
+        """Also after a round that failed: the next one tells of its own blow alone."""
+        self.stand.crm_proxy.heal()
+        self.stand.crm.go_right()
+        self.stand.take_order_back()
 
     def _await_recovery(self, this: Round, victim: dict[str, Any]) -> None:
         taken_at = self.app.wait_for_heir(victim["stream"], victim["fence"], seconds=RECOVERY_SECONDS + 10)
@@ -155,7 +165,7 @@ def main(arguments: list[str] | None = None) -> int:
             for blow in blows:
                 if options.only in blow.name:
                     torture.suffer(blow)
-            stand.stack.check()
+            stand.check()
     except (ServicesError, requests.RequestException, RuntimeError) as error:
         traceback.print_exc()
         failure = f"{type(error).__name__}: {error}"

@@ -80,6 +80,8 @@ def _wait_obeyed(stand: Stand) -> dict[str, Any]:
 def _obeyed(stand: Stand, _app: App, _draw: Random) -> Struck:
     told = _wait_obeyed(stand)
     stand.kills += 1
+    if told["deed"] != "kill_child":
+        stand.await_end(told["group"])
     return Struck(told)
 
 

@@ -36,8 +36,10 @@ class Stand:
     crm_proxy: FaultProxy
     database_proxy: FaultProxy
     broker_proxy: FaultProxy
-    kills: int = 0
     started: dict[str, int] = field(default_factory=dict)
+    killed: set[int] = field(default_factory=set)
+    """The main processes of workers that were killed on purpose."""
+    kills: int = 0
 
     @property
     def folder(self) -> Path:
@@ -46,7 +48,8 @@ class Stand:
     # workers
 
     def start_workers(self) -> None:
-        """Start those that do not run; the others go on."""
+        """Start those that do not run; the others go on. Raises ServicesError when one has ended by itself."""
+        self.check()
         for name in WORKERS:
             process = self.stack.processes.get(name)
             if process is not None and process.poll() is None:
@@ -60,7 +63,9 @@ class Stand:
             self.stack.spawn(name, "-m", "tests.harness.torture.worker", *celery, "--pidfile", "{pid_file}")
 
     def wait_for_workers(self, seconds: float = 90.0) -> None:
-        """Return when all take tasks; raises ServicesError when one has ended, or takes too long."""
+        """Return when all take tasks, those too that were killed before; raises ServicesError as `start_workers` does,
+        and when one takes too long."""
+        self.start_workers()
         end = time.monotonic() + seconds
         for name in WORKERS:
             process = self.stack.processes[name]
@@ -93,6 +98,17 @@ class Stand:
     def take_order_back(self) -> None:
         (self.folder / ORDERS).unlink(missing_ok=True)
 
+    def check(self) -> None:
+        """Raise ServicesError when a process has ended that nobody killed."""
+        self.stack.check(besides=self.killed)
+
+    def await_end(self, main: int, seconds: float = 10.0) -> None:
+        """Return when this worker's main process, which was killed, has ended: a signal is sent before it is obeyed."""
+        self.killed.add(main)
+        for process in self.stack.processes.values():
+            if process.pid == main:
+                process.wait(seconds)
+
     def kill_holder(self) -> dict[str, Any] | None:
         """Kill the worker that took a lease last, with all its processes; returns its grant and when, None without."""
         try:
@@ -104,7 +120,9 @@ class Stand:
             return None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(told["group"], signal.SIGKILL)
-        return {**told, "at": time.time()}
+        killed_at = time.time()
+        self.await_end(told["group"])
+        return {**told, "at": killed_at}
 
     # the other processes
 
