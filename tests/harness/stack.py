@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -23,6 +23,13 @@ from types import FrameType
 from tests.harness import environment, services
 from tests.harness.binaries import ServicesError, command_line
 from tests.harness.ports import free_port, tail
+
+ONE_WORKER: Mapping[str, str] = {"worker": "interactive,realtime,bulk,maintenance"}
+AS_IN_PROCFILE: Mapping[str, str] = {
+    "worker_interactive": "interactive,realtime",
+    "worker_bulk": "bulk",
+    "worker_maintenance": "maintenance",
+}
 
 _READY_SECONDS = 60
 _STOP_SECONDS = 20
@@ -74,14 +81,15 @@ class Stack:
         self.processes[name] = process
         return process
 
-    def serve(self) -> None:
-        """Start web server, worker (all queues) and beat; returns when the web server takes connections."""
+    def serve(self, workers: Mapping[str, str] = ONE_WORKER) -> None:
+        """Start web server, workers (names with queues) and beat; returns when the web server takes connections."""
         port = self.url.rpartition(":")[2]
         celery = ("-m", "celery", "-A", "config")
         web = ("-m", "gunicorn", "config.wsgi", "--bind", f"127.0.0.1:{port}", "--threads", "8", "--pid", "{pid_file}")
         self.spawn("web", *web, "--no-control-socket")
-        queues = "interactive,realtime,bulk,maintenance"
-        self.spawn("worker", *celery, "worker", "-Q", queues, "--concurrency", "2", "--pidfile", "{pid_file}")
+        for name, queues in workers.items():
+            node = ("-n", f"{name}@%h")
+            self.spawn(name, *celery, "worker", "-Q", queues, "--concurrency", "2", *node, "--pidfile", "{pid_file}")
         self.spawn("beat", *celery, "beat", "--pidfile", "{pid_file}")
         self.wait_for_port(int(port), "web")
 

@@ -45,7 +45,12 @@ class App:
         self.stack = stack
         self.organization_id = organization_id
         self._session = requests.Session()
+        self._who = (email, password)
         self._log_in(email, password)
+
+    def again(self) -> App:
+        """The same user with a session of its own, for calls at the same time."""
+        return App(self.stack, self.organization_id, *self._who)
 
     # syncs, over HTTP and the worker
 
@@ -54,8 +59,17 @@ class App:
         answer = self._call("POST", "/api/crm/sync", {"crmType": provider, "syncType": sync_type})
         return self._follow(answer, provider)
 
+    def begin(self, sync_type: str, provider: str = "hubspot") -> dict[str, Any]:
+        """Start a sync and return at once, with the run as far as it has come."""
+        wanted = {"crmType": provider, "syncType": sync_type}
+        return self._call("POST", "/api/crm/sync", wanted, Prefer="respond-async")
+
     def approve(self, held: Mapping[str, Any], provider: str = "hubspot") -> dict[str, Any]:
         """Approve a held plan and follow the run that applies it."""
+        return self._follow(self._run(self.approve_only(held), provider), provider)
+
+    def approve_only(self, held: Mapping[str, Any]) -> str:
+        """Approve a held plan; returns the id of the run that applies it."""
         from adsapp_crm.services.syncing import approve_plan
         from adsapp_crm.tasks import sync_page
         from adsapp_crm.tenancy import organization_context
@@ -63,7 +77,7 @@ class App:
         with organization_context(self.organization_id, actor="demo"):
             run = approve_plan(held["planId"], actor="demo")
         sync_page.delay(str(run.pk))
-        return self._follow(self._run(str(run.pk), provider), provider)
+        return str(run.pk)
 
     def undo(self, run_id: str) -> dict[str, Any]:
         """The command an operator types, which shows counts first and then does it."""
@@ -149,7 +163,10 @@ class App:
     def patch(self, email: str, values: Mapping[str, Any]) -> None:
         """As the front end does it: over HTTP, on the version that it has seen."""
         held = self.contact(email)
-        self._call("PATCH", f"/api/crm/contacts/{held['id']}", values, **{"If-Match": f'"{held["version"]}"'})
+        self.change(str(held["id"]), values, held["version"])
+
+    def change(self, contact_id: str, values: Mapping[str, Any], version: int) -> None:
+        self._call("PATCH", f"/api/crm/contacts/{contact_id}", values, **{"If-Match": f'"{version}"'})
 
     def delete(self, pair: Pair) -> None:
         from adsapp_crm.services.contacts import delete_contact
@@ -232,8 +249,11 @@ class App:
             raise RuntimeError(message)
 
     def _do(self, work: Callable[[], Any], *, origin: str = "user") -> Any:
+        from django.db import close_old_connections
+
         from adsapp_crm.tenancy import organization_context
 
+        close_old_connections()  # the database may have been restarted meanwhile
         with organization_context(self.organization_id, actor="demo", origin=origin):
             return work()
 

@@ -20,9 +20,11 @@ from crm.errors import WebhookRejectedError
 from crm.http.redact import Secret
 from crm.registry import provider
 from tests.harness.binaries import ServicesError
-from tests.harness.endurance import flood, latency
+from tests.harness.endurance import clockwork, flood, latency
+from tests.harness.endurance.fairness import fairness
 from tests.harness.endurance.flood import Sent, percentile
 from tests.harness.endurance.forgery import GENUINE, NOW_MS, forge
+from tests.harness.endurance.outages import outages
 from tests.harness.endurance.world import StuckError, World, opened
 
 MEDIAN_SECONDS, P95_SECONDS = 1.0, 2.0
@@ -30,7 +32,10 @@ FLOOD_P99_SECONDS = 0.25
 INTAKE_PER_SECOND = 300
 MEMORY_GROWTH_MIB = 50
 FORGED = 10_000
-PARTS = ("latency", "quiet", "intake")
+RECOVERY_SECONDS = 60.0
+FAIR_RATIO = 2.0
+SHORT = {"samples": 6, "cycles": 5, "slots": 10, "outages": 1, "load": 4000, "flood_seconds": 2.0}
+PARTS = ("schedules", "latency", "quiet", "slots", "intake", "outages", "fairness")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,16 +69,31 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", choices=PARTS, help="measure this alone")
     parser.add_argument("--samples", type=int, default=12, metavar="N", help="edits measured in each direction")
     parser.add_argument("--cycles", type=int, default=20, metavar="N", help="quiet rounds of all three deltas")
+    parser.add_argument(
+        "--slots", type=int, default=50, metavar="N", help="in which three beats and the cron route fire"
+    )
+    parser.add_argument("--outages", type=int, default=20, metavar="N", help="of the broker, and of the database")
+    parser.add_argument("--load", type=int, default=100_000, metavar="N", help="records that another one loads")
     parser.add_argument("--flood-seconds", type=float, default=5.0, metavar="S", help="of each kind of load")
     parser.add_argument(
         "--genuine", type=float, default=60.0, metavar="R", help="genuine deliveries a second in the flood"
     )
+    parser.add_argument("--short", action="store_true", help=f"under two minutes: {_told(SHORT)} unless they are given")
+    first, _rest = parser.parse_known_args(arguments)
+    if first.short:
+        parser.set_defaults(**SHORT)
     options = parser.parse_args(arguments)
     if min(options.samples, options.cycles, options.people) < 3:
         parser.error("--samples, --cycles and --people: at least 3")
+    if min(options.slots, options.outages, options.load) < 1:
+        parser.error("--slots, --outages and --load: at least 1")
     if options.flood_seconds <= 0 or options.genuine <= 0:
         parser.error("--flood-seconds and --genuine: above 0")
     return options
+
+
+def _told(values: dict[str, Any]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in values.items())
 
 
 def _forged(seed: int) -> dict[str, Any]:
@@ -110,6 +130,12 @@ def _forged(seed: int) -> dict[str, Any]:
 
 def _measure(world: World, options: argparse.Namespace, result: dict[str, Any]) -> None:
     parts = (options.only,) if options.only else PARTS
+    if "schedules" in parts:
+        result["schedules"] = told = clockwork.years()
+        _say(
+            f"schedules: {told['runs']:,} runs in {told['years']} years and {told['zones']} time zones,"
+            f" {told['notOnce']} days or weeks with more than one, {told['missed']} with none"
+        )
     if "latency" in parts:
         result["webhookToContact"] = _latency(latency.pulls(world, options.samples))
         _say(_row("edit in a CRM to contact", result["webhookToContact"]))
@@ -118,8 +144,25 @@ def _measure(world: World, options: argparse.Namespace, result: dict[str, Any]) 
     if "quiet" in parts:
         result["quiet"] = _quiet(world, options.cycles)
         _say(f"quiet: {result['quiet']['cycles']} rounds of three deltas, {result['quiet']['writes']} writes")
+    if "slots" in parts:
+        result["slots"] = told = clockwork.slots(world, options.slots)
+        _say(f"slots: {told['fired']} firings in {told['slots']} slots, {told['runs']} runs")
     if "intake" in parts:
         result["intake"] = _intake(world, options)
+    if "outages" in parts:
+        result["outages"] = told = outages(world, options.outages, options.seed)
+        for name in ("brokerWipes", "databaseRestarts"):
+            each = told[name]
+            _say(
+                f"{name}: {each['rounds']}, in step after {each['medianSeconds']} s, at most {each['slowestSeconds']} s"
+            )
+        _say(f"outages: {told['edits']} edits, {told['lost']} lost")
+    if "fairness" in parts:
+        result["fairness"] = told = fairness(world, options.load, options.samples)
+        _say(
+            f"fairness: ten contacts in {told['aloneSeconds']} s alone, beside a load of {told['records']:,} in"
+            f" {told['whileReadingSeconds']} s (reading) and {told['whileApplyingSeconds']} s (applying)"
+        )
 
 
 def _quiet(world: World, cycles: int) -> dict[str, Any]:
@@ -221,7 +264,30 @@ def _misses(result: dict[str, Any]) -> list[str]:
         found.append("forged deliveries were accepted")
     if result.get("quiet", {}).get("writes"):
         found.append(f"quiet rounds wrote: {result['quiet']['moved']}")
-    return found + (_intake_misses(result["intake"]) if "intake" in result else [])
+    if "intake" in result:
+        found += _intake_misses(result["intake"])
+    return found + _steadiness_misses(result)
+
+
+def _steadiness_misses(result: dict[str, Any]) -> list[str]:
+    found = []
+    schedules = result.get("schedules", {"notOnce": 0, "missed": 0})
+    if schedules["notOnce"] or schedules["missed"]:
+        found.append("schedules: not one run a local day and week")
+    slots = result.get("slots")
+    if slots and not slots["slots"] == slots["runs"] == slots["claims"]:
+        found.append(f"slots: {slots['runs']} runs in {slots['slots']} slots")
+    outage = result.get("outages")
+    if outage and outage["lost"]:
+        found.append(f"outages: {outage['lost']} edits lost")
+    if (
+        outage
+        and max(outage[name]["slowestSeconds"] for name in ("brokerWipes", "databaseRestarts")) > RECOVERY_SECONDS
+    ):
+        found.append("outages: recovery took too long")
+    if "fairness" in result and result["fairness"]["ratio"] >= FAIR_RATIO:
+        found.append(f"fairness: {result['fairness']['ratio']} times the delay alone")
+    return found
 
 
 def _intake_misses(intake: dict[str, Any]) -> list[str]:

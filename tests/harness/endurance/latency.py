@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
-
-import requests
 
 from tests.harness.endurance.world import MOST_SECONDS, POLL_SECONDS, StuckError, World
 
@@ -24,7 +21,7 @@ def pulls(world: World, samples: int) -> dict[str, list[float]]:
         value = f"Pulled{number}"
         began = time.monotonic()
         account.edit_field(person.remote_ids[account.key], FIELD, value)
-        while _contact(world, str(person.contact_id))[FIELD] != value:
+        while world.contact(person)[FIELD] != value:
             if time.monotonic() - began > MOST_SECONDS:
                 message = f"an edit in {account.key} did not arrive"
                 raise StuckError(message)
@@ -40,9 +37,9 @@ def pushes(world: World, samples: int) -> dict[str, list[float]]:
     for number in range(samples):
         person = world.people[-1 - number % len(world.people)]
         value = f"Pushed{number}"
-        version = _contact(world, str(person.contact_id))["version"]
+        version = world.contact(person)["version"]
         began = time.monotonic()
-        _patch(world, str(person.contact_id), version, {FIELD: value})
+        world.app.change(str(person.contact_id), {FIELD: value}, version)
         waiting = set(found)
         while waiting:
             for key in sorted(waiting):
@@ -55,18 +52,3 @@ def pushes(world: World, samples: int) -> dict[str, list[float]]:
             time.sleep(POLL_SECONDS)
         world.wait_until_quiet()
     return found
-
-
-def _contact(world: World, contact_id: str) -> dict[str, Any]:
-    return world.app._call("GET", f"/api/crm/contacts/{contact_id}")
-
-
-def _patch(world: World, contact_id: str, version: int, values: dict[str, Any]) -> None:
-    session, url = world.app._session, world.stack.url
-    headers = {"X-CSRFToken": session.cookies["csrftoken"], "Referer": url, "If-Match": f'"{version}"'}
-    answer: requests.Response = session.patch(
-        f"{url}/api/crm/contacts/{contact_id}", json=values, headers=headers, timeout=30
-    )
-    if not answer.ok:
-        message = f"changing a contact answered {answer.status_code}: {answer.text[:300]}"
-        raise StuckError(message)

@@ -8,19 +8,25 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import requests
 
 from tests.harness import services
 from tests.harness import stack as stacks
 from tests.harness.demo.__main__ import MINUTES_APART, Fakes, _start_fakes
 from tests.harness.demo.crm_side import CrmAccount
 from tests.harness.demo.live import listen
+from tests.harness.proxy import FaultProxy
+from tests.harness.torture.stand import in_front_of, lead
 
 if TYPE_CHECKING:  # these import Django's models, which need the stack's environment first
     from tests.harness.demo.app_side import App
+
+T = TypeVar("T")
 
 PASSWORD = "endurance-Pa55word"
 QUIET_SECONDS = 0.4
@@ -43,6 +49,7 @@ class Person:
 @dataclass
 class World:
     stack: stacks.Stack
+    database: FaultProxy
     fakes: Fakes
     app: App
     browsers: dict[str, App]
@@ -56,8 +63,29 @@ class World:
     def account(self, key: str) -> CrmAccount:
         return next(account for account in self.fakes.all if account.key == key)
 
-    def writes(self) -> int:
-        return sum(int(account.counters()["writes"]) for account in self.fakes.all)
+    def newcomer(self, name: str) -> App:
+        """Another organization, with a session of its first user."""
+        return _newcomer(self.stack, name)
+
+    def contact(self, person: Person) -> dict[str, Any]:
+        return self.app._call("GET", f"/api/crm/contacts/{person.contact_id}")
+
+    def change(self, person: Person, values: dict[str, Any]) -> None:
+        """As the front end does it, on the version that it has seen; nothing when the values are there already."""
+        held = self.contact(person)
+        if any(held[name] != value for name, value in values.items()):
+            self.app.change(str(person.contact_id), values, held["version"])
+
+    def asked_again(self, question: Callable[[], T]) -> T:
+        """The answer, once the application and its database are there to give it."""
+        end = time.monotonic() + MOST_SECONDS
+        while True:
+            try:
+                return question()
+            except (RuntimeError, requests.RequestException):
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
 
     def wait_until_quiet(self, seconds: float = MOST_SECONDS) -> None:
         """Return when nothing has been under way for a moment; raises StuckError."""
@@ -103,31 +131,28 @@ def opened(people: int) -> Iterator[World]:
     for variable in services.VARIABLES:
         os.environ.pop(variable, None)
     try:
-        with stacks.opened(folder=folder) as stack:
+        with contextlib.ExitStack() as exits:
+            stack = exits.enter_context(stacks.opened(folder=folder))
+            database = exits.enter_context(in_front_of(stack, "DATABASE_URL"))
+            lead(stack, "DATABASE_OWNER_URL", database)
+            exits.callback(stack.close)  # before the proxy goes
             stack.environment["WEB_CONCURRENCY"] = WEB_PROCESSES
             fakes = _start_fakes(stack)
             fakes.hubspot.let_pass(MINUTES_APART)  # its clock signs: it has to be right
-            stack.serve()
-            yield _settle(stack, fakes, people)
+            stack.serve(stacks.AS_IN_PROCFILE)
+            yield _settle(stack, database, fakes, people)
     finally:
         if "ENDURANCE_KEEP" not in os.environ:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _settle(stack: stacks.Stack, fakes: Fakes, count: int) -> World:
+def _settle(stack: stacks.Stack, database: FaultProxy, fakes: Fakes, count: int) -> World:
     os.environ.update(stack.environment)
+    os.environ.setdefault("LOG_LEVEL", "WARNING")  # of this process: what is printed is the result
     import django
 
     django.setup()
-    from adsapp_crm.services.organizations import create_organization
-    from tests.harness.demo.app_side import App
-
-    mark = uuid.uuid4().hex[:6]
-    email = f"staff-{mark}@endurance.example"
-    organization, _owner = create_organization(
-        f"Endurance {mark}", email=email, password=PASSWORD, staff=True, region="NL"
-    )
-    app = App(stack, organization.id, email, PASSWORD)
+    app = _newcomer(stack, "Endurance")
     rows = [
         {"firstName": f"First{number}", "lastName": f"Last{number}", "email": f"person{number}@endurance.example"}
         for number in range(count)
@@ -143,10 +168,22 @@ def _settle(stack: stacks.Stack, fakes: Fakes, count: int) -> World:
         raise StuckError(message)
     address, portal_id = app._do(_hubspot_account)
     secret = stack.environment["HUBSPOT_CLIENT_SECRET"]
-    browsers = {account.key: App(stack, organization.id, email, PASSWORD) for account in fakes.all}
-    world = World(stack, fakes, app, browsers, people, address, secret, portal_id)
+    browsers = {account.key: app.again() for account in fakes.all}
+    world = World(stack, database, fakes, app, browsers, people, address, secret, portal_id)
     world.wait_until_quiet()
     return world
+
+
+def _newcomer(stack: stacks.Stack, name: str) -> App:
+    from adsapp_crm.services.organizations import create_organization
+    from tests.harness.demo.app_side import App
+
+    mark = uuid.uuid4().hex[:6]
+    email = f"staff-{mark}@endurance.example"
+    organization, _owner = create_organization(
+        f"{name} {mark}", email=email, password=PASSWORD, staff=True, region="NL"
+    )
+    return App(stack, organization.id, email, PASSWORD)
 
 
 def _people() -> list[Person]:

@@ -148,9 +148,9 @@ def opened(kind: type[Crm]) -> Iterator[Stand]:
     try:
         with contextlib.ExitStack() as exits:
             stack = exits.enter_context(stacks.opened(folder=folder))
-            database = exits.enter_context(_in_front_of(stack, "DATABASE_URL"))
-            _lead(stack, "DATABASE_OWNER_URL", database)
-            broker = exits.enter_context(_in_front_of(stack, "REDIS_URL"))
+            database = exits.enter_context(in_front_of(stack, "DATABASE_URL"))
+            lead(stack, "DATABASE_OWNER_URL", database)
+            broker = exits.enter_context(in_front_of(stack, "REDIS_URL"))
             port = free_port()
             crm_proxy = exits.enter_context(FaultProxy(port))
             crm = kind(f"http://127.0.0.1:{port}")
@@ -176,17 +176,17 @@ def opened(kind: type[Crm]) -> Iterator[Stand]:
 
 
 @contextlib.contextmanager
-def _in_front_of(stack: stacks.Stack, variable: str) -> Iterator[FaultProxy]:
+def in_front_of(stack: stacks.Stack, variable: str) -> Iterator[FaultProxy]:
     """A proxy before the service that the variable names; the variable names the proxy from now on."""
     address = urlsplit(stack.environment[variable])
     if address.port is None:
         raise ValueError(f"{variable} names no port")
     with FaultProxy(address.port) as proxy:
-        _lead(stack, variable, proxy)
+        lead(stack, variable, proxy)
         yield proxy
 
 
-def _lead(stack: stacks.Stack, variable: str, proxy: FaultProxy) -> None:
+def lead(stack: stacks.Stack, variable: str, proxy: FaultProxy) -> None:
     address = urlsplit(stack.environment[variable])
     place = f"{address.netloc.rpartition(':')[0]}:{proxy.port}"
     stack.environment[variable] = address._replace(netloc=place).geturl()
