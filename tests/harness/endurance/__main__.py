@@ -52,10 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
         result["failure"] = f"{type(error).__name__}: {str(error)[-500:]}"
     except KeyboardInterrupt:
         return 130
-    result["misses"] = _misses(result)
-    result["ok"] = not result["failure"] and not result["misses"]
+    result["misses"], result["slow"] = _misses(result), _slow(result)
+    result["ok"] = not result["failure"] and not result["misses"] and (options.short or not result["slow"])
     result["seconds"] = round(time.monotonic() - began, 1)
-    _say("\n" + ("As promised." if result["ok"] else f"NOT as promised: {', '.join(result['misses']) or 'failed'}."))
+    missed = ", ".join([*result["misses"], *result["slow"]])
+    _say("\n" + (f"NOT as promised: {missed or 'failed'}." if missed or result["failure"] else "As promised."))
     if options.json:
         print(json.dumps(result))
     return 0 if result["ok"] else 1
@@ -78,7 +79,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--genuine", type=float, default=60.0, metavar="R", help="genuine deliveries a second in the flood"
     )
-    parser.add_argument("--short", action="store_true", help=f"under two minutes: {_told(SHORT)} unless they are given")
+    parser.add_argument("--short", action="store_true", help=f"{_told(SHORT)} unless given; times are told, not held")
     first, _rest = parser.parse_known_args(arguments)
     if first.short:
         parser.set_defaults(**SHORT)
@@ -253,49 +254,27 @@ def _milliseconds(sent: Sent) -> dict[str, float]:
 
 
 def _misses(result: dict[str, Any]) -> list[str]:
-    """The promises that were not kept."""
+    """The promises about what happens that were not kept."""
     found = []
-    for name in ("webhookToContact", "contactToCrm"):
-        if name in result and result[name]["medianSeconds"] >= MEDIAN_SECONDS:
-            found.append(f"{name}: median {result[name]['medianSeconds']} s")
-        if name in result and result[name]["p95Seconds"] >= P95_SECONDS:
-            found.append(f"{name}: 95th percentile {result[name]['p95Seconds']} s")
     if result.get("forged", {}).get("accepted"):
         found.append("forged deliveries were accepted")
     if result.get("quiet", {}).get("writes"):
         found.append(f"quiet rounds wrote: {result['quiet']['moved']}")
     if "intake" in result:
         found += _intake_misses(result["intake"])
-    return found + _steadiness_misses(result)
-
-
-def _steadiness_misses(result: dict[str, Any]) -> list[str]:
-    found = []
     schedules = result.get("schedules", {"notOnce": 0, "missed": 0})
     if schedules["notOnce"] or schedules["missed"]:
         found.append("schedules: not one run a local day and week")
     slots = result.get("slots")
     if slots and not slots["slots"] == slots["runs"] == slots["claims"]:
         found.append(f"slots: {slots['runs']} runs in {slots['slots']} slots")
-    outage = result.get("outages")
-    if outage and outage["lost"]:
-        found.append(f"outages: {outage['lost']} edits lost")
-    if (
-        outage
-        and max(outage[name]["slowestSeconds"] for name in ("brokerWipes", "databaseRestarts")) > RECOVERY_SECONDS
-    ):
-        found.append("outages: recovery took too long")
-    if "fairness" in result and result["fairness"]["ratio"] >= FAIR_RATIO:
-        found.append(f"fairness: {result['fairness']['ratio']} times the delay alone")
+    if result.get("outages", {}).get("lost"):
+        found.append(f"outages: {result['outages']['lost']} edits lost")
     return found
 
 
 def _intake_misses(intake: dict[str, Any]) -> list[str]:
     found = []
-    if intake["deliveriesPerSecond"] < INTAKE_PER_SECOND:
-        found.append(f"intake: {intake['deliveriesPerSecond']} deliveries a second")
-    if intake["flood"]["p99Milliseconds"] >= 1000 * FLOOD_P99_SECONDS:
-        found.append(f"flood: 99th percentile {intake['flood']['p99Milliseconds']} ms")
     if intake["flood"]["genuineRefused"] or intake["storedWrong"]:
         found.append("flood: genuine deliveries were lost")
     if intake["forgedAccepted"]:
@@ -304,6 +283,28 @@ def _intake_misses(intake: dict[str, Any]) -> list[str]:
         found.append(f"flood: {intake['writes']} writes")
     if intake["memoryGrowthMib"] >= MEMORY_GROWTH_MIB:
         found.append(f"flood: {intake['memoryGrowthMib']} MiB more memory")
+    return found
+
+
+def _slow(result: dict[str, Any]) -> list[str]:
+    """The promises about time that were not kept; what else the machine did meanwhile counts."""
+    found = []
+    for name in ("webhookToContact", "contactToCrm"):
+        told = result.get(name, {"medianSeconds": 0.0, "p95Seconds": 0.0})
+        if told["medianSeconds"] >= MEDIAN_SECONDS:
+            found.append(f"{name}: median {told['medianSeconds']} s")
+        if told["p95Seconds"] >= P95_SECONDS:
+            found.append(f"{name}: 95th percentile {told['p95Seconds']} s")
+    if "intake" in result and result["intake"]["deliveriesPerSecond"] < INTAKE_PER_SECOND:
+        found.append(f"intake: {result['intake']['deliveriesPerSecond']} deliveries a second")
+    if "intake" in result and result["intake"]["flood"]["p99Milliseconds"] >= 1000 * FLOOD_P99_SECONDS:
+        found.append(f"flood: 99th percentile {result['intake']['flood']['p99Milliseconds']} ms")
+    for name in ("brokerWipes", "databaseRestarts"):
+        slowest = result.get("outages", {}).get(name, {}).get("slowestSeconds", 0.0)
+        if slowest > RECOVERY_SECONDS:
+            found.append(f"{name}: recovery took {slowest} s")
+    if "fairness" in result and result["fairness"]["ratio"] >= FAIR_RATIO:
+        found.append(f"fairness: {result['fairness']['ratio']} times the delay alone")
     return found
 
 
