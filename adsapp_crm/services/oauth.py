@@ -149,13 +149,13 @@ def begin_log_in(
     settings = settings_of(crm_type, environment=environment)
     client = client_of(organization_id, crm_type, registration_id)
     connection_id = existing.pk if existing is not None else uuid7()
-    state, verifier, redirect_uri = new_state(), new_verifier(), _redirect_uri(crm_type)
+    state, verifier, callback = new_state(), new_verifier(), redirect_uri(crm_type)
     address = authorize_address(
         found.oauth,
         settings,
         hosts_of(crm_type),
         client_id=client.client_id,
-        redirect_uri=redirect_uri,
+        redirect_uri=callback,
         state=state,
         verifier=verifier,
         scopes=found.scopes,
@@ -171,7 +171,7 @@ def begin_log_in(
             environment=environment,
             state_hash=_hash(state),
             session_hash=person.session_hash,
-            redirect_uri=redirect_uri,
+            redirect_uri=callback,
             return_route=return_route,
             expires_at=Now() + timedelta(seconds=STATE_SECONDS),
         )
@@ -186,7 +186,7 @@ def begin_log_in(
     return Begun(address, connection_id)
 
 
-def _redirect_uri(crm_type: str) -> str:
+def redirect_uri(crm_type: str) -> str:
     """The guide's callback, which customers register; one of the CRM's own by setting."""
     if conf.callback_per_provider():
         return conf.public_url() + reverse(f"{CALLBACK}-of", args=[crm_type])

@@ -195,6 +195,16 @@ def test_a_wrong_token_is_explained_and_connects_nothing(stand):
         assert CrmConnection.objects.count() == 0
 
 
+def test_a_log_in_goes_to_the_environment_that_is_chosen(stand, settings):
+    """Salesforce's sandboxes log in at another address; what is none of its environments is the installation's."""
+    settings.CRM_PROVIDERS = {"salesforce": {"client_id": "id", "client_secret": "secret"}}
+    settings.CRM_EXTRA_HOSTS = ()
+    assert "/api/crm/connect/callback" in stand.get("/connect/salesforce")
+    for chosen, host in (("sandbox", "test"), ("production", "login"), ("elsewhere", "login")):
+        answer = stand.post("/connect/salesforce", log_in="1", environment=chosen)
+        assert answer.url.startswith(f"https://{host}.salesforce.com/services/oauth2/authorize?")
+
+
 def test_a_plan_that_is_dropped_writes_nothing(stand):
     stand.connect()
     stand.contact(firstName="Ada", email="ada@x.example")

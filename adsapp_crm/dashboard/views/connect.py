@@ -17,7 +17,7 @@ from adsapp_crm.dashboard.access import actor_of, attempt, organization_of, page
 from adsapp_crm.models import CrmAppRegistration
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.connections import MAX_TOKEN_CHARACTERS, connect_with_token, open_connection
-from adsapp_crm.services.oauth import Person, begin_log_in
+from adsapp_crm.services.oauth import Person, begin_log_in, redirect_uri
 from adsapp_crm.services.refusals import RefusedError
 from adsapp_crm.tenancy import organization_context
 from crm.errors import CrmError
@@ -58,7 +58,15 @@ def _context(request: HttpRequest, found: Provider, form: TokenForm) -> dict[str
         "form": form,
         "can_log_in": found.oauth is not None and (registered or bool(said.get("client_id"))),
         "setup": _setup_of(found.key),
+        "callback": redirect_uri(found.key),
+        "environments": _environments_of(found),
+        "environment": row.environment if row is not None else said.get("environment", ""),
     }
+
+
+def _environments_of(found: Provider) -> tuple[str, ...]:
+    """What a person chooses from before the log-in: a CRM's sandboxes log in at another address."""
+    return next((setting.choices for setting in found.settings if setting.name == "environment"), ())
 
 
 def _setup_of(key: str) -> str:
@@ -104,6 +112,7 @@ def _log_in(request: HttpRequest, found: Provider) -> HttpResponse:
             organization_of(request),
             found.key,
             person,
+            environment=chosen if (chosen := request.POST.get("environment", "")) in _environments_of(found) else "",
             return_route="dashboard:home",
             reconnect="again" in request.POST,
         )
