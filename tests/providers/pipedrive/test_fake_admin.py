@@ -92,7 +92,7 @@ def test_a_workflow_rewrites_what_was_just_written() -> None:
         ("settings", {"automation": {"name": "reverse"}}, "automation of name: 'reverse' is none of title_case"),
         ("clock", {"jump": 1}, "unknown clock setting 'jump'"),
         ("faults", {"kind": "sad"}, "kind: 'sad' is none of"),
-        ("faults", {"kind": "locked"}, "kind: Pipedrive has no answer of the kind 'locked'"),
+        ("faults", {"kind": "locked"}, "kind: there is no answer of the kind 'locked'"),
         ("webhooks", {"speed": 1}, "unknown webhook setting 'speed'"),
         ("records", {"objectType": "contacts", "properties": {}}, "objectType: 'contacts' is none of persons"),
         ("tokens", {"userId": 7}, "there is no user 7"),

@@ -16,8 +16,8 @@ from crm.providers.hubspot.fake.object_types import CONTACTS, ObjectType, object
 from crm.providers.hubspot.fake.objects_api import flag, object_body, property_map
 from crm.providers.hubspot.fake.state import ADDITIONAL_EMAILS, EMAIL, Actor, Record
 from crm.providers.hubspot.fake.writes import object_json
-from crm.testing.clock import iso_ms, parse_iso_ms
-from crm.testing.faults import UnknownFaultError, parse_fault
+from crm.testing.clock import parse_iso_ms
+from crm.testing.switches import CommonSwitches
 from crm.testing.wsgi import Request, Response, Router, json_response, no_content
 
 if TYPE_CHECKING:
@@ -45,17 +45,9 @@ class AdminApi:
             ("POST", "bulk", self.create_many),
             ("POST", "merge", self.merge),
             ("POST", "restore", self.restore),
-            ("GET", "stats", self.read_stats),
-            ("POST", "stats/reset", self.reset_stats),
-            ("GET", "journal", self.read_journal),
-            ("GET", "faults", self.read_faults),
-            ("POST", "faults", self.add_faults),
-            ("DELETE", "faults", self.clear_faults),
             ("GET", "webhooks", self.read_webhooks),
             ("POST", "webhooks", self.set_webhooks),
             ("POST", "webhooks/deliver", self.deliver_webhooks),
-            ("GET", "clock", self.read_clock),
-            ("POST", "clock", self.set_clock),
             ("GET", "settings", self.read_settings),
             ("POST", "settings", self.set_settings),
             ("POST", "owners", self.add_owner),
@@ -63,6 +55,7 @@ class AdminApi:
             ("DELETE", "tokens/{token}", self.remove_token),
             ("POST", "codes", self.issue_code),
         ]
+        CommonSwitches(self._fake, answers.invalid_input).mount(router)
         for method, path, act in routes:
             router.add(method, f"/_fake/{path}", act)
 
@@ -204,38 +197,7 @@ class AdminApi:
     def _actor(self, body: Json) -> Actor:
         return person(int(body.get("userId") or 1))
 
-    # Looking ---------------------------------------------------------------------------------------------
-
-    def read_stats(self, _request: Request) -> Response:
-        return json_response(self._fake.stats())
-
-    def reset_stats(self, _request: Request) -> Response:
-        self._fake.reset_stats()
-        return no_content()
-
-    def read_journal(self, request: Request) -> Response:
-        """Every write by anyone, oldest first, after the given ``seq``."""
-        after = int(request.first("after") or 0)
-        return json_response({"results": self._state.journal[after:]})
-
     # Switches --------------------------------------------------------------------------------------------
-
-    def read_faults(self, _request: Request) -> Response:
-        return json_response({"faults": self._fake.faults.listed(), "given": self._fake.faults.given})
-
-    def add_faults(self, request: Request) -> Response:
-        """One fault or a list (see ``crm.testing.faults``); they add to those there are."""
-        raw = request.json()
-        try:
-            found = [parse_fault(item) for item in (raw if isinstance(raw, list) else [raw])]
-        except UnknownFaultError as error:
-            raise answers.invalid_input(str(error)) from error
-        self._fake.faults.script(found)
-        return self.read_faults(request)
-
-    def clear_faults(self, _request: Request) -> Response:
-        self._fake.faults.clear()
-        return no_content()
 
     def read_webhooks(self, _request: Request) -> Response:
         sender = self._fake.webhooks
@@ -262,25 +224,6 @@ class AdminApi:
         """One round in this call, for a sender that is paused: ``{"accepted": n}``."""
         sender = self._fake.webhooks
         return json_response({"accepted": sender.deliver_due(even_paused=True), "waiting": sender.waiting})
-
-    def read_clock(self, _request: Request) -> Response:
-        clock = self._fake.clock
-        now_ms = clock.now_ms()
-        return json_response({"nowMs": now_ms, "now": iso_ms(now_ms), "frozen": clock.is_frozen})
-
-    def set_clock(self, request: Request) -> Response:
-        """``advanceSeconds``, ``freeze`` (true, or a time in ms or ISO), ``run``."""
-        body, clock = object_body(request), self._fake.clock
-        unknown = sorted(set(body) - {"advanceSeconds", "freeze", "run"})
-        if unknown:
-            raise answers.invalid_input(f"unknown clock setting {unknown[0]!r}")
-        if body.get("freeze"):
-            clock.freeze(None if body["freeze"] is True else _instant(body["freeze"], "freeze"))
-        if body.get("run"):
-            clock.run()
-        if "advanceSeconds" in body:
-            clock.advance(float(body["advanceSeconds"]))
-        return self.read_clock(request)
 
     def read_settings(self, _request: Request) -> Response:
         fake = self._fake

@@ -25,7 +25,7 @@ from crm.providers.hubspot.fake.automation import check_rules, run_due
 from crm.providers.hubspot.fake.batch import BatchApi
 from crm.providers.hubspot.fake.caller import Grant
 from crm.providers.hubspot.fake.disk import Disk
-from crm.providers.hubspot.fake.limits import DEFAULT_SIZES, LimitMode, LimitSizes, RateLimits, too_many
+from crm.providers.hubspot.fake.limits import DEFAULT_SIZES, LimitSizes, RateLimits, too_many
 from crm.providers.hubspot.fake.merging import MergeApi
 from crm.providers.hubspot.fake.oauth import OAuthApi, OAuthApp
 from crm.providers.hubspot.fake.objects_api import ObjectsApi
@@ -35,6 +35,7 @@ from crm.providers.hubspot.fake.state import State
 from crm.providers.hubspot.fake.webhooks import WebhookSender
 from crm.testing.clock import FakeClock, iso_ms
 from crm.testing.faults import Fault, FaultBox, UnknownFaultError
+from crm.testing.switches import limit_mode
 from crm.testing.wsgi import Request, Response, Route, Router, UnreadableBodyError, WsgiApp, json_response
 
 DEFAULT_TOKEN: Final = "pat-na1-00000000-0000-4000-8000-000000000001"  # noqa: S105 - opens nothing but a fake
@@ -277,10 +278,3 @@ class HubSpotFake(WsgiApp):
                 raise UnknownFaultError(f"kind: {kind!r} has no words of its own")
         body: Json = {**error.body, "correlationId": self._correlation_id()}
         return json_response(body, error.status, error.headers)
-
-
-def limit_mode(name: str) -> LimitMode:
-    for mode in ("real", "count", "none"):
-        if name == mode:
-            return mode
-    raise ValueError(f"limits: {name!r} is none of real, count, none")

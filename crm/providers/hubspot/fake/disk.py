@@ -1,15 +1,13 @@
 """The account on disk: a journal of lines, each a whole record or table, the last one of a kind winning.
 
-A line is written and handed to the system before the answer goes out, so ``kill -9`` loses at most the write
-under way; a line cut short is skipped. Opening the file rewrites it without what was overtaken.
+Opening it rewrites the file without what was overtaken.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Final
 
 from crm.providers.hubspot.fake.answers import Json
 from crm.providers.hubspot.fake.caller import Grant
@@ -17,6 +15,7 @@ from crm.providers.hubspot.fake.oauth import OAuthApi
 from crm.providers.hubspot.fake.object_types import object_type
 from crm.providers.hubspot.fake.properties import Definition
 from crm.providers.hubspot.fake.state import Actor, Record, State, Version
+from crm.testing.journal import JournalFile
 
 FORMAT: Final = {"format": "hubspot-fake", "version": 1}
 
@@ -25,14 +24,13 @@ class Disk:
     """Loads ``state`` from ``path`` and keeps it there. Raises ValueError for a file of another kind."""
 
     def __init__(self, path: Path, state: State, oauth: OAuthApi, grants: dict[str, Grant]) -> None:
-        self._path = path
+        self._file = JournalFile(path, FORMAT)
         self._state = state
         self._oauth = oauth
         self._grants = grants
         self._journal_lines: list[Json] = []
-        if path.exists():
-            self._load()
-        self._file = self._rewrite()
+        self._load()
+        self._file.rewrite(self._everything())
         state.on_journal = self._journal_lines.append
         state.dirty_records.clear()
         state.dirty_tables.clear()
@@ -44,8 +42,7 @@ class Disk:
             return
         lines = [*self._table_lines(state.dirty_tables), *self._record_lines(state.dirty_records)]
         lines += [{"journal": entry} for entry in self._journal_lines]
-        self._file.write("".join(_line(line) for line in lines))
-        self._file.flush()
+        self._file.append(lines)
         state.dirty_records.clear()
         state.dirty_tables.clear()
         self._journal_lines.clear()
@@ -55,22 +52,11 @@ class Disk:
 
     # Writing --------------------------------------------------------------------------------------------
 
-    def _rewrite(self) -> TextIO:
-        """A fresh file beside the old one, put in its place in one step."""
+    def _everything(self) -> Iterator[Json]:
         state = self._state
-        fresh = self._path.with_name(f"{self._path.name}.new")
-        everything = [(type_id, id_) for type_id, table in state.tables.items() for id_ in table.ids]
-        file = fresh.open("w", encoding="utf-8", errors="surrogatepass")
-        file.write(_line(FORMAT))
-        for line in self._table_lines(("counter", "registry", "aliases", "blocked", "opt_outs", "tokens", "owners")):
-            file.write(_line(line))
-        for line in self._record_lines(everything):
-            file.write(_line(line))
-        for entry in state.journal:
-            file.write(_line({"journal": entry}))
-        file.flush()
-        fresh.replace(self._path)
-        return file
+        yield from self._table_lines(("counter", "registry", "aliases", "blocked", "opt_outs", "tokens", "owners"))
+        yield from self._record_lines((type_id, id_) for type_id, table in state.tables.items() for id_ in table.ids)
+        yield from ({"journal": entry} for entry in state.journal)
 
     def _table_lines(self, names: Iterable[str]) -> Iterator[Json]:
         state = self._state
@@ -122,22 +108,15 @@ class Disk:
 
     def _load(self) -> None:
         records: dict[tuple[str, int], Json] = {}
-        with self._path.open(encoding="utf-8", errors="surrogatepass") as file:
-            first = file.readline()
-            if _parsed(first) != FORMAT:
-                raise ValueError(f"{self._path.name} is not a file of this fake")
-            for text in file:
-                line = _parsed(text)
-                if line is None:
-                    continue
-                if "record" in line:
-                    records[line["record"][0], line["record"][1]] = line
-                elif "gone" in line:
-                    records.pop((line["gone"][0], line["gone"][1]), None)
-                elif "journal" in line:
-                    self._state.journal.append(line["journal"])
-                else:
-                    self._load_table(line)
+        for line in self._file.lines():
+            if "record" in line:
+                records[line["record"][0], line["record"][1]] = line
+            elif "gone" in line:
+                records.pop((line["gone"][0], line["gone"][1]), None)
+            elif "journal" in line:
+                self._state.journal.append(line["journal"])
+            else:
+                self._load_table(line)
         for (type_id, _), line in sorted(records.items(), key=lambda item: item[0][1]):
             self._state.load(_record(type_id, line))
 
@@ -185,15 +164,3 @@ def _record(type_id: str, line: Json) -> Record:
 
 def _scopes(scopes: frozenset[str] | None) -> list[str] | None:
     return None if scopes is None else sorted(scopes)
-
-
-def _line(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=True, separators=(",", ":")) + "\n"
-
-
-def _parsed(text: str) -> Any:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None

@@ -8,13 +8,13 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from crm.providers.hubspot.fake.answers import AnswerError, Json
 from crm.providers.hubspot.fake.caller import Grant
 from crm.testing.clock import FakeClock
+from crm.testing.switches import LimitMode
 
-LimitMode = Literal["real", "count", "none"]
 INTERVAL_MS: Final = 10_000
 DAY_MS: Final = 86_400_000
 

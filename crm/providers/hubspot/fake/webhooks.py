@@ -10,9 +10,7 @@ import base64
 import hashlib
 import hmac
 import json
-import random
 import re
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -23,6 +21,7 @@ from crm.providers.hubspot.fake import answers
 from crm.providers.hubspot.fake.answers import Json
 from crm.providers.hubspot.fake.state import Event
 from crm.testing.clock import FakeClock
+from crm.testing.sender import DueSender
 
 MAX_EVENTS: Final = 100
 MAX_RETRIES: Final = 10
@@ -65,30 +64,22 @@ class WebhookSettings:
     paused: bool = False
 
 
-class WebhookSender:
-    """Queues the events somebody subscribed to and delivers them.
+@dataclass(slots=True)
+class Waiting:
+    due_ms: int
+    event: Json
 
-    ``start`` runs a thread; ``deliver_due`` does one round in the calling thread, for tests.
-    """
+
+class WebhookSender(DueSender[Waiting, WebhookSettings]):
+    """Queues the events somebody subscribed to and delivers them."""
 
     def __init__(self, clock: FakeClock, *, seed: int, portal_id: int, app_id: int, send: Send | None = None) -> None:
-        self._clock = clock
+        super().__init__(clock, "webhooks", seed, WebhookSettings())
         self._portal_id = portal_id
         self._app_id = app_id
         self._send = send or post
-        self._random = random.Random(f"webhooks/{seed}")  # noqa: S311 - reproducible, not secret
-        self._wake = threading.Condition()
-        self._queue: list[tuple[int, Json]] = []
         self._event_id = 3000
-        self._stopping = False
-        self._thread: threading.Thread | None = None
-        self.settings = WebhookSettings()
         self.delivered = self.dropped = self.failed = 0
-
-    def configure(self, settings: WebhookSettings) -> None:
-        with self._wake:
-            self.settings = settings
-            self._wake.notify_all()
 
     def take(self, event: Event) -> None:
         """Queue an event for each subscription it matches; a dropped one is lost without a trace."""
@@ -105,58 +96,21 @@ class WebhookSender:
                 body = self._payload(subscription, event)
                 due_ms = self._clock.now_ms() + round(self.settings.delay_seconds * 1000)
                 copies = 2 if self._random.random() < self.settings.duplicate else 1
-                self._queue.extend((due_ms, dict(body)) for _ in range(copies))
+                self._queue.extend(Waiting(due_ms, dict(body)) for _ in range(copies))
             self._wake.notify_all()
 
-    @property
-    def waiting(self) -> int:
-        with self._wake:
-            return len(self._queue)
-
-    def deliver_due(self, *, even_paused: bool = False) -> int:
-        """Send what is due now; gives the number of events the target accepted."""
-        with self._wake:
-            settings, now_ms = self.settings, self._clock.now_ms()
-            if settings.paused and not even_paused:
-                return 0
-            due = [event for due_ms, event in self._queue if due_ms <= now_ms]
-            self._queue = [item for item in self._queue if item[0] > now_ms]
-            if settings.shuffle:
-                self._random.shuffle(due)
+    def _deliver(self, settings: WebhookSettings, due: list[Waiting]) -> int:
         accepted = 0
         for start in range(0, len(due), settings.batch_size):
-            events = due[start : start + settings.batch_size]
-            if self._deliver(settings, events):
+            events = [item.event for item in due[start : start + settings.batch_size]]
+            if self._posted(settings, events):
                 accepted += len(events)
             else:
                 self._retry_later(settings, events)
         self.delivered += accepted
         return accepted
 
-    def start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="hubspot-webhooks", daemon=True)
-            self._thread.start()
-
-    def stop(self) -> None:
-        with self._wake:
-            self._stopping = True
-            self._wake.notify_all()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            with self._wake:
-                if self._stopping:
-                    return
-                now_ms = self._clock.now_ms()
-                if self.settings.paused or not any(due_ms <= now_ms for due_ms, _ in self._queue):
-                    self._wake.wait(timeout=0.2 if self._queue else None)
-                    continue
-            self.deliver_due()
-
-    def _deliver(self, settings: WebhookSettings, events: list[Json]) -> bool:
+    def _posted(self, settings: WebhookSettings, events: list[Json]) -> bool:
         body = json.dumps(events, ensure_ascii=False, separators=(",", ":")).encode()
         headers = signed_headers(settings.secret, settings.target_url, body, self._clock.now_ms())
         try:
@@ -172,7 +126,7 @@ class WebhookSender:
                     self.failed += 1
                     continue
                 wait_ms = round(settings.retry_seconds * 1000 * 2 ** (event["attemptNumber"] - 1))
-                self._queue.append((self._clock.now_ms() + wait_ms, event))
+                self._queue.append(Waiting(self._clock.now_ms() + wait_ms, event))
 
     def _payload(self, subscription: Json, event: Event) -> Json:
         kind = str(subscription["eventType"])

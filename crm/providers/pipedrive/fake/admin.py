@@ -43,9 +43,6 @@ class AdminApi:
             ("POST", "fields", self.add_field),
             ("DELETE", "fields/{code}", self.remove_field),
             ("POST", "users", self.add_user),
-            ("GET", "stats", self.read_stats),
-            ("POST", "stats/reset", self.reset_stats),
-            ("GET", "journal", self.read_journal),
         ]
         for method, path, act in routes:
             router.add(method, f"/_fake/{path}", act)
@@ -191,18 +188,6 @@ class AdminApi:
             name=str(body.get("name") or body["email"]), email=str(body["email"]), is_admin=bool(body.get("isAdmin"))
         )
         return json_response(user, 201)
-
-    def read_stats(self, _request: Request) -> Response:
-        return json_response(self._fake.stats())
-
-    def reset_stats(self, _request: Request) -> Response:
-        self._fake.reset_stats()
-        return no_content()
-
-    def read_journal(self, request: Request) -> Response:
-        """Every write by anyone, oldest first, after the given ``seq``."""
-        after = int(request.first("after") or 0)
-        return json_response({"results": self._state.journal[after:]})
 
 
 def kind_of(raw: object) -> Entity:

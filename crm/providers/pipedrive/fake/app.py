@@ -25,7 +25,7 @@ from crm.providers.pipedrive.fake.costs import cost_of, is_search
 from crm.providers.pipedrive.fake.disk import Disk
 from crm.providers.pipedrive.fake.fields_api import FieldsApi
 from crm.providers.pipedrive.fake.history_api import HistoryApi
-from crm.providers.pipedrive.fake.limits import LimitMode, LimitSizes, RateLimits, sizes_of
+from crm.providers.pipedrive.fake.limits import LimitSizes, RateLimits, sizes_of
 from crm.providers.pipedrive.fake.merging import MergeApi
 from crm.providers.pipedrive.fake.notes_api import NotesApi
 from crm.providers.pipedrive.fake.oauth import OAuthApi, OAuthApp
@@ -39,6 +39,7 @@ from crm.providers.pipedrive.fake.webhooks import WebhookSender
 from crm.providers.pipedrive.fake.webhooks_api import WebhooksApi
 from crm.testing.clock import FakeClock
 from crm.testing.faults import Fault, FaultBox, UnknownFaultError
+from crm.testing.switches import limit_mode
 from crm.testing.wsgi import Request, Response, Route, Router, UnreadableBodyError, WsgiApp, json_response
 
 DEFAULT_TOKEN: Final = "0123456789abcdef0123456789abcdef01234567"  # noqa: S105 - opens nothing but a fake
@@ -307,10 +308,3 @@ class PipedriveFake(WsgiApp):
 
 def _refused(error: AnswerError) -> Response:
     return json_response(error.body, error.status, error.headers)
-
-
-def limit_mode(name: str) -> LimitMode:
-    for mode in ("real", "count", "none"):
-        if name == mode:
-            return mode
-    raise ValueError(f"limits: {name!r} is none of real, count, none")

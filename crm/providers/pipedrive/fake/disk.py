@@ -1,15 +1,13 @@
 """The account on disk: lines, each a whole record or table, the last one of a kind winning.
 
-A line is written and handed to the system before the answer goes out, so ``kill -9`` loses at most the write under
-way; a line cut short is skipped. Opening the file rewrites it without what was overtaken.
+Opening it rewrites the file without what was overtaken.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Final
 
 from crm.providers.pipedrive.fake.answers import Json
 from crm.providers.pipedrive.fake.caller import Grant
@@ -19,6 +17,7 @@ from crm.providers.pipedrive.fake.oauth import OAuthApi
 from crm.providers.pipedrive.fake.state import Actor, Edit, Record, State
 from crm.providers.pipedrive.fake.webhooks import WebhookSender
 from crm.providers.pipedrive.fake.webhooks_api import WebhooksApi
+from crm.testing.journal import JournalFile
 
 FORMAT: Final = {"format": "pipedrive-fake", "version": 1}
 _TABLES: Final = ("fields", "users", "hooks", "tokens")
@@ -37,16 +36,15 @@ class Disk:
         hooks_api: WebhooksApi,
         sender: WebhookSender,
     ) -> None:
-        self._path = path
+        self._file = JournalFile(path, FORMAT)
         self._state = state
         self._grants = grants
         self._oauth = oauth
         self._hooks_api = hooks_api
         self._sender = sender
         self._journal_lines: list[Json] = []
-        if path.exists():
-            self._load()
-        self._file = self._rewrite()
+        self._load()
+        self._file.rewrite(self._everything())
         state.on_journal = self._journal_lines.append
         state.dirty_records.clear()
         state.dirty_tables.clear()
@@ -61,29 +59,18 @@ class Disk:
         lines = [*(self._table_line(name) for name in sorted(tables)), *self._record_lines(records)]
         lines += [{"journal": entry} for entry in self._journal_lines]
         self._journal_lines.clear()
-        self._file.write("".join(_line(line) for line in lines))
-        self._file.flush()
+        self._file.append(lines)
 
     def close(self) -> None:
         self._file.close()
 
     # Writing --------------------------------------------------------------------------------------------
 
-    def _rewrite(self) -> TextIO:
-        """A fresh file beside the old one, put in its place in one step."""
+    def _everything(self) -> Iterator[Json]:
         state = self._state
-        fresh = self._path.with_name(f"{self._path.name}.new")
-        file = fresh.open("w", encoding="utf-8")
-        file.write(_line(FORMAT))
-        for name in _TABLES:
-            file.write(_line(self._table_line(name)))
-        for line in self._record_lines((key, id_) for key, table in state.tables.items() for id_ in table.ids):
-            file.write(_line(line))
-        for entry in state.journal:
-            file.write(_line({"journal": entry}))
-        file.flush()
-        fresh.replace(self._path)
-        return file
+        yield from (self._table_line(name) for name in _TABLES)
+        yield from self._record_lines((key, id_) for key, table in state.tables.items() for id_ in table.ids)
+        yield from ({"journal": entry} for entry in state.journal)
 
     def _table_line(self, name: str) -> Json:
         state = self._state
@@ -118,19 +105,13 @@ class Disk:
 
     def _load(self) -> None:
         records: dict[tuple[str, int], Json] = {}
-        with self._path.open(encoding="utf-8") as file:
-            if _parsed(file.readline()) != FORMAT:
-                raise ValueError(f"{self._path.name} is not a file of this fake")
-            for text in file:
-                line = _parsed(text)
-                if line is None:
-                    continue
-                if "record" in line:
-                    records[line["record"][0], line["record"][1]] = line
-                elif "journal" in line:
-                    self._state.journal.append(line["journal"])
-                else:
-                    self._load_table(line)
+        for line in self._file.lines():
+            if "record" in line:
+                records[line["record"][0], line["record"][1]] = line
+            elif "journal" in line:
+                self._state.journal.append(line["journal"])
+            else:
+                self._load_table(line)
         for _, line in sorted(records.items()):
             self._state.load(_record(line))
 
@@ -172,15 +153,3 @@ def _record(line: Json) -> Record:
 
 def _listed(scopes: frozenset[str] | None) -> list[str] | None:
     return None if scopes is None else sorted(scopes)
-
-
-def _line(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=True, separators=(",", ":")) + "\n"
-
-
-def _parsed(text: str) -> Any:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None

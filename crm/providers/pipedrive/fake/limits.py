@@ -8,14 +8,14 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from crm.providers.pipedrive.fake import answers
 from crm.providers.pipedrive.fake.caller import Grant
 from crm.testing.clock import FakeClock
+from crm.testing.switches import LimitMode
 from crm.testing.wsgi import Response
 
-LimitMode = Literal["real", "count", "none"]
 Headers = list[tuple[str, str]]
 WINDOW_MS: Final = 2_000
 DAY_MS: Final = 86_400_000

@@ -10,8 +10,7 @@ from crm.providers.pipedrive.fake import automation, webhooks
 from crm.providers.pipedrive.fake.answers import Json, bad_request, body_object
 from crm.providers.pipedrive.fake.caller import Grant
 from crm.providers.pipedrive.fake.state import FIRST_USER_ID
-from crm.testing.clock import iso_ms, parse_iso_ms
-from crm.testing.faults import UnknownFaultError, parse_fault
+from crm.testing.switches import CommonSwitches
 from crm.testing.wsgi import Request, Response, Router, json_response, no_content
 
 if TYPE_CHECKING:
@@ -32,45 +31,19 @@ class SwitchesApi:
 
     def mount(self, router: Router) -> None:
         routes: list[tuple[str, str, Callable[[Request], Response]]] = [
-            ("GET", "faults", self.read_faults),
-            ("POST", "faults", self.add_faults),
-            ("DELETE", "faults", self.clear_faults),
             ("GET", "webhooks", self.read_webhooks),
             ("POST", "webhooks", self.set_webhooks),
             ("POST", "webhooks/deliver", self.deliver_webhooks),
-            ("GET", "clock", self.read_clock),
-            ("POST", "clock", self.set_clock),
             ("GET", "settings", self.read_settings),
             ("POST", "settings", self.set_settings),
             ("POST", "tokens", self.add_token),
             ("DELETE", "tokens/{token}", self.remove_token),
             ("POST", "codes", self.issue_code),
         ]
+        # ``rate_limited`` takes the policy ``burst``, ``daily`` or ``cloudflare`` (403 with an HTML page).
+        CommonSwitches(self._fake, bad_request, without=("locked", "moving")).mount(router)
         for method, path, act in routes:
             router.add(method, f"/_fake/{path}", act)
-
-    def read_faults(self, _request: Request) -> Response:
-        return json_response({"faults": self._fake.faults.listed(), "given": self._fake.faults.given})
-
-    def add_faults(self, request: Request) -> Response:
-        """One fault or a list (see ``crm.testing.faults``); they add to those there are.
-
-        ``rate_limited`` takes the policy ``burst``, ``daily`` or ``cloudflare`` (403 with an HTML page).
-        """
-        raw = request.json()
-        try:
-            found = [parse_fault(item) for item in (raw if isinstance(raw, list) else [raw])]
-        except UnknownFaultError as error:
-            raise bad_request(str(error)) from error
-        for fault in found:
-            if fault.kind in ("locked", "moving"):
-                raise bad_request(f"kind: Pipedrive has no answer of the kind {fault.kind!r}")
-        self._fake.faults.script(found)
-        return self.read_faults(request)
-
-    def clear_faults(self, _request: Request) -> Response:
-        self._fake.faults.clear()
-        return no_content()
 
     def read_webhooks(self, _request: Request) -> Response:
         sender = self._fake.webhooks
@@ -86,24 +59,6 @@ class SwitchesApi:
         """One round in this call, for a sender that is paused: ``{"accepted": n}``."""
         sender = self._fake.webhooks
         return json_response({"accepted": sender.deliver_due(even_paused=True), "waiting": sender.waiting})
-
-    def read_clock(self, _request: Request) -> Response:
-        clock = self._fake.clock
-        now_ms = clock.now_ms()
-        return json_response({"nowMs": now_ms, "now": iso_ms(now_ms), "frozen": clock.is_frozen})
-
-    def set_clock(self, request: Request) -> Response:
-        """``advanceSeconds``, ``freeze`` (true, or a time in ms or ISO), ``run``."""
-        body, clock = body_object(request), self._fake.clock
-        if unknown := sorted(set(body) - {"advanceSeconds", "freeze", "run"}):
-            raise bad_request(f"unknown clock setting {unknown[0]!r}")
-        if body.get("freeze"):
-            clock.freeze(None if body["freeze"] is True else _instant(body["freeze"]))
-        if body.get("run"):
-            clock.run()
-        if "advanceSeconds" in body:
-            clock.advance(float(body["advanceSeconds"]))
-        return self.read_clock(request)
 
     def read_settings(self, _request: Request) -> Response:
         fake = self._fake
@@ -184,10 +139,3 @@ class SwitchesApi:
         """A code as the consent page would give it."""
         body: Json = body_object(request)
         return json_response({"code": self._fake.oauth.issue_code(str(body.get("redirectUri", "")))}, 201)
-
-
-def _instant(raw: object) -> int:
-    stamp_ms = raw if isinstance(raw, int) else parse_iso_ms(str(raw))
-    if stamp_ms is None:
-        raise bad_request("freeze: give milliseconds or ISO 8601")
-    return stamp_ms

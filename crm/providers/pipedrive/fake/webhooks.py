@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import random
-import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from crm.providers.pipedrive.fake.answers import Json, bad_request
 from crm.providers.pipedrive.fake.stamps import v2_stamp
 from crm.providers.pipedrive.fake.state import Event, State
 from crm.providers.pipedrive.fake.webhook_payload import v1_payload, v2_payload
+from crm.testing.sender import DueSender
 
 ANSWER_TIMEOUT_SECONDS: Final = 10.0
 RETRY_SECONDS: Final = (3, 30, 150)
@@ -69,31 +68,19 @@ class Counts:
     lost_to_ban: int = 0
 
 
-class WebhookSender:
+class WebhookSender(DueSender[Delivery, DeliverySettings]):
     """Queues the events somebody subscribed to and delivers them.
 
-    ``start`` runs a thread; ``deliver_due`` does one round in the calling thread, for tests. ``hooks`` are the
-    subscriptions by id, kept by ``WebhooksApi``.
+    ``hooks`` are the subscriptions by id, kept by ``WebhooksApi``.
     """
 
     def __init__(self, state: State, *, seed: int, send: Send | None = None) -> None:
+        super().__init__(state.clock, "webhooks", seed, DeliverySettings())
         self._state = state
-        self._clock = state.clock
         self._send = send or post
-        self._random = random.Random(f"webhooks/{seed}")  # noqa: S311 - reproducible, not secret
-        self._wake = threading.Condition()
-        self._queue: list[Delivery] = []
         self._health: dict[int, Health] = {}
-        self._stopping = False
-        self._thread: threading.Thread | None = None
-        self.settings = DeliverySettings()
         self.hooks: dict[int, Json] = {}
         self.counts = Counts()
-
-    def configure(self, settings: DeliverySettings) -> None:
-        with self._wake:
-            self.settings = settings
-            self._wake.notify_all()
 
     def take(self, event: Event) -> None:
         """Queue an event for each subscription it matches; one during a ban is lost, a dropped one too."""
@@ -115,49 +102,12 @@ class WebhookSender:
                 self._queue.extend(Delivery(due_ms, hook["id"], body) for _ in range(copies))
             self._wake.notify_all()
 
-    @property
-    def waiting(self) -> int:
-        with self._wake:
-            return len(self._queue)
-
-    def deliver_due(self, *, even_paused: bool = False) -> int:
-        """Send what is due now; gives the number of events the targets accepted."""
-        with self._wake:
-            settings, now_ms = self.settings, self._clock.now_ms()
-            if settings.paused and not even_paused:
-                return 0
-            due = [item for item in self._queue if item.due_ms <= now_ms]
-            self._queue = [item for item in self._queue if item.due_ms > now_ms]
-            if settings.shuffle:
-                self._random.shuffle(due)
-        accepted = sum(self._deliver(item) for item in due)
+    def _deliver(self, _settings: DeliverySettings, due: list[Delivery]) -> int:
+        accepted = sum(self._posted(item) for item in due)
         self.counts.delivered += accepted
         return accepted
 
-    def start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="pipedrive-webhooks", daemon=True)
-            self._thread.start()
-
-    def stop(self) -> None:
-        with self._wake:
-            self._stopping = True
-            self._wake.notify_all()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            with self._wake:
-                if self._stopping:
-                    return
-                now_ms = self._clock.now_ms()
-                if self.settings.paused or not any(item.due_ms <= now_ms for item in self._queue):
-                    self._wake.wait(timeout=0.2 if self._queue else None)
-                    continue
-            self.deliver_due()
-
-    def _deliver(self, item: Delivery) -> bool:
+    def _posted(self, item: Delivery) -> bool:
         hook = self.hooks.get(item.hook_id)
         if hook is None:
             return False

@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from crm.providers.salesforce.fake import answers, ids, org, rules
 from crm.providers.salesforce.fake.admin import object_body
 from crm.providers.salesforce.fake.answers import Json
-from crm.providers.salesforce.fake.limits import LimitMode
-from crm.providers.salesforce.fake.stamps import parse_date_time
-from crm.testing.clock import iso_ms
-from crm.testing.faults import UnknownFaultError, parse_fault
+from crm.testing.switches import CommonSwitches, LimitMode
 from crm.testing.wsgi import Request, Response, Router, json_response, no_content
 
 if TYPE_CHECKING:
@@ -29,14 +26,6 @@ class SwitchesApi:
 
     def mount(self, router: Router) -> None:
         routes: list[tuple[str, str, Act]] = [
-            ("GET", "stats", self.read_stats),
-            ("POST", "stats/reset", self.reset_stats),
-            ("GET", "journal", self.read_journal),
-            ("GET", "faults", self.read_faults),
-            ("POST", "faults", self.add_faults),
-            ("DELETE", "faults", self.clear_faults),
-            ("GET", "clock", self.read_clock),
-            ("POST", "clock", self.set_clock),
             ("GET", "settings", self.read_settings),
             ("POST", "settings", self.set_settings),
             ("GET", "org", self.read_org),
@@ -48,22 +37,9 @@ class SwitchesApi:
             ("POST", "grants/revoke", self.revoke_grants),
             ("POST", "codes", self.issue_code),
         ]
+        CommonSwitches(self._fake, answers.bad_admin_input).mount(router)
         for method, path, act in routes:
             router.add(method, f"/_fake/{path}", act)
-
-    # Looking -------------------------------------------------------------------------------------------------
-
-    def read_stats(self, _request: Request) -> Response:
-        return json_response(self._fake.stats())
-
-    def reset_stats(self, _request: Request) -> Response:
-        self._fake.reset_stats()
-        return no_content()
-
-    def read_journal(self, request: Request) -> Response:
-        """Every write by anyone, oldest first, after the given ``seq``."""
-        after = int(request.first("after") or 0)
-        return json_response({"results": self._state.journal[after:]})
 
     def read_org(self, request: Request) -> Response:
         app, people = self._fake.grants.app, self._fake.people
@@ -80,47 +56,6 @@ class SwitchesApi:
                 "instanceUrl": self._fake.oauth.instance_url or request.host_url,
             }
         )
-
-    # Faults and time -----------------------------------------------------------------------------------------
-
-    def read_faults(self, _request: Request) -> Response:
-        return json_response({"faults": self._fake.faults.listed(), "given": self._fake.faults.given})
-
-    def add_faults(self, request: Request) -> Response:
-        """One fault or a list (see ``crm.testing.faults``); they add to those there are."""
-        raw = request.json()
-        try:
-            found = [parse_fault(item) for item in (raw if isinstance(raw, list) else [raw])]
-        except UnknownFaultError as error:
-            raise answers.bad_admin_input(str(error)) from error
-        self._fake.faults.script(found)
-        return self.read_faults(request)
-
-    def clear_faults(self, _request: Request) -> Response:
-        self._fake.faults.clear()
-        return no_content()
-
-    def read_clock(self, _request: Request) -> Response:
-        clock = self._fake.clock
-        now_ms = clock.now_ms()
-        return json_response({"nowMs": now_ms, "now": iso_ms(now_ms), "frozen": clock.is_frozen})
-
-    def set_clock(self, request: Request) -> Response:
-        """``advanceSeconds``, ``freeze`` (true, or a time in ms or ISO), ``run``."""
-        body, clock = object_body(request), self._fake.clock
-        _refuse_unknown(body, {"advanceSeconds", "freeze", "run"})
-        if body.get("freeze"):
-            at_ms = None
-            if body["freeze"] is not True:
-                at_ms = body["freeze"] if isinstance(body["freeze"], int) else parse_date_time(str(body["freeze"]))
-                if at_ms is None:
-                    raise answers.bad_admin_input("freeze: true, milliseconds or ISO 8601")
-            clock.freeze(at_ms)
-        if body.get("run"):
-            clock.run()
-        if "advanceSeconds" in body:
-            clock.advance(float(body["advanceSeconds"]))
-        return self.read_clock(request)
 
     # Settings --------------------------------------------------------------------------------------------------
 

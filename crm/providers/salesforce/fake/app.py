@@ -26,7 +26,7 @@ from crm.providers.salesforce.fake.composite_api import CompositeApi
 from crm.providers.salesforce.fake.describe_api import DescribeApi
 from crm.providers.salesforce.fake.disk import Disk
 from crm.providers.salesforce.fake.grants import ConnectedApp, Grants
-from crm.providers.salesforce.fake.limits import LimitMode, LimitSizes, RateLimits, exceeded
+from crm.providers.salesforce.fake.limits import LimitSizes, RateLimits, exceeded
 from crm.providers.salesforce.fake.oauth_api import OAuthApi
 from crm.providers.salesforce.fake.org import furnish
 from crm.providers.salesforce.fake.outbound import OutboundSender
@@ -40,6 +40,7 @@ from crm.providers.salesforce.fake.state import State
 from crm.providers.salesforce.fake.writes import Writer
 from crm.testing.clock import FakeClock
 from crm.testing.faults import Fault, FaultBox, UnknownFaultError
+from crm.testing.switches import limit_mode
 from crm.testing.wsgi import Request, Response, Route, Router, UnreadableBodyError, WsgiApp, json_response
 
 DEFAULT_TOKEN: Final = "00DdM0000000001!AQ.fake.session.that.opens.nothing"  # noqa: S105 - opens nothing but a fake
@@ -313,13 +314,6 @@ class SalesforceFake(WsgiApp):
             case kind:
                 raise UnknownFaultError(f"kind: {kind!r} has no words of its own")
         return self._refused(error)
-
-
-def limit_mode(name: str) -> LimitMode:
-    for mode in ("real", "count", "none"):
-        if name == mode:
-            return mode
-    raise ValueError(f"limits: {name!r} is none of real, count, none")
 
 
 def _compressed(request: Request, response: Response) -> Response:

@@ -1,20 +1,19 @@
 """The org on disk: a journal of lines, each a whole record or table, the last one of a kind winning.
 
-A line is written and handed to the system before the answer goes out, so ``kill -9`` loses at most the write
-under way; a line cut short is skipped. Opening the file rewrites it without what was overtaken.
+Opening it rewrites the file without what was overtaken.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Final
 
 from crm.providers.salesforce.fake.answers import Json
 from crm.providers.salesforce.fake.grants import Grants
 from crm.providers.salesforce.fake.rules import OrgRules
 from crm.providers.salesforce.fake.state import Record, Shadow, State
+from crm.testing.journal import JournalFile
 
 FORMAT: Final = {"format": "salesforce-fake", "version": 1}
 
@@ -23,14 +22,13 @@ class Disk:
     """Loads ``state`` from ``path`` and keeps it there. Raises ValueError for a file of another kind."""
 
     def __init__(self, path: Path, state: State, grants: Grants, rules: OrgRules) -> None:
-        self._path = path
+        self._file = JournalFile(path, FORMAT)
         self._state = state
         self._grants = grants
         self._rules = rules
         self._journal_lines: list[Json] = []
-        if path.exists():
-            self._load()
-        self._file = self._rewrite()
+        self._load()
+        self._file.rewrite(self._everything())
         state.on_journal = self._journal_lines.append
         state.dirty_records.clear()
         state.dirty_tables.clear()
@@ -42,8 +40,7 @@ class Disk:
             return
         lines = [*self._table_lines(state.dirty_tables), *self._record_lines(state.dirty_records)]
         lines += [{"journal": entry} for entry in self._journal_lines]
-        self._file.write("".join(_line(line) for line in lines))
-        self._file.flush()
+        self._file.append(lines)
         state.dirty_records.clear()
         state.dirty_tables.clear()
         self._journal_lines.clear()
@@ -53,22 +50,11 @@ class Disk:
 
     # Writing ---------------------------------------------------------------------------------------------------
 
-    def _rewrite(self) -> TextIO:
-        """A fresh file beside the old one, put in its place in one step."""
+    def _everything(self) -> Iterator[Json]:
         state = self._state
-        fresh = self._path.with_name(f"{self._path.name}.new")
-        everything = [(kind, record_id) for kind, table in state.tables.items() for record_id in table.records]
-        file = fresh.open("w", encoding="utf-8", errors="surrogatepass")
-        file.write(_line(FORMAT))
-        for line in self._table_lines(("counter", "schema", "settings", "tokens")):
-            file.write(_line(line))
-        for line in self._record_lines(everything):
-            file.write(_line(line))
-        for entry in state.journal:
-            file.write(_line({"journal": entry}))
-        file.flush()
-        fresh.replace(self._path)
-        return file
+        yield from self._table_lines(("counter", "schema", "settings", "tokens"))
+        yield from self._record_lines((kind, id_) for kind, table in state.tables.items() for id_ in table.records)
+        yield from ({"journal": entry} for entry in state.journal)
 
     def _table_lines(self, names: Iterable[str]) -> Iterator[Json]:
         for name in sorted(names):
@@ -94,23 +80,20 @@ class Disk:
 
     def _load(self) -> None:
         records: dict[tuple[str, str], Json] = {}
-        with self._path.open(encoding="utf-8", errors="surrogatepass") as file:
-            first = file.readline()
-            if _parsed(first) != FORMAT:
-                raise ValueError(f"{self._path.name} is not a file of this fake")
-            for text in file:
-                line = _parsed(text)
-                if line is None:
-                    continue
-                match line:
-                    case {"record": [kind, record_id]}:
-                        records[kind, record_id] = line
-                    case {"gone": [kind, record_id]}:
-                        records.pop((kind, record_id), None)
-                    case {"journal": entry}:
-                        self._state.journal.append(entry)
-                    case _:
-                        self._load_table(line)
+        found = False
+        for line in self._file.lines():
+            found = True
+            match line:
+                case {"record": [kind, record_id]}:
+                    records[kind, record_id] = line
+                case {"gone": [kind, record_id]}:
+                    records.pop((kind, record_id), None)
+                case {"journal": entry}:
+                    self._state.journal.append(entry)
+                case _:
+                    self._load_table(line)
+        if not found:
+            return
         for table in self._state.tables.values():
             table.clear()
         for (kind, record_id), line in records.items():
@@ -128,15 +111,3 @@ class Disk:
                     setattr(self._rules, name, value)
             case {"tokens": saved}:
                 self._grants.load(saved)
-
-
-def _line(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=True, separators=(",", ":")) + "\n"
-
-
-def _parsed(text: str) -> Any:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None

@@ -8,12 +8,12 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from crm.providers.salesforce.fake.answers import AnswerError, plain
 from crm.testing.clock import FakeClock
+from crm.testing.switches import LimitMode
 
-LimitMode = Literal["real", "count", "none"]
 DAY_MS: Final = 86_400_000
 _BUCKET_MS: Final = 60_000
 

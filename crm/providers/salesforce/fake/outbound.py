@@ -6,8 +6,6 @@ Page: SOAP API Developer Guide, "Outbound Messaging"
 
 from __future__ import annotations
 
-import random
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,6 +19,7 @@ from crm.providers.salesforce.fake import answers, ids
 from crm.providers.salesforce.fake.answers import Json
 from crm.providers.salesforce.fake.state import Record, State
 from crm.providers.salesforce.fake.values import rendered
+from crm.testing.sender import DueSender
 
 SOAP: Final = "http://schemas.xmlsoap.org/soap/envelope/"
 OUTBOUND: Final = "http://soap.sforce.com/2005/09/outbound"
@@ -69,24 +68,14 @@ class Notification:
     attempts: int = 0
 
 
-class OutboundSender:
+class OutboundSender(DueSender[Notification, OutboundSettings]):
     def __init__(self, state: State, *, org_id: str, seed: int, post: Post | None = None) -> None:
+        super().__init__(state.clock, "outbound", seed, OutboundSettings())
         self._state = state
         self._org_id = org_id
         self._post = post or _post
-        self._random = random.Random(f"outbound/{seed}")  # noqa: S311 - reproducible, not secret
-        self._wake = threading.Condition()
-        self._queue: list[Notification] = []
-        self._thread: threading.Thread | None = None
-        self._stopping = False
         self._number = 0
-        self.settings = OutboundSettings()
         self.delivered = self.dropped = self.expired = self.refused = 0
-
-    @property
-    def waiting(self) -> int:
-        with self._wake:
-            return len(self._queue)
 
     def take(self, record: Record, op: str) -> None:
         """Queue what a write of that kind sets off."""
@@ -109,54 +98,17 @@ class OutboundSender:
                 self._queue.append(Notification(notification_id, record.kind, record.record_id, now_ms, due_ms))
             self._wake.notify_all()
 
-    def deliver_due(self, *, even_paused: bool = False) -> int:
-        """Send what is due now; gives the number of notifications that were acknowledged."""
-        with self._wake:
-            settings, now_ms = self.settings, self._state.clock.now_ms()
-            if settings.paused and not even_paused:
-                return 0
-            due = [each for each in self._queue if each.due_ms <= now_ms]
-            self._queue = [each for each in self._queue if each.due_ms > now_ms]
-            if settings.shuffle:
-                self._random.shuffle(due)
+    def _deliver(self, settings: OutboundSettings, due: list[Notification]) -> int:
         accepted = 0
         for batch in _batches(due, max(1, min(MAX_NOTIFICATIONS, settings.batch_size))):
-            if self._deliver(settings, batch):
+            if self._posted(settings, batch):
                 accepted += len(batch)
             else:
                 self._retry_later(settings, batch)
         self.delivered += accepted
         return accepted
 
-    def configure(self, settings: OutboundSettings) -> None:
-        with self._wake:
-            self.settings = settings
-            self._wake.notify_all()
-
-    def start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="salesforce-outbound", daemon=True)
-            self._thread.start()
-
-    def stop(self) -> None:
-        with self._wake:
-            self._stopping = True
-            self._wake.notify_all()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            with self._wake:
-                if self._stopping:
-                    return
-                now_ms = self._state.clock.now_ms()
-                if self.settings.paused or not any(each.due_ms <= now_ms for each in self._queue):
-                    self._wake.wait(timeout=0.2 if self._queue else None)
-                    continue
-            self.deliver_due()
-
-    def _deliver(self, settings: OutboundSettings, batch: list[Notification]) -> bool:
+    def _posted(self, settings: OutboundSettings, batch: list[Notification]) -> bool:
         body = self.envelope(settings, batch)
         headers = {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": '""'}
         try:
