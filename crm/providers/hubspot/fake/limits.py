@@ -27,6 +27,7 @@ class LimitSizes:
     private_burst: int = 100
     private_daily: int = 250_000
     searches_per_second: int = 5
+    interval_ms: int = INTERVAL_MS
 
 
 DEFAULT_SIZES: Final = LimitSizes()
@@ -56,11 +57,11 @@ class RateLimits:
                 return []
             burst = self.sizes.private_burst if grant.is_private_app else self.sizes.oauth_burst
             sent = self._sent.setdefault(grant.app_id, deque())
-            self._admit_to(sent, now_ms, INTERVAL_MS, burst, "TEN_SECONDLY_ROLLING")
+            self._admit_to(sent, now_ms, self.sizes.interval_ms, burst, "TEN_SECONDLY_ROLLING")
             headers = [
                 ("X-HubSpot-RateLimit-Max", str(burst)),
                 ("X-HubSpot-RateLimit-Remaining", str(max(0, burst - len(sent)))),
-                ("X-HubSpot-RateLimit-Interval-Milliseconds", str(INTERVAL_MS)),
+                ("X-HubSpot-RateLimit-Interval-Milliseconds", str(self.sizes.interval_ms)),
                 ("X-HubSpot-RateLimit-Secondly", str(burst // 10)),
                 ("X-HubSpot-RateLimit-Secondly-Remaining", str(burst // 10)),
             ]

@@ -1,0 +1,289 @@
+"""Syncs of many records: first ones that pull, push or match, quiet ones, and changes on both sides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from tests.harness.bench.figures import Figure, Report, count
+from tests.harness.bench.stand import BenchError, Stand, Tenant, make_tenant
+
+STATEMENTS = 12
+"""Most database statements of one page of 200 records."""
+READ_BATCH = {"hubspot": 100, "salesforce": 2000, "pipedrive": 500}
+WRITE_BATCH = {"hubspot": 100, "salesforce": 200, "pipedrive": 1}
+SET_UP = {"hubspot": 2, "salesforce": 3, "pipedrive": 3}
+"""Descriptions of fields, members and the account: the same however many records there are."""
+MATCHING = 0.6
+
+
+class Load:
+    """One tenant of one stand, measured run by run."""
+
+    def __init__(self, stand: Stand, scenario: str) -> None:
+        self.stand = stand
+        self.report = Report(stand.provider, scenario)
+        self.tenant: Tenant
+
+    def run(self, name: str, kind: str = "full", *, contacts: Iterable[str] = ()) -> dict[str, Any]:
+        """A run, its approval where it was held for one, and what the CRM counted of both."""
+        before = self.stand.site.counters()
+        told = {"organization": self.tenant.organization, "connection": self.tenant.connection}
+        parts = [self.stand.worker.do(kind=kind, contacts=list(contacts), **told)]
+        if parts[0]["status"] == "held":
+            parts.append(self.stand.worker.do(plan=parts[0]["plan"], **told))
+        if parts[-1]["status"] != "completed":
+            message = f"{name} ended as {parts[-1]['status']} ({parts[-1]['error']})"
+            raise BenchError(message)
+        found = together(parts)
+        found["site"] = difference(self.stand.site.counters(), before)
+        self.report.raw[name] = found
+        return found
+
+
+def together(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """A plan's run and its approved one as one measurement."""
+    sums = ("seconds", "cpuSeconds", "statements", "parkedSeconds", "databaseCpuSeconds")
+    found: dict[str, Any] = {name: sum(part[name] or 0 for part in parts) for name in sums}
+    phases: dict[str, dict[str, float]] = {}
+    for part in parts:
+        for name, phase in part["phases"].items():
+            held = phases.setdefault(name, dict.fromkeys(phase, 0))
+            for key, value in phase.items():
+                held[key] = max(held[key], value) if key == "most_statements" else held[key] + value
+    counts: dict[str, int] = {}
+    for part in parts:
+        for name, value in part["counts"].items():
+            counts[name] = counts.get(name, 0) + (value if isinstance(value, int) else 0)
+    return {
+        **found,
+        "peakMib": max(part["peakMib"] for part in parts),
+        "phases": phases,
+        "counts": counts,
+        "slowest": [part["slowest"] for part in parts],
+    }
+
+
+def difference(after: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """What the fake counted in between."""
+    found: dict[str, Any] = {}
+    for name, value in after.items():
+        if isinstance(value, dict):
+            held = before.get(name, {})
+            found[name] = {key: number - held.get(key, 0) for key, number in value.items() if number != held.get(key)}
+        elif isinstance(value, int | float):
+            found[name] = value - before.get(name, 0)
+    return found
+
+
+def pull(stand: Stand, records: int) -> Iterator[Report]:
+    """An empty organization takes over all of a CRM."""
+    load = Load(stand, "first full sync, pull")
+    stand.site.seed(0, records)
+    load.tenant = make_tenant(stand)
+    ideal = stand.ideal("read")
+    run = load.run("pull")
+    _expect(run, "created_in_app", records)
+    pages = math.ceil(records / READ_BATCH[stand.provider])
+    load.report.add(
+        *_requests(run, records, ideal["requests"], pages + _looks(run) + SET_UP[stand.provider]),
+        *_costs(run, records, _yardstick(stand, records)),
+        *_wall(run, ideal, stand),
+    )
+    yield load.report
+
+
+def push(stand: Stand, records: int) -> Iterator[Report]:
+    """A CRM without a contact takes over all of an organization."""
+    load = Load(stand, "first full sync, push")
+    load.tenant = make_tenant(stand, range(records))
+    run = load.run("push")
+    _expect(run, "created_in_crm", records)
+    writes = math.ceil(records / WRITE_BATCH[stand.provider])
+    load.report.add(
+        *_requests(run, records, writes, writes + _looks(run) + SET_UP[stand.provider] + 2),
+        count("writes the CRM counted", run["site"]["writes"], most=records, least=records),
+        *_costs(run, records, _yardstick(stand, records)),
+    )
+    ideal = stand.ideal("write", records, first=records)
+    load.report.add(*_wall(run, ideal, stand))
+    yield load.report
+
+
+def mixed(stand: Stand, records: int) -> Iterator[Report]:
+    """Both sides hold as many, 60 % of them the same people; then a full sync of what is in step."""
+    load = Load(stand, "first full sync, 60 % matching")
+    alone = records - round(records * MATCHING)
+    stand.site.seed(alone, records)
+    load.tenant = make_tenant(stand, range(records))
+    read = stand.ideal("read")
+    run = load.run("mixed")
+    for name, wanted in (("linked", records - alone), ("created_in_app", alone), ("created_in_crm", alone)):
+        _expect(run, name, wanted)
+    write = stand.ideal("write", alone, first=2 * records)
+    ideal = {name: read[name] + write[name] for name in ("requests", "seconds", "cpuSeconds")}
+    most = ideal["requests"] + _looks(run) + SET_UP[stand.provider] + 2
+    load.report.add(
+        *_requests(run, records + alone, ideal["requests"], most),
+        *_costs(run, records + alone, _yardstick(stand, records)),
+        *_wall(run, ideal, stand),
+    )
+    yield load.report
+
+
+def quiet(stand: Stand, records: int) -> Iterator[Report]:
+    """After a first sync: a full sync and a delta with nothing to do, and a delta with 1 % changed on each side."""
+    load = Load(stand, "quiet full sync")
+    stand.site.seed(0, records)
+    load.tenant = make_tenant(stand, range(records))
+    load.run("first")
+    run = load.run("quiet")
+    yardstick = _yardstick(stand, records)
+    pages = math.ceil(records / READ_BATCH[stand.provider])
+    load.report.add(
+        *_requests(run, records, stand.ideal("read")["requests"], pages + SET_UP[stand.provider]),
+        count("writes", run["site"]["writes"] + run["site"]["noopWrites"], most=0),
+        *_costs(run, records, yardstick, most=2, aim=None),
+    )
+    yield load.report
+    yield _idle(stand, load.tenant)
+    yield _changed(stand, load.tenant, records)
+
+
+def _idle(stand: Stand, tenant: Tenant) -> Report:
+    load = Load(stand, "idle delta")
+    load.tenant = tenant
+    pass_overlap(stand)
+    load.run("warm", "delta")
+    pass_overlap(stand)
+    run = load.run("idle", "delta")
+    load.report.add(
+        count("requests", run["site"]["totalRequests"], most={"salesforce": 2}.get(stand.provider, 1)),
+        count("writes", run["site"]["writes"] + run["site"]["noopWrites"], most=0),
+        count("statements of the engine's pages", _engine_statements(run), most=STATEMENTS),
+        count("statements with the run's start and end", run["statements"]),
+        Figure("processor of the worker", run["cpuSeconds"] * 1000, "ms", most=50),
+        Figure("processor of the database", run["databaseCpuSeconds"] * 1000, "ms"),
+    )
+    return load.report
+
+
+def _changed(stand: Stand, tenant: Tenant, records: int) -> Report:
+    load = Load(stand, "delta, 1 % changed on each side")
+    load.tenant = tenant
+    few = max(1, records // 100)
+    pass_overlap(stand)
+    edit_both(stand, tenant, few)
+    run = load.run("delta", "delta")
+    _expect(run, "updated_in_crm", few)
+    _expect(run, "updated_in_app", few)
+    writes = math.ceil(few / WRITE_BATCH[stand.provider])
+    reads = math.ceil(few / READ_BATCH[stand.provider])
+    most = reads + writes + _looks(run) + SET_UP[stand.provider] + 2
+    load.report.add(*_requests(run, 2 * few, reads + writes, most), *_costs(run, 2 * few, None))
+    again = load.run("again", "delta")
+    load.report.add(count("writes of the next delta", again["site"]["writes"] + again["site"]["noopWrites"], most=0))
+    return load.report
+
+
+def pass_overlap(stand: Stand) -> None:
+    """The CRM's clock goes on past the time within which a delta reads again what it has read before."""
+    stand.site.back_door("POST", "clock", {"advanceSeconds": 600})
+
+
+def edit_both(stand: Stand, tenant: Tenant, few: int) -> None:
+    """Other people on each side, so that nothing is in conflict."""
+    from adsapp_crm.models import CrmSyncState
+    from adsapp_crm.services.contacts import update_contact
+    from adsapp_crm.tenancy import organization_context
+
+    with organization_context(tenant.organization, actor="bench", origin="api"):
+        links = CrmSyncState.objects.filter(connection=tenant.connection, state="live").order_by("crm_record_id")
+        there = list(links.values_list("crm_record_id", flat=True)[:few])
+        here = list(links.values_list("contact_id", flat=True)[few : 2 * few])
+        for number, contact_id in enumerate(here):
+            update_contact(contact_id, {"lastName": f"Here{number}"}, version=None)
+    for number, remote_id in enumerate(there):
+        stand.site.edit(remote_id, number)
+
+
+# Figures --------------------------------------------------------------------------------------------------------------
+
+
+def _expect(run: dict[str, Any], name: str, wanted: int) -> None:
+    if run["counts"].get(name, 0) != wanted:
+        message = f"{name}: {run['counts'].get(name, 0)} where {wanted} was to be done; counts {run['counts']}"
+        raise BenchError(message)
+
+
+def _looks(run: dict[str, Any]) -> int:
+    """Check reads and read-backs of ``design/README.md``, counted apart: reads of chosen records and searches."""
+    named = ("batch/read", "composite/sobjects/{type}", "retrieve")
+    return sum(number for label, number in run["site"]["requests"].items() if any(word in label for word in named))
+
+
+def _requests(run: dict[str, Any], records: int, ideal: int, most: int) -> Iterable[Figure]:
+    total = run["site"]["totalRequests"]
+    yield count("requests", total, most=most)
+    yield count("of them check reads and read-backs", _looks(run))
+    yield count("requests of the bare loop", ideal)
+    yield count("requests per 1,000 records, without those", (total - _looks(run)) / records * 1000)
+    yield count("over the CRM's limit", sum(run["site"]["limitViolations"].values()), most=max(0, total // 1000))
+
+
+def _costs(
+    run: dict[str, Any], records: int, yardstick: float | None, most: float = 5, aim: float | None = 2.5
+) -> Iterable[Figure]:
+    cpu = run["cpuSeconds"] * 1000 / records
+    yield Figure("records a second of the worker's own time", records / max(run["cpuSeconds"], 1e-9))
+    yield Figure("processor of the worker, a record", cpu, "ms")
+    yield Figure("processor of the database, a record", run["databaseCpuSeconds"] * 1000 / records, "ms")
+    if yardstick:
+        shown = "worker over HubSpot's own client parsing it" + (f" (aim {aim:g})" if aim else "")
+        yield Figure(shown, cpu / yardstick, "x", most=most)
+    for name, phase in run["phases"].items():
+        if phase["pages"] > 1 and name in PAGED:
+            yield count(f"statements of a page, {name}", phase["statements"] / phase["pages"], most=STATEMENTS)
+            yield Figure(f"processor of the worker, {name}", phase["cpu_seconds"] * 1000 / records, "ms")
+    yield Figure("highest memory of the worker", run["peakMib"], "MiB", most=300)
+
+
+PAGED = ("observe", "pair", "unpaired", "changed", "apply")
+
+
+def _wall(run: dict[str, Any], ideal: dict[str, Any], stand: Stand) -> Iterable[Figure]:
+    """Wall time against the bare loop's; it binds where the limit rules and nothing else needs the machine."""
+    most, seconds = stand.limit()
+    ratio = run["seconds"] / max(ideal["seconds"], 1e-9)
+    rules = most is not None and ideal["requests"] > 2 * most
+    yield Figure("wall time", run["seconds"], "s")
+    yield Figure("wall time of the bare loop", ideal["seconds"], "s")
+    yield Figure("wall time over the bare loop's", ratio, "x", most=1.15 if rules else None)
+    if rules and most is not None:
+        allowed = (run["site"]["totalRequests"] - most) / most * seconds
+        yield Figure("share of the allowed rate", allowed / run["seconds"] * 100, "%", least=95)
+
+
+def _engine_statements(run: dict[str, Any]) -> float:
+    return sum(phase["statements"] for phase in run["phases"].values())
+
+
+def _yardstick(stand: Stand, records: int) -> float | None:
+    """Milliseconds a contact that HubSpot's own package needs to read them; None where it is not installed."""
+    import importlib.util
+
+    if stand.provider != "hubspot" or importlib.util.find_spec("hubspot") is None:
+        return None
+    if stand.parse_ms is None:
+        found = stand.ideal("client")
+        stand.parse_ms = found["cpuSeconds"] * 1000 / max(1, found["rows"])
+    return stand.parse_ms
+
+
+LOADS: dict[str, Callable[[Stand, int], Iterable[Report]]] = {
+    "pull": pull,
+    "push": push,
+    "mixed": mixed,
+    "quiet": quiet,
+}

@@ -1,0 +1,171 @@
+"""``python -m tests.harness.bench.worker``: a worker that measures itself, told what to do line by line.
+
+It steps runs as the Celery task does, in one process that has started up before anything is measured. One JSON
+object a line comes in, one goes out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class Phase:
+    """What the pages of one phase took. Seconds are this process' own."""
+
+    pages: int = 0
+    statements: int = 0
+    most_statements: int = 0
+    cpu_seconds: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass
+class Meter:
+    """Statements, processor time and memory between two looks."""
+
+    backend: int
+    statements: int = 0
+    by_statement: dict[str, tuple[int, float]] = field(default_factory=dict)
+    phases: dict[str, Phase] = field(default_factory=lambda: defaultdict(Phase))
+
+    def counted(self, execute: Callable[..., Any], sql: Any, *arguments: Any) -> Any:
+        self.statements += 1
+        began = time.monotonic()
+        try:
+            return execute(sql, *arguments)
+        finally:
+            text = re.sub(r"(%s, )+%s", "%s, ...", str(sql))
+            count, seconds = self.by_statement.get(text, (0, 0.0))
+            self.by_statement[text] = (count + 1, seconds + time.monotonic() - began)
+
+    def begin(self) -> None:
+        self.statements = 0
+        self.phases.clear()
+        self.by_statement.clear()
+        _forget_peak()
+        self._wall, self._cpu, self._database = time.monotonic(), time.process_time(), cpu_seconds(self.backend)
+
+    def end(self) -> dict[str, Any]:
+        database = cpu_seconds(self.backend)
+        return {
+            "seconds": time.monotonic() - self._wall,
+            "cpuSeconds": time.process_time() - self._cpu,
+            "databaseCpuSeconds": None if database is None or self._database is None else database - self._database,
+            "statements": self.statements,
+            "peakMib": peak_mib(),
+            "slowest": self.slowest(),
+            "phases": {name: vars(each) for name, each in self.phases.items()},
+        }
+
+    def slowest(self, most: int = 5) -> list[dict[str, Any]]:
+        """The statements that the worker waited for longest, by their text."""
+        found = sorted(self.by_statement.items(), key=lambda item: -item[1][1])[:most]
+        return [{"seconds": seconds, "times": count, "statement": text[:2000]} for text, (count, seconds) in found]
+
+    def page(self, advance: Callable[..., Any]) -> Callable[..., Any]:
+        """``advance`` with its page put to the phase that the run was in."""
+
+        def measured(run_id: str, ports: Any) -> Any:
+            statements, cpu, wall = self.statements, time.process_time(), time.monotonic()
+            with ports.store.unit() as unit:
+                name = unit.load_run(run_id).phase
+            self.statements = statements  # the look itself is the meter's
+            state = advance(run_id, ports)
+            found = self.phases[str(name)]
+            found.pages += 1
+            found.statements += self.statements - statements
+            found.most_statements = max(found.most_statements, self.statements - statements)
+            found.cpu_seconds += time.process_time() - cpu
+            found.seconds += time.monotonic() - wall
+            return state
+
+        return measured
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """User and system time of a process of this machine; None where it is not one."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    except OSError:
+        return None
+
+
+def _forget_peak() -> None:
+    """Linux: the highest memory from now on. Elsewhere it stays the highest of the process' life."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_mib() -> float:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    import django
+
+    django.setup()
+    from django.db import connection
+
+    from adsapp_crm.services import stepping
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        meter = Meter(cursor.fetchone()[0])
+    stepping.advance = meter.page(stepping.advance)
+    with connection.execute_wrapper(meter.counted):
+        for line in sys.stdin:
+            print(json.dumps(_do(json.loads(line), meter)), flush=True)
+
+
+def _do(told: dict[str, Any], meter: Meter) -> dict[str, Any]:
+    from adsapp_crm.services.stepping import Left, step_run
+    from adsapp_crm.services.syncing import approve_plan, start_run
+    from adsapp_crm.tenancy import organization_context
+    from crm.model import RunKind
+
+    organization = told["organization"]
+    meter.begin()
+    if "plan" in told:
+        with organization_context(organization, actor="bench"):
+            run_id = approve_plan(told["plan"], actor="bench").pk
+    else:
+        chosen = told.get("contacts", ())
+        run_id = start_run(organization, told["connection"], RunKind(told["kind"]), actor="bench", contact_ids=chosen)
+    parked = 0.0
+    while (step := step_run(organization, run_id)).left is not Left.ENDED:
+        if step.left is not Left.MORE:
+            time.sleep(0.1)
+            parked += 0.1
+    found = meter.end()
+    return {**found, "parkedSeconds": parked, **_ended(organization, run_id)}
+
+
+def _ended(organization: str, run_id: Any) -> dict[str, Any]:
+    from adsapp_crm.models import CrmSyncLog
+    from adsapp_crm.tenancy import organization_context
+
+    with organization_context(organization):
+        run = CrmSyncLog.objects.get(pk=run_id)
+    counts = run.counts if isinstance(run.counts, dict) else vars(run.counts)
+    plan = str(run.plan_id) if run.plan_id else None
+    return {"status": run.status, "plan": plan, "counts": counts, "calls": run.api_calls, "error": run.error_code}
+
+
+if __name__ == "__main__":
+    main()
