@@ -381,7 +381,9 @@ class Unit(Protocol):
         ...
 
     def finish_scan(self, run_id: str, record_type: str) -> None:
-        """The complete scan ended: observations of records it has not seen are dropped."""
+        """The complete scan ended: observations of records that neither it nor, since the run was started, another
+        run has seen are dropped.
+        """
         ...
 
 

@@ -100,17 +100,21 @@ ORDER BY o.remote_id LIMIT %(limit)s
 """
 
 _FINISH: Final = """
-WITH forgotten AS (
-  DELETE FROM crm_observations o
+WITH scan AS MATERIALIZED (
+  SELECT r.started_at FROM crm_sync_logs r WHERE r.organization_id = %(organization)s AND r.id = %(run)s::uuid
+),
+forgotten AS (
+  DELETE FROM crm_observations o USING scan
   WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s AND o.record_type = %(record_type)s
-    AND o.seen_run IS DISTINCT FROM %(run)s::uuid
+    AND o.seen_run IS DISTINCT FROM %(run)s::uuid AND o.observed_at < scan.started_at
 )
 UPDATE crm_conflicts q SET status = 'closed', closed_at = clock_timestamp(), closed_reason = 'settled'
 WHERE q.organization_id = %(organization)s AND q.connection_id = %(connection)s AND q.status IN ('open', 'answered')
   AND q.kind = 'match' AND q.record_type = %(record_type)s AND q.link_id IS NULL AND q.contact_id IS NULL
   AND NOT EXISTS (SELECT FROM crm_observations o
     WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s
-      AND o.record_type = q.record_type AND o.remote_id = q.remote_id AND o.seen_run = %(run)s OFFSET 0)
+      AND o.record_type = q.record_type AND o.remote_id = q.remote_id
+      AND (o.seen_run = %(run)s OR o.observed_at >= (SELECT scan.started_at FROM scan)) OFFSET 0)
 """
 
 

@@ -108,6 +108,7 @@ class MemoryStore:
             first_sync=first_sync,
         )
         self.state.runs[run.run_id] = run
+        self.state.runs_started[run.run_id] = self.app.now()
         return run.run_id
 
     def run(self, run_id: str) -> RunState:

@@ -62,6 +62,8 @@ class ConnectionState:
         self.links_seen: Table[str, str] = Table(app.journal)
         self.next_attempts: Table[str, datetime] = Table(app.journal)
         self.observations: Table[tuple[str, str], tuple[Observation, str]] = Table(app.journal)
+        self.observed_at: Table[tuple[str, str], datetime] = Table(app.journal)
+        self.runs_started: Table[str, datetime] = Table(app.journal)
         self.record_keys: Table[tuple[str, str], tuple[str, str]] = Table(app.journal)
         self.lines: Table[str, LineRow] = Table(app.journal)
         self.waiting: Table[str, frozenset[str]] = Table(app.journal)

@@ -127,6 +127,7 @@ class MemoryUnit:
                 state.links_seen[link_id] = run_id
             else:
                 state.observations[key] = (self._kept_aside(observation), run_id)
+                state.observed_at[key] = self.now()
         return overtaken
 
     def _kept_aside(self, observation: Observation) -> Observation:
@@ -515,8 +516,11 @@ class MemoryUnit:
         self._state.cursors[record_type] = watermark if held is None else max(held, watermark)
 
     def finish_scan(self, run_id: str, record_type: str) -> None:
+        begun = self._state.runs_started[run_id]
         gone = [
-            key for key, (_, seen_by) in self._state.observations.items() if key[0] == record_type and seen_by != run_id
+            key
+            for key, (_, seen_by) in self._state.observations.items()
+            if key[0] == record_type and seen_by != run_id and self._state.observed_at[key] < begun
         ]
         for key in gone:
             del self._state.observations[key]

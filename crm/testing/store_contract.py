@@ -605,13 +605,29 @@ class StoreContract:
 
     def test_a_finished_scan_forgets_what_it_did_not_see(self, world: StoreWorld) -> None:
         """A record that no longer exists is no match for anybody."""
-        old, run_id = world.start_run(RunKind.FULL), world.start_run(RunKind.FULL)
+        old = world.start_run(RunKind.FULL)
         with world.store.unit() as unit:
             unit.save_observations(old, [_seen("R1", {}, email_key="a@x.example")])
+        world.pass_time(1)
+        run_id = world.start_run(RunKind.FULL)
+        with world.store.unit() as unit:
             unit.save_observations(run_id, [_seen("R2", {}, email_key="a@x.example")])
             unit.finish_scan(run_id, TYPE)
             assert unit.unpaired_records(old, TYPE, "", 9) == []
             assert unit.key_hits(TYPE, ["a@x.example"], [])[0]["a@x.example"].records == ("R2",)
+
+    def test_a_finished_scan_keeps_what_another_run_has_seen_meanwhile(self, world: StoreWorld) -> None:
+        """The record was read once more, by word of it: it is there, and so is the question about it."""
+        scan, other = world.start_run(RunKind.FULL), world.start_run(RunKind.WEBHOOK)
+        draft = ConflictDraft(ConflictKind.MATCH, code="match.ambiguous", candidates=("record:R1", "record:R2"))
+        with world.store.unit() as unit:
+            unit.save_observations(scan, [_seen("R1", {}, email_key="a@x.example")])
+            unit.save_observations(scan, [_seen("R2", {}, email_key="a@x.example")])
+            unit.save_observations(other, [_seen("R1", {}, email_key="a@x.example")])
+            unit.save_conflicts(scan, [ConflictChange("", "", TYPE, "R1", (draft,))])
+            unit.finish_scan(scan, TYPE)
+            assert unit.key_hits(TYPE, ["a@x.example"], [])[0]["a@x.example"].records == ("R1", "R2")
+        assert len(world.open_conflict_ids()) == 1
 
     def test_unpaired_contacts_are_exactly_those_that_need_a_record(self, world: StoreWorld) -> None:
         """Live and without link, or waiting with their time come; not excluded, gone, busy or shown for approval."""
@@ -732,8 +748,11 @@ class StoreContract:
             assert found.question.create
             unit.save_conflicts(run_id, [replace(asked, drafts=(replace(draft, candidates=("record:R1",)),))])
             assert unit.unpaired_records(later, TYPE, "", 9) == []
-            unit.save_observations(later, [_seen("R2", {})])
-            unit.finish_scan(later, TYPE)
+        world.pass_time(1)
+        last = world.start_run(RunKind.FULL)
+        with world.store.unit() as unit:
+            unit.save_observations(last, [_seen("R2", {})])
+            unit.finish_scan(last, TYPE)
         assert world.open_conflict_ids() == []
 
     def test_a_lone_contact_comes_with_its_question(self, world: StoreWorld) -> None:
