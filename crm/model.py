@@ -381,6 +381,8 @@ class Rule(enum.StrEnum):
     MATCHED_MARKER = "matched_marker"
     MATCHED_EMAIL = "matched_email"
     MATCHED_PHONE = "matched_phone"
+    MATCHED_MADE = "matched_made"
+    """Nothing else tells, and the record holds what a create without an answer had sent for this contact."""
     EXISTING_IN_CRM = "existing_in_crm"
     """The CRM answered a create with the id of the record that it already has."""
 

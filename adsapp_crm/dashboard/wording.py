@@ -137,6 +137,7 @@ RULES: Final[Mapping[str, _StrPromise]] = {
     "matched_marker": _("Found by our own marker."),
     "matched_email": _("Found by the e-mail address."),
     "matched_phone": _("Found by the phone number."),
+    "matched_made": _("Found by what an earlier write, whose answer was lost, had sent."),
     "existing_in_crm": _("The CRM had this record already."),
 }
 

@@ -71,6 +71,27 @@ def may_come_from(record: RemoteRecord, creates: Iterable[Mapping[str, Value]]) 
     return False
 
 
+def resolve_lost(record: RemoteRecord, sent: Mapping[str, Mapping[str, Value]]) -> Match:
+    """The contact whose creation had no answer and has made this record, which has no marker and no key of anybody.
+
+    ``sent``: contact id -> what is sent for it. The record holds all texts of that, or several and no other in
+    the place of the rest, which it may have left out. Where several contacts would send the same, a person is asked.
+    """
+    if record.marker:
+        return NOBODY
+    seen = {name: _letters(value) for name, value in record.values.items()}
+    fitting = []
+    for contact_id, values in sent.items():
+        texts = {name: letters for name, value in values.items() if (letters := _letters(value))}
+        shown = [seen[name] == letters for name, letters in texts.items() if seen.get(name)]
+        if all(shown) and len(shown) >= min(len(texts), 2) > 0:
+            fitting.append(contact_id)
+    if len(fitting) > 1:
+        found = (*(f"contact:{each}" for each in fitting), f"record:{record.remote_id}")
+        return Match(review_code=AMBIGUOUS, candidates=found)
+    return Match(contact_id=fitting[0], rule=Rule.MATCHED_MADE) if fitting else NOBODY
+
+
 def _letters(value: Value) -> str:
     return "".join(ch for ch in value.casefold() if ch.isalnum()) if isinstance(value, str) else ""
 

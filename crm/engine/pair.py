@@ -18,15 +18,17 @@ from crm.engine.match import (
     TAKEN,
     Match,
     may_come_from,
+    resolve_lost,
     resolve_marker,
     resolve_record,
 )
-from crm.engine.plan import Planned, Rulebook, plan_create_in_app, plan_pairing
+from crm.engine.plan import Planned, Rulebook, plan_create_in_app, plan_create_in_crm, plan_pairing
 from crm.engine.questions import match_question, review, still_asks
 from crm.model import (
     Action,
     AppContact,
     ContactState,
+    Intent,
     Interval,
     KeyHit,
     LinkState,
@@ -96,12 +98,18 @@ def _match_records(
     )
     marked = {item.record.marker.partition(":")[2] for item in alone if item.record.marker}
     hit = {hit.contacts[0] for hit in (*emails.values(), *phones.values()) if len(hit.contacts) == 1}
-    people = _load_people(unit, book, sorted(marked | hit))
+    lost = set(run.position.get("lost", ()))
+    people = _load_people(unit, book, sorted(marked | hit | lost))
+    sent = {
+        contact_id: _sent_for(people.contacts[contact_id], book) for contact_id in lost if people.is_free(contact_id)
+    }
     creates = _open_creates(unit, ports, book, alone)
+    making = {f"{ports.organization_id}:{intent.action.contact_id}" for intent in creates}
+    values = [] if ports.connector.capabilities.marker_lookup else [intent.values for intent in creates]
     matches = [
         HOLD
-        if may_come_from(item.record, creates) and not item.record.skip_reason
-        else _match(item, ports, people, emails, phones)
+        if (item.record.marker in making or may_come_from(item.record, values)) and not item.record.skip_reason
+        else _match(item, ports, people, emails, phones, sent)
         for item in alone
     ]
     wanted = [match.contact_id for match in matches if match.contact_id]
@@ -124,6 +132,13 @@ class _People:
     contacts: dict[str, AppContact]
     rows: dict[str, LinkView]
 
+    def is_free(self, contact_id: str) -> bool:
+        """A live contact without a record, and without a write that may yet give it one."""
+        contact, view = self.contacts.get(contact_id), self.rows.get(contact_id)
+        if contact is None or contact.state is not ContactState.LIVE:
+            return False
+        return view is None or (view.link.state is LinkState.PENDING and not (view.held or view.excluded))
+
 
 def _load_people(unit: Unit, book: Rulebook, contact_ids: Sequence[str]) -> _People:
     if not contact_ids:
@@ -131,11 +146,13 @@ def _load_people(unit: Unit, book: Rulebook, contact_ids: Sequence[str]) -> _Peo
     return _People(unit.contacts(contact_ids), _links_by_contact(unit, book, contact_ids))
 
 
-def _open_creates(unit: Unit, ports: Ports, book: Rulebook, alone: Sequence[Observation]) -> list[Mapping[str, Value]]:
-    """What creates without an outcome have sent, where a record need not carry our marker to be theirs."""
-    if ports.connector.capabilities.marker_lookup or all(item.record.marker for item in alone):
-        return []
-    return [intent.values for intent in unit.open_creates(book.record_type)]
+def _open_creates(unit: Unit, ports: Ports, book: Rulebook, alone: Sequence[Observation]) -> list[Intent]:
+    """Creates without an outcome, where one of the records could be theirs: by our marker, or without it where the
+    CRM cannot be asked for it.
+    """
+    if any(item.record.marker or not ports.connector.capabilities.marker_lookup for item in alone):
+        return unit.open_creates(book.record_type)
+    return []
 
 
 def _match(
@@ -144,6 +161,7 @@ def _match(
     people: _People,
     emails: dict[str, KeyHit],
     phones: dict[str, KeyHit],
+    sent: Mapping[str, Mapping[str, Value]],
 ) -> Match:
     if item.record.skip_reason:
         return NOBODY
@@ -151,12 +169,19 @@ def _match(
     if marker:
         owner = marker.partition(":")[2]
         return resolve_marker(marker, ports.organization_id, people.contacts.get(owner), people.rows.get(owner))
-    return resolve_record(
+    match = resolve_record(
         item.record.remote_id,
         emails.get(item.email_key),
         phones.get(item.phone_key),
         has_email=bool(item.email_key),
     )
+    return resolve_lost(item.record, sent) if sent and match == NOBODY else match
+
+
+def _sent_for(contact: AppContact, book: Rulebook) -> dict[str, Value]:
+    """What a record of the contact would be made with."""
+    action = plan_create_in_crm(contact, book, "", None)
+    return {effect.remote_field: effect.after for effect in action.effects} if action is not None else {}
 
 
 def _act_on_matches(

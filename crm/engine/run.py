@@ -215,7 +215,9 @@ def _next(run: RunState, ports: Ports) -> None:
 
 
 def _enter(run: RunState, ports: Ports, phase: Phase, **position: int) -> None:
-    kept: JsonObject = {name: run.position[name] for name in ("marks", "unknown", "set_aside") if name in run.position}
+    kept: JsonObject = {
+        name: run.position[name] for name in ("marks", "unknown", "lost", "set_aside") if name in run.position
+    }
     run.phase = phase
     run.position = {**kept, "type": 0, **position}
     if phase is Phase.OBSERVE and run.kind is RunKind.DELTA:

@@ -169,7 +169,12 @@ def _read_back(items: Sequence[Sent], book: Rulebook, ports: Ports) -> None:
     try:
         records = ports.connector.fetch(book.record_type, ids, book.remote_fields)
     except CrmError:
-        return  # written all the same; the next scan brings the values
+        # Written all the same. With nothing known of it the base stays as it was, and should the app return to that
+        # meanwhile, our own write would look like an edit: what stands there is looked up before anything is decided.
+        for item in lacking:
+            if item.action.kind is not ActionKind.CREATE_IN_CRM:
+                item.error = OutcomeUnknownError(operation="read back")
+        return
     maps = {field_map.remote_field: field_map for field_map in book.maps}
     for item in lacking:
         record = records.get(item.record.remote_id) if item.record is not None else None

@@ -17,6 +17,7 @@ from crm.engine.send import confirmed_effects, trust_record
 from crm.engine.taken import wait_for_person
 from crm.mapping.field_map import FieldMap
 from crm.model import (
+    UNKNOWN,
     ActionKind,
     BasePair,
     Effect,
@@ -33,6 +34,7 @@ from crm.model import (
     RunState,
     Seen,
     Side,
+    Unknown,
 )
 from crm.ports import Unit
 
@@ -55,13 +57,14 @@ def settle_open_intents(run: RunState, ports: Ports) -> bool:
 
 def resolve_by_scan(run: RunState, ports: Ports) -> None:
     """Creates that no direct read can tell of, once a scan that began after them is complete: a record
-    that they made has been seen, and is paired by its marker or its keys like any other; or it was seen
-    to be another contact's by now, and a person is asked.
+    that they made has been seen, and is paired by its marker, its keys or by holding what was sent; or it
+    was seen to be another contact's by now, and a person is asked.
     """
     unknown: dict[str, list[str]] = run.position.pop("unknown", {})
     if not unknown:
         return
     taken = {intent_id: remote_id for intent_id, (_, remote_id) in unknown.items() if remote_id}
+    run.position["lost"] = sorted({contact_id for contact_id, remote_id in unknown.values() if not remote_id})
     with ports.store.unit() as unit:
         if taken:
             intents = [intent for name in ports.books for intent in unit.open_creates(name)]
@@ -161,7 +164,7 @@ def _outcome(
     sent = tuple(effect for effect in action.effects if effect.side is Side.CRM)
     returned: dict[str, Seen] = {}
     trust_record(returned, intent.values, record if _shows(sent, record, maps) else replace(record, by_us=None), maps)
-    effects = confirmed_effects(sent, returned)
+    effects = confirmed_effects([effect for effect in sent if not _stands_unmoved(effect, returned, maps)], returned)
     if intent.kind is IntentKind.UPDATE and not effects:
         return None
     link = view.link if view is not None else Link(action.link_id, action.contact_id, action.record_type, "")
@@ -183,6 +186,15 @@ def _outcome(
     )
     applied = replace(action, effects=effects, remote_id=record.remote_id)
     return link, LedgerEntry(applied, link.link_id, link.contact_id, record.remote_id, intent.intent_id)
+
+
+def _stands_unmoved(effect: Effect, returned: Mapping[str, Seen], maps: Mapping[str, FieldMap]) -> bool:
+    """What was there before is still there: the CRM left this field out, which is no form of what was sent."""
+    field_map, now = maps.get(effect.remote_field), returned.get(effect.remote_field, UNKNOWN)
+    if field_map is None or isinstance(now, Unknown):
+        return False
+    before, after = field_map.canonical_crm(effect.before), field_map.canonical_crm(effect.after)
+    return field_map.canonical_crm(now) == before != after
 
 
 def _shows(sent: Sequence[Effect], record: RemoteRecord, maps: Mapping[str, FieldMap]) -> bool:

@@ -78,16 +78,18 @@ class AdversaryConnector:
         draw: random.Random | None = None,
         faults: Faults | None = None,
         at_call: Callable[[str], None] = _quiet,
+        heir_of: AdversaryConnector | None = None,
     ) -> None:
         """``at_call`` runs before and after each request ("scan", "scan/answered"): users act there,
-        and raising there is a crash of the worker.
+        and raising there is a crash of the worker. ``heir_of``: of the worker whose run this one goes on with;
+        what that one has read counts as read.
         """
         self.crm = crm
         self.faults = faults or Faults()
         self.at_call = at_call
         self._draw = draw or random.Random(0)  # noqa: S311 - reproducible, not secret
         self._calls = 0
-        self._name = str(next(_NUMBERS))
+        self.name: str = heir_of.name if heir_of is not None else str(next(_NUMBERS))
         nature = crm.nature
         self._capabilities = Capabilities(
             record_types=(RECORD_TYPE,),
@@ -390,7 +392,7 @@ class AdversaryConnector:
     def _begin(self, verb: str) -> None:
         self._calls += 1
         self.at_call(verb)
-        self.crm.connector = self._name
+        self.crm.connector = self.name
         self.crm.run_automations()
         if self._happens("rate_limited"):
             raise RateLimitedError(retry_after_seconds=float(self._draw.choice((1, 10, 60))))

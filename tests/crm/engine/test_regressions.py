@@ -538,3 +538,99 @@ def test_no_link_follows_a_merge_into_a_record_that_is_gone():
     run = pair.run(RunKind.WEBHOOK, remote_ids=(survivor,))
     assert (run.counts.planned, pair.contact["company"]) == (0, "Looms")
     assert [row.conflict_id for row in pair.store.open_conflicts()] == [question.conflict_id]
+
+
+@pytest.mark.parametrize("left_out", [False, True], ids=["all of it", "a field left out"])
+def test_a_record_that_nothing_but_its_values_ties_to_a_lost_create_is_paired_by_those(left_out):
+    """No marker, no address, no number: the complete scan tells by what had been sent, and nobody is made twice."""
+    pair = Pair(replace(PIPEDRIVE_LIKE, marker_allowed=False, drops_refused_fields=True))
+    contact_id = pair.store.app.create_contact({"lastName": "Hopper", "firstName": "Grace", "company": "Navy"})
+    stranger = pair.crm.user_creates({"lastname": "Hopper", "firstname": "Edward"})
+    if left_out:
+        pair.crm.hidden.add("company")
+    pair.connector.faults.lost_after = 1.0
+    pair.run()
+    pair.connector.faults.stop()
+    pair.crm.hidden.clear()
+    for _ in range(3):
+        pair.wait(600)
+        pair.run(RunKind.FULL)
+    links = {link.contact_id: link.remote_id for link in pair.store.links() if link.state is LinkState.LIVE}
+    assert len(links) == len(pair.crm.live()) == len(list(pair.store.app.live())) == 3
+    assert links[contact_id] not in {stranger, pair.remote_id}
+
+
+def test_a_record_with_the_mark_of_a_create_without_an_outcome_waits_for_it():
+    """What is planned of it could not be carried out before the create is settled."""
+    pair = Pair(PIPEDRIVE_LIKE)
+    pair.store.app.create_contact({"lastName": "Hopper", "email": "grace@x.example"})
+    pair.connector.faults.lost_after = 1.0
+    pair.run()
+    pair.connector.faults.stop()
+    made = next(record.remote_id for record in pair.crm.live() if record.values["lastname"] == "Hopper")
+    assert pair.run(RunKind.WEBHOOK, remote_ids=(made,)).counts.planned == 0
+    pair.wait(600)
+    assert pair.run(RunKind.FULL).counts.linked == 1
+    assert [record.values["lastname"] for record in pair.crm.live()] == ["Lovelace", "Hopper"]
+
+
+def test_a_field_that_a_lost_update_left_out_is_no_form_of_what_was_sent():
+    """The record shows that the rest was written, by us; the old value in the field is the old value."""
+    pair = Pair(replace(SALESFORCE_LIKE, drops_refused_fields=True))
+    pair.edit(company="Looms", firstName="Ada#")
+    pair.connector.faults.lost_after = 1.0
+    pair.run()
+    pair.connector.faults.stop()
+    for _ in range(3):
+        pair.wait(600)
+        pair.run(RunKind.FULL)
+    (link,) = pair.store.links()
+    assert (pair.record["firstname"], pair.record["company"]) == ("Ada", "Looms")
+    assert link.base["m-firstname"].app == "Ada"
+    assert set(link.troubles) == {"m-firstname"}
+
+
+def test_a_write_that_could_not_be_read_back_is_no_edit_when_the_app_has_changed_its_mind():
+    """The CRM took the value, the read after it failed, and a person took it back: their last word goes out."""
+    pair = Pair(SALESFORCE_LIKE)
+    at_call = pair.connector.at_call
+    failing = [True]
+
+    def fail(point):
+        at_call(point)
+        if point == "fetch" and failing and pair.record["company"] == "Looms":
+            failing.clear()
+            raise TransientError
+
+    pair.edit(company="Looms")
+    pair.connector.at_call = fail
+    pair.run()
+    assert not failing
+    pair.edit(company="Engines")
+    for _ in range(3):
+        pair.wait(600)
+        pair.run()
+    assert (pair.contact["company"], pair.record["company"]) == ("Engines", "Engines")
+    assert [entry.action.kind.value for entry in pair.store.ledger()][-2:] == ["sync", "sync"]
+
+
+def test_a_scan_forgets_no_record_that_another_run_has_read_meanwhile():
+    """Two records with one address: word of one during the scan does not make the other the only one."""
+    pair = Pair(HUBSPOT_LIKE)
+    contact_id = pair.store.app.create_contact({"lastName": "Hopper", "email": "grace@x.example"})
+    pair.crm.nature = replace(pair.crm.nature, unique_email=False)
+    first, second = (
+        pair.crm.user_creates({"lastname": name, "email": "grace@x.example"}) for name in ("Hopper", "Murray")
+    )
+    pair.wait(600)
+    run_id = pair.store.start_run(RunKind.FULL)
+    while pair.store.run(run_id).phase is not Phase.GUARD:
+        advance(run_id, pair.ports)
+    pair.run(RunKind.WEBHOOK, remote_ids=(second,))
+    while pair.store.run(run_id).phase is not Phase.DONE:
+        advance(run_id, pair.ports)
+    pair.edit_record(firstname="Augusta")
+    pair.crm.user_edits(first, {"firstname": "Grace"})
+    pair.wait(600)
+    pair.run()
+    assert contact_id not in {link.contact_id for link in pair.store.links() if link.state is LinkState.LIVE}
