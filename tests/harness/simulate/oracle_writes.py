@@ -232,11 +232,10 @@ class WritesJudge(Evidence):
 
     def judge_creations(self) -> None:
         made = [entry for entry in self.crm.journal if entry.what == "create" and entry.by == "us"]
-        gone = {
-            entry.remote_id: entry.at
-            for entry in self.crm.journal
-            if entry.what in ("delete", "merge") and entry.by == "user"
-        }
+        gone: dict[str, datetime] = {}
+        for entry in self.crm.journal:
+            if entry.what in ("delete", "merge") and entry.by == "user":
+                gone.setdefault(entry.remote_id, entry.at)  # brought back and deleted again it was gone before
         known = {entry.remote_id for entry in self.store.ledger() if entry.action.kind is ActionKind.CREATE_IN_CRM}
         touched = {entry.remote_id for entry in self.crm.journal if entry.by != "us"}
         ours = {entry.remote_id: entry.marker.partition(":")[2] for entry in made}
@@ -298,10 +297,11 @@ class WritesJudge(Evidence):
         if entry.action.link_state is not LinkState.DELETED_IN_CRM or entry.action.kind is ActionKind.SYNC:
             return
         record = self.crm.records.get(entry.remote_id)
-        deleted = any(
-            each.what == "delete" and each.remote_id in (entry.remote_id, record.merged_into if record else "")
-            for each in self.crm.journal
-        )
+        went_into = {each.remote_id: str(each.after) for each in self.crm.journal if each.what == "merge"}
+        names = [entry.remote_id]
+        while names[-1] in went_into:  # its survivor of that time may have been merged further since
+            names.append(went_into[names[-1]])
+        deleted = any(each.what == "delete" and each.remote_id in names for each in self.crm.journal)
         if record is not None and record.state is RemoteState.MERGED and not deleted:
             survivor = self.crm.records.get(record.merged_into)
             if survivor is not None and survivor.state is RemoteState.LIVE:

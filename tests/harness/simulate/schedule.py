@@ -246,7 +246,7 @@ def _run(account: Account, draw: random.Random, figures: Figures) -> None:
     if worker.finish(run_id) is None and draw.random() < 0.6:
         world.pass_time(AFTER_LEASE_SECONDS if draw.random() < 0.8 else 5.0)
         world.say(f"  another worker goes on with {run_id[:8]}")
-        Worker(account, draw, figures, faults=faults).finish(run_id)
+        Worker(account, draw, figures, faults=faults, heir_of=worker).finish(run_id)
 
 
 def _quieten(world: World, figures: Figures) -> bool:

@@ -89,15 +89,17 @@ class Worker:
         faults: Faults | None = None,
         meddling: float = 0.0,
         depth: int = 0,
+        heir_of: Worker | None = None,
     ) -> None:
         self.account, self.world, self.figures = account, account.world, figures
         self._draw, self._crash_at, self._meddling, self._depth = draw, crash_at, meddling, depth
-        self._points, self._crash_point, self.run_id = 0, crash_point, ""
+        self._points, self._crash_point, self.run_id, self._must_ask = 0, crash_point, "", False
         self.store = account.store.rival()
         self.faults = faults or Faults()
         self.connector = AdversaryConnector(
-            account.crm, draw=random.Random(draw.random()), faults=self.faults, at_call=self._at
-        )
+            account.crm, draw=random.Random(draw.random()), faults=self.faults, at_call=self._at,
+            heir_of=heir_of.connector if heir_of is not None else None,
+        )  # fmt: skip
         self.ports = account.ports(_Store(self.store, self._at), self.connector)
 
     def start(self, kind: RunKind, **options) -> str:
@@ -189,6 +191,7 @@ class Worker:
         if point == "before commit":
             self._judge_lease()
             return
+        self._ask_for_the_lease(point)
         if point not in ("unit", "commit") and self.world.app.journal.is_open:
             self.world.accuse("transactions", f"{point} was called inside a unit")
         self._points += self._crash_point in ("", point)
@@ -230,9 +233,14 @@ class Worker:
         self.world.say(f"  worker stands still at {point}")
         self.figures.stopped += 1
         self.world.pass_time(AFTER_LEASE_SECONDS)
-        Worker(self.account, random.Random(self._draw.random()), self.figures, depth=1).finish(self.run_id)
+        rival = random.Random(self._draw.random())
+        Worker(self.account, rival, self.figures, depth=1, heir_of=self).finish(self.run_id)
         self.world.say("  the first worker goes on")
-        if point not in ("unit", "commit") and "/" not in point:
+        self._must_ask = True
+        self._ask_for_the_lease(point)
+
+    def _ask_for_the_lease(self, point: str) -> None:
+        if self._must_ask and point not in ("unit", "commit") and "/" not in point:
             raise LeaseLostError
 
     def _judge_lease(self) -> None:

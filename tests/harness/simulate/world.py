@@ -116,7 +116,10 @@ class Account:
         )
 
     def fork(self, world: World) -> Account:
-        return replace(self, world=world, crm=self.crm.fork(world.clock), store=self.store.fork(world.app))
+        hidings = [replace(each) for each in self.hidings]
+        return replace(
+            self, world=world, crm=self.crm.fork(world.clock), store=self.store.fork(world.app), hidings=hidings
+        )
 
     def written(self) -> dict[str, int]:
         """How much the engine has written so far; a quiet run leaves all of it as it is."""
