@@ -44,6 +44,8 @@ _STATUS: Final[Mapping[str, int]] = {
     "conflict.unknown": 404,
     "organization.unknown": 404,
     "key.unknown": 404,
+    "staff.unknown": 404,
+    "staff.by_grant": 403,
     "member.unknown": 404,
     "mapping.version_unknown": 404,
     "webhook.event_unknown": 404,

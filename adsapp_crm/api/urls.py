@@ -47,7 +47,15 @@ from adsapp_crm.api.views.mapping_work import (
     VersionView,
 )
 from adsapp_crm.api.views.nowhere import NowhereView
-from adsapp_crm.api.views.people import KeysView, KeyView, MembersView, MemberView, MeView
+from adsapp_crm.api.views.people import (
+    KeysView,
+    KeyView,
+    MembersView,
+    MemberView,
+    MeView,
+    StaffAccessesView,
+    StaffAccessView,
+)
 from adsapp_crm.api.views.plans import (
     PlanApproveView,
     PlanDropView,
@@ -154,6 +162,8 @@ urlpatterns = [
     path("crm/members/<uuid:member_id>", MemberView.as_view(), name="member"),
     path("crm/api-keys", KeysView.as_view(), name="api-keys"),
     path("crm/api-keys/<uuid:key_id>", KeyView.as_view(), name="api-key"),
+    path("crm/staff-access", StaffAccessesView.as_view(), name="staff-accesses"),
+    path("crm/staff-access/<uuid:access_id>", StaffAccessView.as_view(), name="staff-access"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path(
         "docs",

@@ -32,6 +32,7 @@ MODEL_OF = {
     "change_id": "CrmLedgerEntry",
     "member_id": "Membership",
     "key_id": "ApiKey",
+    "access_id": "StaffAccess",
     "event_id": "CrmWebhookEvent",
     "audit_id": "CrmAudit",
     # In queries and bodies.
@@ -62,6 +63,7 @@ VALUES = {
     "firstName": "Changed",
     "mode": "observe",
     "minutes": 5,
+    "reason": "ticket 1",
 }
 OPTIONAL = {"contactId", "contactIds", "firstName", "mode", "side", "recordIds", "connectionId", "syncType", "config"}
 """Of keys that are not required, those that are sent all the same; ids always are."""

@@ -9,6 +9,8 @@ from adsapp_crm.api.paging import PageQuery
 from adsapp_crm.api.serializers import StrictSerializer
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.api_keys import Scope
+from adsapp_crm.services.staff import DEFAULT_HOURS, MOST_HOURS, MOST_REASON_CHARACTERS
+from adsapp_crm.services.staff import ROLES as STAFF_ROLES
 
 _SCOPES = [each.value for each in Scope]
 
@@ -44,6 +46,29 @@ class InvitationSerializer(StrictSerializer):
 
 class RoleSerializer(StrictSerializer):
     role = serializers.ChoiceField(choices=Role.choices)
+
+
+class StaffAccessQuery(PageQuery):
+    pass
+
+
+class StaffAccessSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    id = serializers.UUIDField()
+    email = serializers.CharField(source="user.email", help_text="Whom of our staff it lets in.")
+    role = serializers.ChoiceField(choices=Role.choices)
+    reason = serializers.CharField()
+    grantedBy = serializers.CharField(source="granted_by")
+    grantedAt = serializers.DateTimeField(source="granted_at")
+    expiresAt = serializers.DateTimeField(source="expires_at")
+    endedAt = serializers.DateTimeField(source="ended_at", allow_null=True)
+    lastUsedAt = serializers.DateTimeField(source="last_used_at", allow_null=True)
+
+
+class WantedStaffAccessSerializer(StrictSerializer):
+    email = serializers.CharField(max_length=254)
+    role = serializers.ChoiceField(choices=[(role.value, role.label) for role in STAFF_ROLES], default=Role.VIEWER)
+    hours = serializers.IntegerField(min_value=1, max_value=MOST_HOURS, default=DEFAULT_HOURS)
+    reason = serializers.CharField(max_length=MOST_REASON_CHARACTERS)
 
 
 class KeyQuery(PageQuery):

@@ -19,14 +19,18 @@ from adsapp_crm.api.shapes.people import (
     MeSerializer,
     NewKeySerializer,
     RoleSerializer,
+    StaffAccessQuery,
+    StaffAccessSerializer,
     WantedKeySerializer,
+    WantedStaffAccessSerializer,
 )
-from adsapp_crm.models import ApiKey, Membership
+from adsapp_crm.models import ApiKey, Membership, StaffAccess
 from adsapp_crm.models.choices import Role
 from adsapp_crm.selectors import organization_name, places_of
 from adsapp_crm.services.api_keys import ROLE_OF, make_key, revoke_key
 from adsapp_crm.services.members import change_role, invite, remove_member
 from adsapp_crm.services.refusals import refuse
+from adsapp_crm.services.staff import end_access, let_in
 
 
 class MeView(OrganizationView):
@@ -93,6 +97,54 @@ class MemberView(OrganizationView):
         with self.work(request):
             remove_member(member_id, by_role=role_of(request))
         return self.answer(request, None)
+
+
+class StaffAccessesView(OrganizationView):
+    operations: ClassVar = {
+        "GET": Operation(
+            Role.VIEWER, "List grants for ADSapp's staff", listed(StaffAccessSerializer), query=StaffAccessQuery
+        ),
+        "POST": Operation(
+            Role.ADMIN,
+            "Let ADSapp's staff in for a time",
+            StaffAccessSerializer,
+            body=WantedStaffAccessSerializer,
+            status=201,
+            example={"email": "sam@adsapp.example", "role": "viewer", "hours": 4, "reason": "ticket 812"},
+        ),
+    }
+
+    def get(self, request: Request) -> Any:
+        asked = self.query(request)
+        with self.work(request):
+            return self.answer(request, page_of(StaffAccess.objects.select_related("user"), asked))
+
+    def post(self, request: Request) -> Any:
+        """Every page that is opened under it is written down. Nobody gives a role above their own."""
+        asked = self.body(request)
+        if getattr(request, "staff_access_id", None) is not None:
+            raise refuse("staff.by_grant", "You are here by a grant yourself.")
+        with self.work(request):
+            made = let_in(
+                asked["email"],
+                asked["role"],
+                hours=asked["hours"],
+                reason=asked["reason"],
+                by=actor_of(request),
+                by_role=role_of(request),
+            )
+            return self.answer(request, made)
+
+
+class StaffAccessView(OrganizationView):
+    operations: ClassVar = {
+        "DELETE": Operation(Role.ADMIN, "End a grant for ADSapp's staff", StaffAccessSerializer, problems=(404,))
+    }
+
+    def delete(self, request: Request, access_id: uuid.UUID) -> Any:
+        """It opens nothing from now on; the row stays for the history."""
+        with self.work(request):
+            return self.answer(request, end_access(access_id))
 
 
 class KeysView(OrganizationView):

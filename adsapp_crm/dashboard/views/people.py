@@ -18,6 +18,8 @@ from adsapp_crm.models.choices import Role
 from adsapp_crm.services.api_keys import Scope, make_key, revoke_key
 from adsapp_crm.services.members import invite
 from adsapp_crm.services.refusals import RefusedError, refuse
+from adsapp_crm.services.staff import MOST_REASON_CHARACTERS, end_access, grants, let_in
+from adsapp_crm.services.staff import ROLES as STAFF_ROLES
 
 ROLES: Final = (
     (Role.VIEWER, lazy("sees everything, changes nothing")),
@@ -27,9 +29,26 @@ ROLES: Final = (
 )
 
 
+SHOWN_GRANTS: Final = 20
+
+
 class MemberForm(forms.Form):
     email = forms.EmailField(label=lazy("E-mail address"))
     role = forms.ChoiceField(label=lazy("Role"), choices=Role.choices, initial=Role.VIEWER)
+
+
+class StaffForm(forms.Form):
+    email = forms.EmailField(label=lazy("E-mail address of the person at ADSapp"))
+    role = forms.ChoiceField(
+        label=lazy("May do what this role may"), choices=[(role.value, role.label) for role in STAFF_ROLES]
+    )
+    hours = forms.TypedChoiceField(
+        label=lazy("For"),
+        coerce=int,
+        choices=[(1, lazy("an hour")), (4, lazy("4 hours")), (24, lazy("a day")), (72, lazy("3 days"))],
+        initial=4,
+    )
+    reason = forms.CharField(label=lazy("What for"), max_length=MOST_REASON_CHARACTERS)
 
 
 class KeyForm(forms.Form):
@@ -42,7 +61,7 @@ class KeyForm(forms.Form):
 
 @page(writes=Role.ADMIN)
 def listing(request: HttpRequest) -> HttpResponse:
-    acts: dict[str, Any] = {"member": _add, "key": _make, "revoke": _revoke}
+    acts: dict[str, Any] = {"member": _add, "key": _make, "revoke": _revoke, "staff": _let_in, "end": _end}
     act = acts.get(request.POST.get("act", "")) if request.method == "POST" else None
     return act(request) if act else _page(request)
 
@@ -60,6 +79,8 @@ def _page(request: HttpRequest, *, new_key: str = "", forms_: dict[str, forms.Fo
         "roles": [(role.label, text) for role, text in ROLES],
         "member_form": MemberForm(),
         "key_form": KeyForm(),
+        "staff_form": StaffForm(),
+        "grants": _grants(),
         **(forms_ or {}),
     }
     answer = show(request, "people.html", context)
@@ -79,6 +100,47 @@ def _add(request: HttpRequest) -> HttpResponse:
 
     done = _("%(email)s is %(role)s now.") % {"email": form.cleaned_data["email"], "role": role.label}
     return attempt(request, act, back=reverse("dashboard:people"), done=done)
+
+
+def _grants() -> list[Any]:
+    found = list(grants()[:SHOWN_GRANTS])
+    names = names_of(each.granted_by for each in found)
+    for each in found:
+        each.by = names.get(each.granted_by, "")  # type: ignore[attr-defined]  # for the template
+    return found
+
+
+def _let_in(request: HttpRequest) -> HttpResponse:
+    form = StaffForm(request.POST)
+    if not form.is_valid():
+        return _page(request, forms_={"staff_form": form})
+    asked = form.cleaned_data
+
+    def act() -> Any:
+        if getattr(request, "staff_access_id", None) is not None:
+            raise refuse("staff.by_grant", _("You are in this organization by a grant yourself."))
+        return let_in(
+            asked["email"],
+            asked["role"],
+            hours=asked["hours"],
+            reason=asked["reason"],
+            by=actor_of(request),
+            by_role=getattr(request, "organization_role", ""),
+        )
+
+    done = _("%(email)s may come in. Every page they open here is written down.") % {"email": asked["email"]}
+    return attempt(request, act, back=reverse("dashboard:people"), done=done)
+
+
+def _end(request: HttpRequest) -> HttpResponse:
+    def act() -> None:
+        try:
+            access_id = uuid.UUID(request.POST.get("grant", ""))
+        except ValueError:
+            raise refuse("request.invalid", _("There is no such grant.")) from None
+        end_access(access_id)
+
+    return attempt(request, act, back=reverse("dashboard:people"), done=_("The grant has ended; it opens nothing."))
 
 
 def _make(request: HttpRequest) -> HttpResponse:
