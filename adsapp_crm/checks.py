@@ -12,6 +12,7 @@ from django.db import connections
 
 from adsapp_crm import conf
 from adsapp_crm.services.keys import count_by_key, encrypted_columns
+from crm.registry import PROVIDERS
 
 UNIT_SECONDS = 30
 """A task is one unit of work: a page, at most this long."""
@@ -35,6 +36,7 @@ def register_checks() -> None:
     register(check_keys, Tags.security)
     register(check_broker, "broker")
     register(check_environment_tokens, Tags.security)
+    register(check_provider_settings, "crm")
     register(check_deployment, Tags.security, deploy=True)
     register(check_database, Tags.database)
     register(check_stored_values, Tags.database)
@@ -88,6 +90,16 @@ def check_environment_tokens(**_kwargs: Any) -> list[CheckMessage]:
             " token and connect each organization with its own.",
             id="crmsync.W007",
         )
+    ]
+
+
+def check_provider_settings(**_kwargs: Any) -> list[CheckMessage]:
+    """A value that a provider does not have is said here, not by the first connection that meets it."""
+    return [
+        Error(f"{each.environment} has a value that it cannot have.", hint=each.fix, id="crmsync.E013")
+        for key, found in PROVIDERS.items()
+        for each in found.settings
+        if (value := conf.provider_settings(key).get(each.name)) and not each.takes(value)
     ]
 
 

@@ -19,25 +19,28 @@ from adsapp_crm.limiter import DayUse, RedisLimiter, RedisLimits
 from adsapp_crm.models import CrmConnection, Organization
 from adsapp_crm.models.contact import tombstone_key_of
 from adsapp_crm.storage import DjangoStore, Lease, codec
+from adsapp_crm.storage.apps import settings_of
 from adsapp_crm.storage.tokens import ConnectionTokens
 from adsapp_crm.tenancy import organization_context
 from crm.engine.context import Ports
 from crm.engine.plan import Rulebook
 from crm.errors import AuthorizationExpiredError
 from crm.http.client import Call
-from crm.http.limits import BoundBudgets, Priority, Scope
+from crm.http.limits import BoundBudgets, Budget, Priority, Scope, politeness
 from crm.http.redact import Secret
 from crm.mapping.build import BrokenMapping, MappingRow, build_field_map
 from crm.mapping.field_map import FieldMap
 from crm.model import DeletionPolicy, DriftRule, FieldDefinition, Mode, Policy, Strategy
 from crm.ports import Capabilities, Connector, Limiter, Turn
-from crm.registry import ConnectorContext, Provider, provider
+from crm.registry import REQUESTS_PER_SECOND, ConnectorContext, Provider, provider
 
 MARKER_SETTING: Final = "hasMarkerField"
 """Key of ``CrmConnection.settings``: whether the account let us make the marker field."""
 BATCH_SETTING: Final = "batchSize"
 DELAY_SETTING: Final = "requestDelayMs"
 SHARE_SETTING: Final = "quotaShare"
+CRM_SETTING: Final = "crm"
+"""Key of ``CrmConnection.settings``: the connection's own values of its provider's settings, by ``Setting.name``."""
 
 REDIS_TIMEOUT_SECONDS: Final = 1.0
 """Redis is asked before every request to a CRM: a dead one must not hold anything up."""
@@ -112,7 +115,7 @@ def connector_of(
         token=token,
         reauthorize=tokens.reauthorize if tokens.renewable else None,
         limiter=listen(limiter) if listen is not None else limiter,
-        settings=tokens.settings,
+        settings={**tokens.settings, **own_settings(connection)},
         extra_hosts=conf.extra_hosts(),
         definitions={kind: tuple(definitions_of(connection, kind).values()) for kind in connection.schema},
         batch_size=connection.settings.get(BATCH_SETTING),
@@ -122,6 +125,21 @@ def connector_of(
         session=session,
     )
     return found.connect(context)
+
+
+def own_settings(connection: CrmConnection) -> dict[str, str]:
+    """The connection's values of the settings that its provider lets it have, by ``Setting.name``."""
+    kept = connection.settings.get(CRM_SETTING) or {}
+    declared = provider(connection.crm_type).connection_settings
+    return {each.name: kept[each.name] for each in declared if each.takes(str(kept.get(each.name, "")))}
+
+
+def settings_in_force(connection: CrmConnection) -> dict[str, str]:
+    """What holds for each setting that the connection may have its own value of, by ``Setting.name``."""
+    said = {**settings_of(connection.crm_type), **own_settings(connection)}
+    return {
+        each.name: said.get(each.name) or each.default for each in provider(connection.crm_type).connection_settings
+    }
 
 
 def _log_of(connection: CrmConnection) -> Callable[[Call], None] | None:
@@ -239,7 +257,7 @@ def _limiter(connection: CrmConnection, found: Provider, budget_key: str, priori
     """Who shares which budget: everybody on an account its day, everybody on a token its bursts."""
     account = f"{found.key}:{connection.remote_account_id or connection.pk}"
     bound = BoundBudgets(
-        found.budgets,
+        found.budgets + _politeness(connection),
         {
             Scope.ACCOUNT: account,
             Scope.APP: f"{account}:{budget_key}",
@@ -251,6 +269,15 @@ def _limiter(connection: CrmConnection, found: Provider, budget_key: str, priori
     limiter = _limits(settings.REDIS_URL).limiter(bound)
     delay_seconds = float(connection.settings.get(DELAY_SETTING) or 0) / 1000
     return DelayedLimiter(limiter, delay_seconds) if delay_seconds > 0 else limiter
+
+
+def _politeness(connection: CrmConnection) -> tuple[Budget, ...]:
+    """A cap below the provider's own, where the connection or the installation has set one."""
+    declared = next((each for each in provider(connection.crm_type).settings if each.name == REQUESTS_PER_SECOND), None)
+    per_second = settings_in_force(connection).get(REQUESTS_PER_SECOND, "")
+    if declared is None or not declared.takes(per_second) or int(per_second) >= int(declared.default):
+        return ()
+    return (politeness(int(per_second)),)
 
 
 @lru_cache(maxsize=4)

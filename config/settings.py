@@ -367,6 +367,8 @@ CRM_PROVIDERS: dict[str, dict[str, str]] = {
             "bulk_reads_from": env_str("CRM_SALESFORCE_BULK_READS_FROM", ""),
             "bulk_writes_from": env_str("CRM_SALESFORCE_BULK_WRITES_FROM", ""),
             "duplicate_alerts": env_str("CRM_SALESFORCE_DUPLICATE_ALERTS", ""),
+            "note_kind": env_str("CRM_SALESFORCE_NOTE_KIND", ""),
+            "requests_per_second": env_str("CRM_SALESFORCE_REQUESTS_PER_SECOND", ""),
         },
         "pipedrive": {
             "api_token": env_secret("PIPEDRIVE_API_TOKEN", ""),

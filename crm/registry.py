@@ -7,11 +7,13 @@ from typing import Final
 
 from crm.errors import ConfigurationError
 from crm.providers.base import (
+    REQUESTS_PER_SECOND,
     ChangeHint,
     ConnectorContext,
     Delivery,
     HintKind,
     Provider,
+    Setting,
     SubscribingConnector,
     WebhookRoute,
 )
@@ -21,11 +23,13 @@ from crm.providers.salesforce import PROVIDER as SALESFORCE
 
 __all__ = [
     "PROVIDERS",
+    "REQUESTS_PER_SECOND",
     "ChangeHint",
     "ConnectorContext",
     "Delivery",
     "HintKind",
     "Provider",
+    "Setting",
     "SubscribingConnector",
     "WebhookRoute",
     "provider",

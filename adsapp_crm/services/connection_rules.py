@@ -15,7 +15,8 @@ from adsapp_crm import wiring
 from adsapp_crm.models import CrmConnection
 from adsapp_crm.models.choices import ConnectionStatus
 from adsapp_crm.services.connection_history import note_settings
-from adsapp_crm.services.refusals import refuse
+from adsapp_crm.services.refusals import Refusal, RefusedError, refuse
+from crm.registry import provider
 
 COLUMNS: Final[Mapping[str, str]] = {
     "mode": "mode",
@@ -39,13 +40,34 @@ COLUMNS: Final[Mapping[str, str]] = {
 SETTINGS: Final = (wiring.BATCH_SETTING, wiring.DELAY_SETTING, wiring.SHARE_SETTING)
 """Keys of ``CrmConnection.settings`` that people may set; None removes one."""
 
+CRM_SETTINGS: Final = "crmSettings"
+"""The rule that holds the provider's own settings, by ``Setting.key``; None gives one back to the installation."""
 LONGEST_DEBUG_MINUTES: Final = 1440
 
 
 def rules_of(row: CrmConnection) -> dict[str, Any]:
     """Every rule that people may set, by its name."""
     rules = {name: getattr(row, column) for name, column in COLUMNS.items()}
-    return rules | {key: row.settings.get(key) for key in SETTINGS}
+    own = wiring.own_settings(row)
+    crm = {each.key: own.get(each.name) for each in provider(row.crm_type).connection_settings}
+    return rules | {key: row.settings.get(key) for key in SETTINGS} | {CRM_SETTINGS: crm}
+
+
+def crm_settings_of(row: CrmConnection) -> list[dict[str, Any]]:
+    """The settings of the CRM that this connection may have its own value of: what each is about and what holds."""
+    own, in_force = wiring.own_settings(row), wiring.settings_in_force(row)
+    return [
+        {
+            "name": each.key,
+            "label": each.label,
+            "help": each.help,
+            "rule": each.fix,
+            "choices": list(each.choices),
+            "value": own.get(each.name),
+            "inForce": in_force[each.name],
+        }
+        for each in provider(row.crm_type).connection_settings
+    ]
 
 
 def tag_of(row: CrmConnection) -> str:
@@ -58,7 +80,7 @@ def change_rules(connection_id: uuid.UUID, wanted: Mapping[str, Any], *, tag: st
     """Set the rules that are named, in the current organization's context; the next run goes by them.
 
     ``tag`` is what ``tag_of`` said of the rules that the change was made from. Raises RefusedError:
-    ``connection.unknown``, ``request.precondition``, ``config.unsupported``.
+    ``connection.unknown``, ``request.precondition``, ``config.unsupported``, ``config.invalid``.
     """
     row = CrmConnection.objects.select_for_update().filter(pk=connection_id).first()
     if row is None or row.status == ConnectionStatus.DISCONNECTED:
@@ -73,15 +95,46 @@ def change_rules(connection_id: uuid.UUID, wanted: Mapping[str, Any], *, tag: st
             field="createType",
             fix=f"Use one of {', '.join(wiring.record_types_of(row))}, or an empty text for the CRM's own.",
         )
+    crm = _crm_settings(row, wanted.get(CRM_SETTINGS) or {})
     columns = {COLUMNS[name]: value for name, value in wanted.items() if name in COLUMNS}
-    before = {name: getattr(row, COLUMNS[name]) for name in wanted if name in COLUMNS} | row.settings
+    before = {name: getattr(row, COLUMNS[name]) for name in wanted if name in COLUMNS} | _flat(row)
     for column, value in columns.items():
         setattr(row, column, value)
     said = {key: wanted[key] for key in SETTINGS if key in wanted}
+    kept = {**wiring.own_settings(row), **crm}
+    said[wiring.CRM_SETTING] = {name: value for name, value in kept.items() if value is not None} or None
     row.settings = {key: value for key, value in {**row.settings, **said}.items() if value is not None}
     row.save(update_fields=[*columns, "settings", "updated_at"])
-    note_settings(row.pk, before, {name: wanted[name] for name in wanted if name in COLUMNS} | row.settings)
+    note_settings(row.pk, before, {name: wanted[name] for name in wanted if name in COLUMNS} | _flat(row))
     return CrmConnection.objects.get(pk=row.pk)
+
+
+def _crm_settings(row: CrmConnection, wanted: Mapping[str, Any]) -> dict[str, str | None]:
+    """By ``Setting.name``. Raises RefusedError (``config.unsupported``, ``config.invalid``) for all that is wrong."""
+    declared = {each.key: each for each in provider(row.crm_type).connection_settings}
+    refusals: list[Refusal] = []
+    for key, value in wanted.items():
+        setting = declared.get(key)
+        if setting is None:
+            known = f"Use one of {', '.join(declared)}."
+            refusals.append(Refusal("config.unsupported", "The CRM has no such setting.", _pointer(key[:100]), known))
+        elif value is not None and not setting.takes(str(value)):
+            rule = f"The setting {key} has a value that it cannot have."
+            refusals.append(Refusal("config.invalid", rule, _pointer(key), setting.fix))
+    if refusals:
+        raise RefusedError(refusals)
+    return {declared[key].name: None if value is None else str(value) for key, value in wanted.items()}
+
+
+def _pointer(key: str) -> str:
+    return f"/{CRM_SETTINGS}/{key.replace('~', '~0').replace('/', '~1')}"
+
+
+def _flat(row: CrmConnection) -> dict[str, Any]:
+    """The settings by the names that people know, each by itself."""
+    own = {each.key: value for each in provider(row.crm_type).connection_settings
+           if (value := wiring.own_settings(row).get(each.name)) is not None}  # fmt: skip
+    return {name: value for name, value in row.settings.items() if name != wiring.CRM_SETTING} | own
 
 
 def set_debug_mode(connection_id: uuid.UUID, minutes: int) -> CrmConnection:

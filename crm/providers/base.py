@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import requests
 
@@ -16,6 +17,9 @@ from crm.http.limits import Budget
 from crm.http.redact import Secret
 from crm.model import Direction, FieldDefinition
 from crm.ports import Capabilities, Connector, Limiter
+
+REQUESTS_PER_SECOND: Final = "requests_per_second"
+"""Name of the ``Setting`` that caps the calls of one connection, where a provider has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +38,49 @@ class DefaultMapping:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """An address or version of the provider that the operator may replace."""
+    """An address, version or policy of the provider that the operator may replace.
+
+    At most one of ``choices``, ``whole`` and ``shape`` says which values there are.
+    """
 
     name: str
     """Its key in ``ConnectorContext.settings``."""
     environment: str
     default: str
     choices: tuple[str, ...] = ()
+    whole: tuple[int, int] | None = None
+    """A whole number from the first to the second."""
+    shape: str = ""
+    """A pattern of the whole value; ``rule`` then says it in words."""
+    rule: str = ""
+    label: str = ""
+    help: str = ""
+    of_connection: bool = False
+    """Each connection may have a value of its own, set by its administrators. Never an address: a token goes there."""
+
+    @property
+    def key(self) -> str:
+        """Its name in JSON: ``duplicate_alerts`` -> ``duplicateAlerts``."""
+        first, *others = self.name.split("_")
+        return first + "".join(word.capitalize() for word in others)
+
+    @property
+    def fix(self) -> str:
+        """What to give, as a sentence."""
+        if self.choices:
+            return f"Use one of {', '.join(self.choices)}."
+        if self.whole:
+            return f"Give a whole number from {self.whole[0]} to {self.whole[1]}."
+        return self.rule
+
+    def takes(self, value: str) -> bool:
+        """Whether the value is one of those that there are."""
+        if self.choices:
+            return value in self.choices
+        if self.whole:
+            is_number = value.isascii() and value.isdecimal() and len(value) <= 9
+            return is_number and self.whole[0] <= int(value) <= self.whole[1]
+        return not self.shape or re.fullmatch(self.shape, value) is not None
 
 
 class CallCounter:
@@ -195,6 +235,11 @@ class Provider:
     @property
     def record_types(self) -> tuple[str, ...]:
         return self.capabilities.record_types
+
+    @property
+    def connection_settings(self) -> tuple[Setting, ...]:
+        """Those that each connection may have its own value of."""
+        return tuple(each for each in self.settings if each.of_connection)
 
     def setting(self, context: ConnectorContext, name: str) -> str:
         """The value in use. Raises KeyError for a setting this provider does not have."""

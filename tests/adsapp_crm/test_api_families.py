@@ -11,6 +11,7 @@ from adsapp_crm.models import (
     ApiKey,
     Contact,
     CrmConnection,
+    CrmConnectionEvent,
     CrmFieldMapping,
     CrmSyncState,
     CrmWebhookEvent,
@@ -86,6 +87,74 @@ def test_rules_are_changed_one_by_one(browser, tenant, row):
         assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, pointer)
     assert get(browser, where)["rules"] == again.json()["rules"]
     assert get(browser, "connections")["items"] == [get(browser, where)]
+
+
+SALESFORCES_OWN = {
+    "accounts": None,
+    "duplicateAlerts": None,
+    "noteKind": None,
+    "requestsPerSecond": None,
+    "apiVersion": None,
+    "bulkReadsFrom": None,
+    "bulkWritesFrom": None,
+}
+
+
+def test_the_crms_own_settings_are_listed_changed_and_given_back(browser, tenant, row, settings):
+    """What is not set is the installation's; the description says what each is about and which values there are."""
+    settings.CRM_PROVIDERS = {"salesforce": {"note_kind": "Note"}}
+    with tenant.context():
+        CrmConnection.objects.filter(pk=row.pk).update(crm_type="salesforce")
+    where = f"connections/{row.pk}"
+    read = get(browser, where)
+    assert read["rules"]["crmSettings"] == SALESFORCES_OWN
+    assert all(each["label"] and each["help"] and each["rule"] for each in read["crmSettings"])
+    assert {each["name"]: each["inForce"] for each in read["crmSettings"]} == {
+        "accounts": "create",
+        "duplicateAlerts": "obey",
+        "noteKind": "Note",
+        "requestsPerSecond": "100",
+        "apiVersion": "59.0",
+        "bulkReadsFrom": "50000",
+        "bulkWritesFrom": "2000",
+    }
+    changed = send(browser, "PATCH", where, {"crmSettings": {"accounts": "match", "requestsPerSecond": "5"}})
+    assert changed.json()["rules"]["crmSettings"] == {**SALESFORCES_OWN, "accounts": "match", "requestsPerSecond": "5"}
+    kept = send(browser, "PATCH", where, {"crmSettings": {"noteKind": "ContentNote"}, "batchSize": 50}).json()
+    given_back = send(browser, "PATCH", where, {"crmSettings": {"accounts": None}}).json()
+    assert kept["rules"]["crmSettings"]["accounts"] == "match"
+    assert given_back["rules"]["crmSettings"] == {
+        **SALESFORCES_OWN,
+        "noteKind": "ContentNote",
+        "requestsPerSecond": "5",
+    }
+    with tenant.context():
+        told = [event.details["changed"] for event in CrmConnectionEvent.objects.filter(kind="settings").order_by("pk")]
+    assert told[0] == {"accounts": [None, "match"], "requestsPerSecond": [None, "5"]}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code", "fix"),
+    [
+        ({"accounts": "guess"}, "config.invalid", "Use one of create, match."),
+        ({"requestsPerSecond": "0"}, "config.invalid", "Give a whole number from 1 to 100."),
+        ({"requestsPerSecond": "lots"}, "config.invalid", "Give a whole number from 1 to 100."),
+        ({"apiVersion": "v59"}, "config.invalid", "Give a version such as 59.0, from 41.0 on."),
+        ({"instanceUrl": "https://evil.example"}, "config.unsupported", "Use one of accounts, duplicateAlerts, "),
+    ],
+)
+def test_a_value_that_a_setting_cannot_have_changes_nothing(browser, tenant, row, wanted, code, fix):
+    """The refusal names the setting, the rule and what to give; the good ones beside it are not taken either."""
+    with tenant.context():
+        CrmConnection.objects.filter(pk=row.pk).update(crm_type="salesforce")
+    where = f"connections/{row.pk}"
+    refused = send(browser, "PATCH", where, {"mode": "observe", "crmSettings": {"noteKind": "Note", **wanted}})
+    (error,) = refused.json()["errors"]
+    (name,) = wanted
+    assert (refused.status_code, error["code"], error["pointer"]) == (400, code, f"/crmSettings/{name}")
+    assert error["fix"].startswith(fix)
+    after = get(browser, where)["rules"]
+    assert (after["mode"], after["crmSettings"]) == ("sync", SALESFORCES_OWN)
 
 
 def test_a_connection_is_paused_and_resumed(browser, row):

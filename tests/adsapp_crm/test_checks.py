@@ -23,7 +23,7 @@ SOUND = {
 def ids(*, databases=None, deploy=True, **changed):
     with override_settings(**{**SOUND, **changed}):
         found = run_checks(
-            include_deployment_checks=deploy, databases=databases, tags=["security", "database", "broker"]
+            include_deployment_checks=deploy, databases=databases, tags=["security", "database", "broker", "crm"]
         )
     return sorted(each.id for each in found if (each.id or "").startswith("crmsync."))
 
@@ -57,6 +57,8 @@ def test_a_sound_installation_is_silent():
         ({"CRM_PROVIDERS": {"one": {"api_token": "t"}}, "CRM_SINGLE_ORGANIZATION": "1"}, []),
         ({"CRM_PROVIDERS": {"one": {"client_id": "c"}}}, []),
         ({"CRM_EXTRA_HOSTS": ["fake.example.net"]}, ["crmsync.W008"]),
+        ({"CRM_PROVIDERS": {"salesforce": {"accounts": "guess"}}}, ["crmsync.E013"]),
+        ({"CRM_PROVIDERS": {"hubspot": {"api_version": "v2"}, "salesforce": {"accounts": "match"}}}, ["crmsync.E013"]),
     ],
     ids=str,
 )

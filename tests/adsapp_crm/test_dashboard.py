@@ -590,6 +590,26 @@ def test_rules_are_saved_and_a_wrong_one_is_refused(synced):
         assert (after.mode, after.strategy, after.create_in_app) == ("observe", "crm_wins", False)
 
 
+def test_the_crms_own_settings_are_chosen_with_help_and_a_wrong_one_is_refused(synced):
+    """Blank is the installation's value; a text that is none stays on the page with what to give."""
+    with synced.inside:
+        CrmConnection.objects.update(crm_type="salesforce")
+    page = synced.get("/connections/salesforce")
+    assert "match never makes one" in page
+    assert "Contact, as usual" in page
+    said = {**RULES, "create_type": "Lead", "crm_accounts": "match", "crm_requestsPerSecond": "7"}
+    assert "The settings are saved" in synced.follow("/connections/salesforce", **said)
+    refused = synced.post("/connections/salesforce", **{**said, "crm_accounts": "", "crm_requestsPerSecond": "900"})
+    assert refused.status_code == 422
+    assert "Give a whole number from 1 to 100." in refused.content.decode()
+    with synced.inside:
+        row = CrmConnection.objects.get()
+        assert (row.create_type, row.settings["crm"]) == ("Lead", {"accounts": "match", "requests_per_second": "7"})
+    assert "The settings are saved" in synced.follow("/connections/salesforce", **{**said, "crm_accounts": ""})
+    with synced.inside:
+        assert CrmConnection.objects.get().settings["crm"] == {"requests_per_second": "7"}
+
+
 def test_what_happened_stands_on_one_line_and_is_narrowed_by_kind(synced):
     """Connecting, runs, settings with both values, mapping versions, pausing and new fields, newest first."""
     synced.post("/connections/hubspot", **{**RULES, "max_count_deleted": "9"})

@@ -8,8 +8,10 @@ from adsapp_crm import wiring
 from adsapp_crm.models import CrmConnection, CrmFieldMapping
 from adsapp_crm.storage import DjangoStore, codec
 from crm.errors import AuthorizationExpiredError, ConfigurationError
+from crm.http.limits import Priority
 from crm.model import ContactWrite, DeletionPolicy, Direction, DriftRule, FieldDefinition, Mode, Policy, Strategy
 from crm.ports import Turn
+from crm.registry import provider
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -124,6 +126,24 @@ def test_a_host_that_is_not_on_the_list_gets_no_token(connection, settings):
     settings.CRM_EXTRA_HOSTS = ()
     with pytest.raises(ConfigurationError):
         wiring.connector_of(connection)
+
+
+def test_a_connections_own_settings_reach_its_connector_and_addresses_do_not(connection):
+    """Beside what the installation says; a value that the setting cannot have is none."""
+    connection.settings = {"crm": {"api_version": "2026-03", "api_base": "https://evil.example"}}
+    assert wiring.own_settings(connection) == {"api_version": "2026-03"}
+    connection.settings = {"crm": {"api_version": "v0"}}
+    assert (wiring.own_settings(connection), wiring.settings_in_force(connection)) == ({}, {"api_version": "v3"})
+
+
+def test_a_connection_that_is_polite_takes_no_more_than_it_said(connection):
+    """A window of the connection's own, on top of the CRM's; the provider's usual is no cap."""
+    connection.crm_type = "salesforce"
+    for said, expected in (("5", [5]), ("100", []), ("", [])):
+        connection.settings = {"crm": {"requests_per_second": said}}
+        limiter = wiring._limiter(connection, provider("salesforce"), "one", Priority.DELTA)
+        windows = [each for each in limiter._bound.budgets if each.name == "politeness"]
+        assert [each.limit for each in windows] == expected
 
 
 def test_a_delay_between_requests_is_kept_whatever_the_budget_says():

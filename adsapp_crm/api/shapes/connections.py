@@ -23,7 +23,7 @@ from adsapp_crm.models.choices import (
     SyncMode,
     TieRule,
 )
-from adsapp_crm.services.connection_rules import LONGEST_DEBUG_MINUTES, rules_of
+from adsapp_crm.services.connection_rules import LONGEST_DEBUG_MINUTES, crm_settings_of, rules_of
 from adsapp_crm.services.examination import CHECKS, Verdict
 from adsapp_crm.services.standing import health_of
 
@@ -57,6 +57,22 @@ class RulesSerializer(StrictSerializer):
     batchSize = serializers.IntegerField(min_value=1, max_value=200, required=False, allow_null=True)
     requestDelayMs = serializers.IntegerField(min_value=0, max_value=60_000, required=False, allow_null=True)
     quotaShare = serializers.FloatField(min_value=0.01, max_value=1, required=False, allow_null=True)
+    crmSettings = serializers.DictField(
+        child=serializers.CharField(max_length=100, allow_null=True),
+        required=False,
+        help_text="The CRM's own settings by name, as `crmSettings` of the connection lists them; null gives one back"
+        " to the installation.",
+    )
+
+
+class CrmSettingSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    name = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
+    help = serializers.CharField()
+    rule = serializers.CharField(help_text="Which values there are.")
+    choices = serializers.ListField(child=serializers.CharField())
+    value = serializers.CharField(allow_null=True, help_text="The connection's own; null: the installation's holds.")
+    inForce = serializers.CharField()
 
 
 class ConnectionSerializer(serializers.Serializer):  # type: ignore[type-arg]
@@ -71,6 +87,7 @@ class ConnectionSerializer(serializers.Serializer):  # type: ignore[type-arg]
     environment = serializers.CharField()
     grantedScopes = serializers.ListField(child=serializers.CharField(), source="granted_scopes")
     rules = serializers.SerializerMethodField()
+    crmSettings = serializers.SerializerMethodField()
     mappingVersion = serializers.IntegerField(source="mapping_version")
     firstSyncApprovedAt = serializers.DateTimeField(source="first_sync_approved_at", allow_null=True)
     connectedAt = serializers.DateTimeField(source="connected_at", allow_null=True)
@@ -94,6 +111,10 @@ class ConnectionSerializer(serializers.Serializer):  # type: ignore[type-arg]
     @extend_schema_field(NoteSerializer(allow_null=True))
     def get_problem(self, row: CrmConnection) -> dict[str, str] | None:
         return shape_notes([row.last_error_code])[0] if row.last_error_code else None
+
+    @extend_schema_field(CrmSettingSerializer(many=True))
+    def get_crmSettings(self, row: CrmConnection) -> list[dict[str, Any]]:  # noqa: N802  DRF's name for it
+        return crm_settings_of(row)
 
     @extend_schema_field(RulesSerializer)
     def get_rules(self, row: CrmConnection) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django import forms
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
@@ -17,17 +17,19 @@ from adsapp_crm.models import CrmConnection, CrmWebhook
 from adsapp_crm.models.choices import ConflictStrategy, OnDeletion, Role, SyncMode, TieRule
 from adsapp_crm.selectors import database_now
 from adsapp_crm.services.audits import drifted, last_audit, plan_of
-from adsapp_crm.services.connection_rules import COLUMNS, change_rules, set_debug_mode
+from adsapp_crm.services.connection_rules import COLUMNS, CRM_SETTINGS, change_rules, set_debug_mode
 from adsapp_crm.services.connections import disconnect, find_connection, pause_connection, resume_connection
 from adsapp_crm.services.examining import examine
 from adsapp_crm.services.syncing import RunBusyError, start_run
 from adsapp_crm.tasks import send_after_commit, sync_page
 from adsapp_crm.tenancy import organization_context
+from adsapp_crm.wiring import own_settings, settings_in_force
 from crm.model import RunKind
 from crm.registry import PROVIDERS
 
 HISTORY_RUNS: Final = 25
 DEBUG_SPANS: Final = {"30": lazy("30 minutes"), "120": lazy("2 hours"), "1440": lazy("a day")}
+CRM_PREFIX: Final = "crm_"
 API_NAMES: Final = {column: name for name, column in COLUMNS.items()}
 TRIAL_CONTACTS: Final = 20
 """The guide's advice for a first look at what a sync does."""
@@ -44,6 +46,7 @@ class RulesForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
             "on_crm_deleted",
             "create_in_crm",
             "create_in_app",
+            "create_type",
             "max_count_deleted",
             "max_count_created",
         )
@@ -55,6 +58,7 @@ class RulesForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
             "on_crm_deleted": lazy("When a record is deleted in the CRM, the contact is"),
             "create_in_crm": lazy("Create records in the CRM for contacts it does not have"),
             "create_in_app": lazy("Create contacts in ADSapp for records it does not have"),
+            "create_type": lazy("New contacts become"),
             "max_count_deleted": lazy("Brake: ask before more than this many deletions"),
             "max_count_created": lazy("Brake: ask before more than this many creations"),
         }
@@ -66,6 +70,52 @@ class RulesForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
             "on_crm_deleted": forms.Select(choices=OnDeletion.choices),
         }
 
+    def __init__(self, data: QueryDict | None = None, *, instance: CrmConnection) -> None:
+        super().__init__(data, instance=instance)
+        own = PROVIDERS[instance.crm_type]
+        if len(own.record_types) > 1:
+            usual = _("%(type)s, as usual") % {"type": own.capabilities.create_type}
+            kinds = [("", usual), *((each, each) for each in own.record_types)]
+            self.fields["create_type"] = forms.ChoiceField(
+                choices=kinds, required=False, label=self.fields["create_type"].label
+            )
+        else:
+            del self.fields["create_type"]
+        given, in_force = own_settings(instance), settings_in_force(instance)
+        for each in own.connection_settings:
+            name = f"{CRM_PREFIX}{each.key}"
+            usual = _("%(value)s, as the installation says") % {"value": in_force[each.name]}
+            said = given.get(each.name, "")
+            field: forms.Field
+            if each.choices:
+                blank = usual if not said else _("as the installation says")
+                field = forms.ChoiceField(choices=[("", blank), *((one, one) for one in each.choices)], required=False)
+            else:
+                widget = forms.TextInput(attrs={"placeholder": in_force[each.name], "inputmode": "decimal"})
+                field = forms.CharField(max_length=100, widget=widget, required=False)
+            field.label, field.help_text, field.initial = each.label, each.help, said
+            self.fields[name] = field
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        for each in PROVIDERS[self.instance.crm_type].connection_settings:
+            name = f"{CRM_PREFIX}{each.key}"
+            value = cleaned.get(name)
+            if value and not each.takes(value):
+                self.add_error(name, each.fix)
+        return cleaned
+
+    def wanted(self) -> dict[str, Any]:
+        """What was changed, as ``change_rules`` takes it; a setting of the CRM that is left blank is given back."""
+        changed = {name: self.cleaned_data[name] for name in self.changed_data}
+        rules = {API_NAMES[name]: value for name, value in changed.items() if name in API_NAMES}
+        crm = {
+            name.removeprefix(CRM_PREFIX): value or None
+            for name, value in changed.items()
+            if name.startswith(CRM_PREFIX)
+        }
+        return {**rules, CRM_SETTINGS: crm} if crm else rules
+
 
 @page(writes=Role.ADMIN)
 def connection(request: HttpRequest, crm: str) -> HttpResponse:
@@ -74,7 +124,7 @@ def connection(request: HttpRequest, crm: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         return attempt(
             request,
-            lambda: change_rules(row.pk, {API_NAMES[name]: form.cleaned_data[name] for name in form.changed_data}),
+            lambda: change_rules(row.pk, form.wanted()),
             back=reverse("dashboard:connection", args=[crm]),
             done=_("The settings are saved. The next run goes by them."),
         )

@@ -22,7 +22,15 @@ PROVIDER: Final = Provider(
     settings=(
         Setting("api_base", "CRM_HUBSPOT_API_BASE", endpoints.API_BASE),
         Setting("auth_base", "CRM_HUBSPOT_AUTH_BASE", endpoints.AUTH_BASE),
-        Setting("api_version", "CRM_HUBSPOT_API_VERSION", endpoints.NUMBERED, choices=endpoints.VERSIONS),
+        Setting(
+            "api_version",
+            "CRM_HUBSPOT_API_VERSION",
+            endpoints.NUMBERED,
+            choices=endpoints.VERSIONS,
+            label="API version",
+            help="v3 is answered until September 2027; the dated ones hold the same under other paths.",
+            of_connection=True,
+        ),
     ),
     budgets=endpoints.BUDGETS,
     host_suffixes=endpoints.HOST_SUFFIXES,

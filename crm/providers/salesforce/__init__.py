@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from crm.providers.base import Provider, Setting, WebhookAnswer
-from crm.providers.salesforce import auth, endpoints, login, mapping, sync, webhooks
+from crm.providers.salesforce import auth, endpoints, login, mapping, policies, sync, webhooks
 
 PROVIDER: Final = Provider(
     key="salesforce",
@@ -28,11 +28,7 @@ PROVIDER: Final = Provider(
             endpoints.PRODUCTION,
             choices=(endpoints.PRODUCTION, endpoints.SANDBOX),
         ),
-        Setting("api_version", "CRM_SALESFORCE_API_VERSION", endpoints.DEFAULT_VERSION),
-        Setting("bulk_reads_from", "CRM_SALESFORCE_BULK_READS_FROM", str(endpoints.BULK_READS_FROM)),
-        Setting("bulk_writes_from", "CRM_SALESFORCE_BULK_WRITES_FROM", str(endpoints.BULK_WRITES_FROM)),
-        Setting("accounts", "CRM_SALESFORCE_ACCOUNTS", "create", choices=("create", "match")),
-        Setting("duplicate_alerts", "CRM_SALESFORCE_DUPLICATE_ALERTS", "obey", choices=("obey", "ignore")),
+        *policies.SETTINGS,
     ),
     budgets=endpoints.BUDGETS,
     host_suffixes=endpoints.HOST_SUFFIXES,

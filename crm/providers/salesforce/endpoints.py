@@ -22,7 +22,8 @@ HOST_SUFFIXES: Final = ("salesforce.com", "force.com")
 PAGES_HOST: Final = "lightning.force.com"
 """Where people work; it answers no API call."""
 DEFAULT_VERSION: Final = "59.0"
-_VERSION: Final = re.compile(r"[4-9]\d\.0")
+VERSION_SHAPE: Final = r"(?:4[1-9]|[5-9]\d)\.0"
+_VERSION: Final = re.compile(VERSION_SHAPE)
 
 AUTHORIZE_PATH: Final = "/services/oauth2/authorize"
 TOKEN_PATH: Final = "/services/oauth2/token"  # noqa: S105 - an address
