@@ -11,6 +11,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import Resolver404, resolve
 
+from adsapp_crm.catalogue import explain
 from adsapp_crm.selectors import Place, places_of
 from adsapp_crm.tenancy import organization_context
 
@@ -111,14 +112,14 @@ def _opts_out(request: HttpRequest) -> bool:
 
 
 def _unknown_organization() -> HttpResponse:
-    return JsonResponse(
-        {
-            "type": "about:blank",
-            "title": "No such organization",
-            "status": 404,
-            "detail": f"The {HEADER} header names no organization that you belong to.",
-            "code": "organization.unknown",
-        },
-        status=404,
-        content_type="application/problem+json",
-    )
+    entry = explain("organization.unknown")
+    told = {
+        "type": f"/docs/errors#{entry.anchor}",
+        "title": str(entry.title),
+        "status": 404,
+        "detail": f"The {HEADER} header names no organization that you belong to.",
+        "code": entry.code,
+        "fix": str(entry.fix),
+    }
+    headers = {"Cache-Control": "no-store"}
+    return JsonResponse(told, status=404, headers=headers, content_type="application/problem+json")

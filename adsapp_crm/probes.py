@@ -106,10 +106,11 @@ def _is_from_here(request: HttpRequest) -> bool:
 def _problem(code: str, status: int, **headers: str) -> HttpResponse:
     entry = explain(code)
     told = {
-        "type": "about:blank",
+        "type": f"/docs/errors#{entry.anchor}",
         "title": str(entry.title),
         "status": status,
-        "detail": f"{entry.cause} {entry.fix}",
+        "detail": str(entry.cause),
         "code": code,
+        "fix": str(entry.fix),
     }
     return JsonResponse(told, status=status, headers=headers, content_type="application/problem+json")

@@ -7,6 +7,9 @@ from django.urls import include, path
 
 from config.csp import ADMIN_PREFIX
 
+handler400 = "adsapp_crm.error_pages.bad_request"
+handler500 = "adsapp_crm.error_pages.server_error"
+
 urlpatterns = [
     path(ADMIN_PREFIX.lstrip("/"), admin.site.urls),
     path("", include("adsapp_crm.urls")),

@@ -32,6 +32,22 @@ DOORS = table(
         "A viewer who starts a sync.",
     ),
     (
+        "request.unreadable",
+        _("The request cannot be read"),
+        _("Its Host header names another address than this installation's, or a part of it is malformed."),
+        _("Use the address in CRM_PUBLIC_URL; DJANGO_ALLOWED_HOSTS takes further names of this installation."),
+        Retry.NO,
+        "A request to the machine's IP address.",
+    ),
+    (
+        "request.csrf",
+        _("The form's token is missing or old"),
+        _("The browser's session is known, but the request does not prove that a page of ours sent it."),
+        _("Load the page again and repeat it; a script sends the csrftoken cookie as X-CSRFToken."),
+        Retry.NO,
+        "A form that stood open while somebody logged in again.",
+    ),
+    (
         "request.not_found",
         _("There is nothing at this address"),
         _("The address is misspelt, or what it named is gone."),

@@ -27,7 +27,7 @@ from adsapp_crm.selectors import organization_name
 from adsapp_crm.services.connections import Connected
 from adsapp_crm.services.oauth import LogInFailedError, Person, finish_log_in
 from adsapp_crm.services.oauth_confirmation import Waiting, confirm_log_in, decline_log_in, waiting_log_in
-from adsapp_crm.services.refusals import RefusedError
+from adsapp_crm.services.refusals import RefusedError, refuse
 from crm.errors import CrmError
 from crm.registry import PROVIDERS
 
@@ -53,7 +53,9 @@ class LogInView(APIView):
             return self._failed(exc.code, exc.provider, exc.provider_message)
         if isinstance(exc, RefusedError) and exc.code != "request.invalid":
             return self._failed(exc.code)
-        return super().handle_exception(exc)
+        answer = super().handle_exception(exc)
+        code = answer.data.get("code") if isinstance(answer.data, Mapping) else None
+        return self._failed(code, status=answer.status_code) if code and wants_page(self.request) else answer
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         final = super().finalize_response(request, response, *args, **kwargs)
@@ -61,8 +63,8 @@ class LogInView(APIView):
             final[name] = value
         return final
 
-    def _failed(self, code: str, crm_type: str = "", shown: str = "") -> Any:
-        status = _STATUS.get(code, 400)
+    def _failed(self, code: str, crm_type: str = "", shown: str = "", *, status: int = 0) -> Any:
+        status = status or _STATUS.get(code, 400)
         if not wants_page(self.request):
             return problem(code, status)
         known = PROVIDERS.get(crm_type)
@@ -104,7 +106,7 @@ class ConfirmView(LogInView):
         elif decision == "decline":
             decline_log_in(attempt_id, person, organization_id)
         else:
-            return problem("request.invalid", 400, detail="decision is connect or decline.")
+            raise refuse("request.invalid", "The decision is connect or decline.", field="decision")
         if not wants_page(request):
             return Response(connected_body(made) if made else {"connectionId": None, "account": None})
         back = reverse(waiting.return_route) if waiting.return_route else ""

@@ -1,0 +1,56 @@
+"""What is answered where no view could: a host that is not ours, a form without its token, a database that is away.
+
+A page says cause and fix, below ``/api/`` a problem document does. Neither touches the database or the session: they
+may be what is broken.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+
+from adsapp_crm.catalogue import explain
+
+API_PREFIX: Final = "/api/"
+DATABASE_RETRY_SECONDS: Final = 2
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
+    """400: a host, a cookie or a form that cannot be what a browser of ours sent."""
+    return error_answer(request, "request.unreadable", 400)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001  Django's own words
+    return error_answer(request, "request.csrf", 403)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500, or 503 where the database is away, restarts, or let two requests wait for each other."""
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        answer = error_answer(request, "internal.database", 503)
+        answer["Retry-After"] = str(DATABASE_RETRY_SECONDS)
+        return answer
+    return error_answer(request, "internal.error", 500)
+
+
+def error_answer(request: HttpRequest, code: str, status: int) -> HttpResponse:
+    entry = explain(code)
+    answer: HttpResponse
+    if request.path_info.startswith(API_PREFIX) and "text/html" not in request.headers.get("Accept", ""):
+        told = {
+            "type": f"/docs/errors#{entry.anchor}",
+            "title": str(entry.title),
+            "status": status,
+            "detail": str(entry.cause),
+            "code": code,
+            "fix": str(entry.fix),
+        }
+        answer = JsonResponse(told, status=status, content_type="application/problem+json")
+    else:
+        answer = HttpResponse(render_to_string("adsapp_crm/connect/failed.html", {"entry": entry}), status=status)
+    answer["Cache-Control"] = "no-store"
+    return answer

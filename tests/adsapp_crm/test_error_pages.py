@@ -1,0 +1,72 @@
+"""Where no view answers: still cause and fix, and nothing of what went wrong inside."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import pytest
+from django.db import InterfaceError, OperationalError
+from django.test import Client
+
+PAGE = {"Accept": "text/html"}
+
+
+def shown(answer, code):
+    """The code is on the page, or in the document."""
+    if answer["Content-Type"].startswith("text/html"):
+        return f"<code>{code}</code>" in answer.content.decode()
+    assert answer["Content-Type"] == "application/problem+json"
+    body = answer.json()
+    return body["code"] == code and {"type", "title", "status", "detail", "fix"} <= set(body)
+
+
+@pytest.mark.parametrize(("path", "headers"), [("/login", PAGE), ("/api/crm/me", {}), ("/api/crm/me", PAGE)])
+def test_another_host_is_refused_with_a_reason(path, headers):
+    """Its name is not repeated."""
+    answer = Client().get(path, headers={**headers, "Host": "evil.example"})
+    assert answer.status_code == 400
+    assert shown(answer, "request.unreadable")
+    assert b"evil" not in answer.content
+
+
+@pytest.mark.parametrize("path", ["/login", "/admin/login/"])
+def test_a_form_without_its_token_says_what_to_do(path):
+    answer = Client(enforce_csrf_checks=True).post(path, {"username": "a", "password": "b"}, headers=PAGE)
+    assert answer.status_code == 403
+    assert shown(answer, "request.csrf")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (OperationalError("deadlock: the row of ann@example.com"), 503, "internal.database"),
+        (InterfaceError("connection already closed"), 503, "internal.database"),
+        (RuntimeError("ann@example.com"), 500, "internal.error"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("path", "headers"), [("/dashboard/settings/crm", PAGE), ("/api/crm/me", {}), ("/admin/", PAGE)]
+)
+def test_trouble_before_any_view_is_told(tenant, path, headers, error, status, code):
+    """The database went away between two requests; the error's own words stay inside."""
+    client = Client(raise_request_exception=False)
+    client.force_login(tenant.user)
+    with mock.patch("adsapp_crm.middleware.places_of", side_effect=error):
+        answer = client.get(path, headers=headers)
+    assert answer.status_code == status
+    assert shown(answer, code)
+    assert answer.get("Retry-After") == ("2" if status == 503 else None)
+    assert b"ann@" not in answer.content
+
+
+@pytest.mark.django_db
+def test_a_log_in_that_is_confirmed_without_its_token_ends_on_a_page(tenant):
+    """Not in a browser full of JSON."""
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(tenant.user)
+    nothing = "01980000-0000-7000-8000-000000000000"
+    path = f"/api/crm/connect/confirm/{tenant.id}/{nothing}"
+    answer = browser.post(path, {"decision": "connect"}, headers=PAGE)
+    assert answer.status_code == 403
+    assert shown(answer, "request.csrf")
