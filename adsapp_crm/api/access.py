@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 
 from django.http import HttpRequest
 from rest_framework.authentication import SessionAuthentication
+from rest_framework.exceptions import ErrorDetail, MethodNotAllowed, ValidationError
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,7 +25,7 @@ from adsapp_crm.api.operations import Operation
 from adsapp_crm.api.throttles import ActorThrottle, OrganizationThrottle, rate_headers
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.api_keys import KeyGrant
-from adsapp_crm.services.idempotency import Claim, StoredAnswer, claim_request, give_up, keep_answer
+from adsapp_crm.services.idempotency import Claim, StoredAnswer, claim_request, give_up, keep_answer, note_effect
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.staff import log_staff_access
 from adsapp_crm.tenancy import organization_context
@@ -46,6 +47,8 @@ class MayInOrganization(BasePermission):
         organization_of(request)
         if request.method == "OPTIONS":
             return True
+        if request.method not in view.allowed_methods:
+            raise MethodNotAllowed(request.method or "")
         return RANK.get(getattr(request, "organization_role", ""), -1) >= RANK[needed_role(view, request.method or "")]
 
 
@@ -67,6 +70,7 @@ class OrganizationView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         body = _read_body(request)
         super().initial(request, *args, **kwargs)
+        _check_query(request, self.operations.get(request.method or ""))
         staff_access_id = getattr(request, "staff_access_id", None)
         if staff_access_id is not None:
             log_staff_access(organization_of(request), staff_access_id, method=request.method or "", path=request.path)
@@ -95,10 +99,14 @@ class OrganizationView(APIView):
         if RANK.get(getattr(request, "organization_role", ""), -1) < RANK[role]:
             self.permission_denied(request)
 
-    def work(self, request: Request) -> AbstractContextManager[uuid.UUID]:
+    @contextmanager
+    def work(self, request: Request) -> Iterator[uuid.UUID]:
         """The organization's transaction, in the name of who asks."""
         origin = "api" if isinstance(request.auth, KeyGrant) else "user"
-        return organization_context(organization_of(request), actor=actor_of(request), origin=origin)
+        with organization_context(organization_of(request), actor=actor_of(request), origin=origin) as organization_id:
+            yield organization_id
+            if self._claim is not None:
+                note_effect(self._claim)
 
     def query(self, request: Request) -> dict[str, Any]:
         """The query string, by the operation's serializer."""
@@ -162,7 +170,11 @@ def valid(kind: type[BaseSerializer[Any]] | None, given: Any) -> dict[str, Any]:
     if kind is None:
         return {}
     serializer = kind(data=given)
-    serializer.is_valid(raise_exception=True)
+    try:
+        serializer.is_valid(raise_exception=True)
+    except ValidationError as error:
+        error.taker = serializer  # type: ignore[attr-defined]  # who knows what each key takes
+        raise
     found: dict[str, Any] = serializer.validated_data
     return found
 
@@ -180,6 +192,18 @@ def _read_body(request: Request) -> bytes:
     if announced > MAX_BODY_BYTES or len(body) > MAX_BODY_BYTES:
         raise refuse("request.too_large", f"A body has at most {MAX_BODY_BYTES} bytes.")
     return body
+
+
+def _check_query(request: Request, operation: Operation | None) -> None:
+    """Each key of the query once, and none where the address takes none: what is not read is not ignored either."""
+    wrong: dict[str, ErrorDetail] = {}
+    for key, values in request.query_params.lists():
+        if operation is not None and operation.query is None:
+            wrong[key] = ErrorDetail("Unknown. This address takes no query.", code="unknown")
+        elif len(values) > 1:
+            wrong[key] = ErrorDetail("It is given more than once.", code="twice")
+    if wrong:
+        raise ValidationError(wrong)
 
 
 def _settle(claim: Claim, response: Any) -> None:

@@ -12,13 +12,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from django.core.exceptions import PermissionDenied
-from django.db import DataError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from adsapp_crm.api.field_fixes import fix_of
 from adsapp_crm.catalogue import explain
+from adsapp_crm.error_pages import DATABASE_RETRY_SECONDS
 from adsapp_crm.fields import DecryptionError
 from adsapp_crm.models import CredentialsMismatchError
 from adsapp_crm.services.refusals import Refusal, RefusedError
@@ -66,6 +68,7 @@ _STATUS: Final[Mapping[str, int]] = {
     "request.precondition": 412,
     "request.too_large": 413,
     "idempotency.in_flight": 409,
+    "idempotency.lost": 409,
     "idempotency.mismatch": 422,
     "plan.closed": 409,
     "run.unfinished": 409,
@@ -97,6 +100,9 @@ _DRF_CODES: Final[tuple[tuple[type[exceptions.APIException], str], ...]] = (
     (exceptions.NotAcceptable, "request.media_type"),
     (exceptions.Throttled, "request.throttled"),
 )
+
+_CSRF: Final = "CSRF Failed"
+"""How DRF's refusal of a session without its token begins."""
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +149,10 @@ def _answer(error: Exception) -> Response | None:
         return _crm_problem(error)
     if isinstance(error, exceptions.APIException):
         return _drf_problem(error)
+    if isinstance(error, OperationalError | InterfaceError):
+        # Away, restarting, or two requests that waited for each other: what was begun is rolled back.
+        log.warning("database trouble: %s", type(error.__cause__ or error).__name__)
+        return problem("internal.database", 503, headers={"Retry-After": str(DATABASE_RETRY_SECONDS)})
     known = next((each for each in _OTHERS if isinstance(error, each[0])), None)
     return problem(known[1], known[2]) if known else None
 
@@ -196,28 +206,35 @@ def _drf_problem(error: exceptions.APIException) -> Response:
     if isinstance(error, exceptions.Throttled) and wait is not None:
         headers["Retry-After"] = str(math.ceil(wait))
     if isinstance(error, exceptions.ValidationError):
-        return problem("request.invalid", 400, errors=list(_fields(error.get_full_details(), "")))
+        taker = getattr(error, "taker", None)
+        return problem("request.invalid", 400, errors=list(_fields(error.get_full_details(), (), taker)))
     if isinstance(error, exceptions.ParseError):
         return problem("request.invalid", 400, detail="The body is not JSON.")
     code = next((code for kind, code in _DRF_CODES if isinstance(error, kind)), "internal.error")
     if code == "request.unauthenticated":
         # DRF would say 403, since a session log-in has no challenge of its own.
         return problem(code, 401, headers={"WWW-Authenticate": "Session"})
+    if code == "request.forbidden" and str(error.detail).startswith(_CSRF):
+        code = "request.csrf"
     return problem(code, error.status_code, headers=headers)
 
 
-def _fields(details: Any, pointer: str) -> Iterator[dict[str, str]]:
-    """DRF's nested details, flat, each with its JSON pointer."""
+def _fields(details: Any, path: tuple[str | int, ...], taker: Any) -> Iterator[dict[str, str]]:
+    """DRF's nested details, flat, each with its JSON pointer and what to do about it."""
     if isinstance(details, Mapping) and set(details) == {"message", "code"}:
-        yield {"pointer": pointer, "code": "request.invalid", "detail": str(details["message"])}
+        yield {
+            "pointer": "".join(f"/{_escaped(str(step))}" for step in path),
+            "code": "request.invalid",
+            "detail": str(details["message"]),
+            "fix": fix_of(str(details["code"]), path, taker),
+        }
     elif isinstance(details, Mapping):
         for key, value in details.items():
-            place = pointer if key == "non_field_errors" else f"{pointer}/{_escaped(str(key))}"
-            yield from _fields(value, place)
+            yield from _fields(value, path if key == "non_field_errors" else (*path, key), taker)
     else:
         for index, value in enumerate(details):
             listed = isinstance(value, Mapping) and set(value) != {"message", "code"}
-            yield from _fields(value, f"{pointer}/{index}" if listed else pointer)
+            yield from _fields(value, (*path, index) if listed else path, taker)
 
 
 def _escaped(key: str) -> str:

@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import IO, Any
+import codecs
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import IO, Any, NoReturn
 
+from django.conf import settings
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.renderers import JSONRenderer
 
+from adsapp_crm.services.refusals import refuse
+
 
 class BoundedJSONParser(JSONParser):
-    """JSON that is nested deeper than Python reads is bad input like any other, and no failure of ours."""
+    """JSON as everybody reads it: nested no deeper than Python goes, and no key of an object twice.
+
+    Which of two values counts differs from reader to reader, so one that stands there twice says nothing.
+    """
 
     def parse(
-        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,  # noqa: ARG002  DRF's signature
+        parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
+        encoding = (parser_context or {}).get("encoding") or settings.DEFAULT_CHARSET
         try:
-            return super().parse(stream, media_type=media_type, parser_context=parser_context)
+            text = codecs.getreader(encoding)(stream)
+            return json.load(text, object_pairs_hook=_object, parse_constant=_no_number)
         except RecursionError as error:
-            raise ParseError("The JSON is nested too deeply.") from error
+            raise refuse("request.invalid", "The JSON is nested too deeply.", fix="Nest it less.") from error
+        except ValueError as error:
+            raise ParseError("The body is not JSON.") from error
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise refuse("request.invalid", f"An object names {twice[:100]!r} twice.", fix="Keep one of the two.")
+    return found
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(word)
 
 
 class CsvParser(BaseParser):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail
 
 from adsapp_crm.models.choices import BlankHandling, ConflictStrategy, DriftHandling, SyncDirection
 from adsapp_crm.services.mappings import WantedMapping
@@ -22,7 +23,8 @@ class StrictSerializer(serializers.Serializer):  # type: ignore[type-arg]  # not
             unknown = sorted(set(data) - set(self.fields))
             if unknown:
                 known = ", ".join(self.fields)
-                raise serializers.ValidationError(dict.fromkeys(unknown, f"Unknown. Known are: {known}."))
+                detail = ErrorDetail(f"Unknown. Known are: {known}.", code="unknown")
+                raise serializers.ValidationError(dict.fromkeys(unknown, detail))
         return super().to_internal_value(data)
 
 

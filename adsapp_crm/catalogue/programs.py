@@ -48,6 +48,14 @@ PROGRAMS = table(
         "A client that repeats after half a second.",
     ),
     (
+        "idempotency.lost",
+        _("What the first request answered is lost"),
+        _("The request with this key took effect, and the server ended before its answer was kept."),
+        _("Look at what is there now; repeat it under a new key only if what you wanted is missing."),
+        Retry.NO,
+        "A server that was killed between two statements.",
+    ),
+    (
         "key.refused",
         _("The API key opens nothing"),
         _("It is misspelt, was revoked, or its time is over."),

@@ -1,7 +1,8 @@
 """A POST that named itself is done once: whoever repeats it gets the answer that was given.
 
 Only what was done is remembered. A refused request has changed nothing, so repeating it is judged anew; and a
-request whose worker died is given up after a while, and may be made again.
+request whose worker died is given up after a while, and may be made again, unless its work was committed: then only
+its answer is lost, and doing it again would do it twice.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ KEPT_FOR: Final = timedelta(hours=24)
 GIVEN_UP_AFTER: Final = timedelta(minutes=10)
 """Longer than any request lives."""
 MAX_KEY_CHARACTERS: Final = 255
+EFFECT: Final = {"effect": True}
+"""Stands where the answer will, from the moment that the work is committed."""
 SECRET_KEYS: Final = frozenset({"secret", "authUrl"})
 """Keys of answers whose values are stored encrypted, in a column of their own that ``rotate_keys`` finds."""
 
@@ -48,7 +51,7 @@ def claim_request(
     """Claim the request, or find what it was answered with. Commits.
 
     Must be called outside ``organization_context``. Raises RefusedError: ``idempotency.key``,
-    ``idempotency.mismatch``, ``idempotency.in_flight``.
+    ``idempotency.mismatch``, ``idempotency.in_flight``, ``idempotency.lost``.
     """
     if not key or len(key) > MAX_KEY_CHARACTERS or not key.isascii() or not key.isprintable():
         raise refuse(
@@ -61,17 +64,24 @@ def claim_request(
         row = _stored(actor, key)
         if row.pk == mine.pk:
             return Claim(organization_id, mine.pk)
-        if row.over:
+        if row.ended or (row.abandoned and row.response != EFFECT):
             IdempotencyKey.objects.filter(pk=row.pk).update(
                 **said, status_code=None, response=None, secrets=None, created_at=Now(), expires_at=Now() + KEPT_FOR
             )
             return Claim(organization_id, row.pk)
         if any(getattr(row, name) != value for name, value in said.items()):
             raise refuse("idempotency.mismatch", "This Idempotency-Key belongs to another request.")
+        if row.abandoned:
+            raise refuse("idempotency.lost", "The first request with this key took effect, and its answer is lost.")
         if row.status_code is None:
             raise refuse("idempotency.in_flight", "The first request with this key has not ended.")
         stored = row.response or {}
         return StoredAnswer(row.status_code, _with_secrets(row, stored.get("body")), stored.get("headers", {}))
+
+
+def note_effect(claim: Claim) -> None:
+    """Remember with the work itself, in its transaction, that it is done: whatever happens to the answer."""
+    IdempotencyKey.objects.filter(pk=claim.row_id, status_code__isnull=True).update(response=EFFECT)
 
 
 def keep_answer(claim: Claim, answer: StoredAnswer) -> None:
@@ -92,10 +102,13 @@ def give_up(claim: Claim) -> None:
 
 
 def _stored(actor: str, key: str) -> Any:
-    """The row, locked, with ``over``: its time has passed, or its worker died."""
-    abandoned = Q(status_code__isnull=True, created_at__lt=Now() - GIVEN_UP_AFTER)
-    over = ExpressionWrapper(Q(expires_at__lte=Now()) | abandoned, output_field=BooleanField())
-    return IdempotencyKey.objects.select_for_update().annotate(over=over).get(actor=actor, key=key)
+    """The row, locked, with ``ended``: its time has passed, and ``abandoned``: its worker died."""
+    dead = Q(status_code__isnull=True, created_at__lt=Now() - GIVEN_UP_AFTER)
+    times = {
+        name: ExpressionWrapper(when, output_field=BooleanField())
+        for name, when in (("ended", Q(expires_at__lte=Now())), ("abandoned", dead))
+    }
+    return IdempotencyKey.objects.select_for_update().annotate(**times).get(actor=actor, key=key)
 
 
 def _parted(body: Any) -> tuple[Any, dict[str, Any]]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import ClassVar
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from adsapp_crm.api.access import OrganizationView, actor_of, organization_of
+from adsapp_crm.api.access import OrganizationView, actor_of, organization_of, valid
 from adsapp_crm.api.serializers import ConnectSerializer, CrmTypeSerializer
 from adsapp_crm.api.views.log_in import connected_body, person_of
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.connections import check_provider, connect_with_token, disconnect
 from adsapp_crm.services.oauth import begin_log_in
-from adsapp_crm.services.refusals import refuse
+from adsapp_crm.services.refusals import RefusedError, refuse
 
 
 class ConnectView(OrganizationView):
@@ -26,14 +28,17 @@ class ConnectView(OrganizationView):
 
         With a token the CRM is asked who that is before anything is stored.
         """
-        asked = _valid(ConnectSerializer(data=request.data))
+        asked = valid(ConnectSerializer, request.data)
         config = asked.get("config", {})
         crm_type = check_provider(asked["crmType"])
         organization_id, token = organization_of(request), config.get("apiToken", "")
         environment = config.get("environment", "")
         if not token:
             return self._log_in(request, organization_id, crm_type, config)
-        made = connect_with_token(organization_id, crm_type, token, actor=actor_of(request), environment=environment)
+        with _pointing_into_config():
+            made = connect_with_token(
+                organization_id, crm_type, token, actor=actor_of(request), environment=environment
+            )
         return Response(connected_body(made), status=200 if made.reconnected else 201)
 
     def _log_in(
@@ -54,12 +59,17 @@ class ConnectView(OrganizationView):
 
     def delete(self, request: Request) -> Response:
         """Forget the token; links, mappings and history stay for a later connection to the same account."""
-        asked = _valid(CrmTypeSerializer(data=request.query_params))
+        asked = valid(CrmTypeSerializer, request.query_params.dict())
         connection_id = disconnect(organization_of(request), asked["crm_type"], actor=actor_of(request))
         return Response({"success": True, "connectionId": str(connection_id)})
 
 
-def _valid(serializer: Any) -> dict[str, Any]:
-    serializer.is_valid(raise_exception=True)
-    found: dict[str, Any] = serializer.validated_data
-    return found
+@contextmanager
+def _pointing_into_config() -> Iterator[None]:
+    """The service knows the token by its name; in the body it stands in ``config``."""
+    try:
+        yield
+    except RefusedError as error:
+        raise RefusedError(
+            replace(each, field="/config/apiToken") if each.field == "apiToken" else each for each in error.refusals
+        ) from error

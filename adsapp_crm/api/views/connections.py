@@ -67,8 +67,9 @@ class ConnectionView(_ConnectionAnswers):
 
     def patch(self, request: Request, connection_id: uuid.UUID) -> Any:
         """Rules that are left out stay; the next run goes by the new ones. The ETag is the rules'."""
-        wanted, tag = self.body(request), wanted_tag(request)
+        wanted = self.body(request)
         with self.work(request):
+            tag = wanted_tag(request, lambda: tag_of(find_connection(connection_id)))
             row = change_rules(connection_id, wanted, tag=tag)
             return self.answer(request, row, headers=etag(tag_of(row)))
 

@@ -93,16 +93,23 @@ class ContactView(OrganizationView):
         return self.answer(request, contact, headers=etag(contact.version))
 
     def patch(self, request: Request, contact_id: uuid.UUID) -> Any:
-        values, version = contact_values(self.body(request)), wanted_version(request)
+        values, version = contact_values(self.body(request)), self._version(request, contact_id)
         with pointing_into_body(), self.work(request):
             contact = update_contact(contact_id, values, version=version)
         return self.answer(request, contact, headers=etag(contact.version))
 
     def delete(self, request: Request, contact_id: uuid.UUID) -> Any:
         """Each CRM follows by its connection's deletion rule."""
-        version = wanted_version(request)
+        version = self._version(request, contact_id)
         with self.work(request):
             return self.answer(request, delete_contact(contact_id, version=version))
+
+    def _version(self, request: Request, contact_id: uuid.UUID) -> int | None:
+        def current() -> int:
+            with self.work(request):
+                return find_contact(contact_id).version
+
+        return wanted_version(request, current)
 
 
 class ContactRestoreView(OrganizationView):

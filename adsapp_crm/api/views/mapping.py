@@ -44,11 +44,12 @@ class MappingView(OrganizationView):
 
     def put(self, request: Request) -> Any:
         """All rows are taken, or none with a pointer to each field that is wrong."""
-        asked, version = self.body(request), wanted_version(request)
+        asked = self.body(request)
         try:
             with self.work(request):
                 found = find_connection(asked["crmType"])
                 connection = CrmConnection.objects.select_for_update().get(pk=found.pk)
+                version = wanted_version(request, lambda: connection.mapping_version)
                 if version is not None and version != connection.mapping_version:
                     text = f"The mappings are at version {connection.mapping_version} and not {version}."
                     raise refuse("request.precondition", text)
