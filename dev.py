@@ -6,8 +6,6 @@ otherwise; hashes are checked, nothing is compiled). PostgreSQL and Valkey come 
 .dev; set DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL to use others.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import hashlib
@@ -21,10 +19,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+OLDEST_PYTHON = (3, 11)
+if sys.version_info < OLDEST_PYTHON:  # here, because an older one stumbles over the annotations below
+    _found = ".".join(map(str, sys.version_info[:3]))
+    sys.stderr.write(f"error: Python 3.11 or newer is needed, this is {_found}. Run: python3.11 dev.py ...\n")
+    sys.exit(2)
+
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-OLDEST_PYTHON = (3, 11)
 
 RUNTIME = "requirements.lock"
 DEVELOPMENT = "requirements-dev.lock"  # holds all of RUNTIME
@@ -42,6 +45,9 @@ HARNESSES = {
 }
 
 
+# Commands that work on tables: `dev.py manage` makes those of its own database first.
+NEED_TABLES = {path.stem for path in (ROOT / "adsapp_crm/management/commands").glob("[!_]*.py")} - {"crm_fake"}
+
 # The whole suite in as many processes as there are processors; what a caller picks runs in one, where pdb works.
 WHOLE_SUITE = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile", "--quiet")
 
@@ -51,10 +57,6 @@ class SetupError(Exception):
 
 
 def main() -> int:
-    if sys.version_info < OLDEST_PYTHON:
-        found = ".".join(map(str, sys.version_info[:3]))
-        sys.stderr.write(f"error: Python 3.11 or newer is needed, this is {found}. Run: python3.11 dev.py ...\n")
-        return 2
     command, arguments = parse(sys.argv[1:])
     try:
         set_up(DEVELOPMENT if command in {"test", "check"} or command in HARNESSES else RUNTIME)
@@ -167,7 +169,8 @@ def install(lock: Path) -> None:
         say("uv could not install the packages; trying pip.")
     if run([str(VENV_PYTHON), "-m", "pip", "--version"], quiet=True) != 0:
         run([str(VENV_PYTHON), "-m", "ensurepip", "--default-pip"], quiet=True)
-    pip = [str(VENV_PYTHON), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    # The lock names every package, so there is nothing to resolve; a pip that does refuses extras without a pin.
+    pip = [str(VENV_PYTHON), "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-deps"]
     if run([*pip, "--only-binary", ":all:", *required]) != 0:
         raise SetupError(
             f"installing {lock.name} failed, as shown above. The packages are wheels for Linux (glibc 2.28 "
@@ -211,13 +214,16 @@ def inside(again: list[str], action: Callable[[], int]) -> int:
 
 
 def manage(arguments: list[str]) -> int:
-    from tests.harness import environment, services
+    from tests.harness import environment, services, tables
 
     folder = services.default_folder()
     try:
         with services.running(folder) as urls:
             given = environment.development(urls, services.credentials(folder), public_url="http://127.0.0.1:8000")
-            return subprocess.call([sys.executable, "manage.py", *arguments], env=given | os.environ | urls)
+            given |= os.environ | urls
+            if arguments and arguments[0] in NEED_TABLES:
+                tables.keep_current(folder, given)
+            return subprocess.call([sys.executable, "manage.py", *arguments], env=given)
     except services.ServicesError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, ProgrammingError
+from psycopg import errors as postgres
 
 from adsapp_crm.catalogue import explain
 from adsapp_crm.fields import DecryptionError
@@ -49,6 +51,8 @@ class CrmCommand(BaseCommand):
             self._fail([_refusal_of(error)], REFUSED if refused else WRONG)
         except (DecryptionError, CredentialsMismatchError) as error:
             self._fail([Refusal(error.code, str(error), "FERNET_KEYS")], REFUSED)
+        except (OperationalError, ProgrammingError) as error:
+            self._fail([_database_trouble(error)], WRONG)
         except KeyboardInterrupt:
             self.progress("interrupted; what was committed stays, and a run goes on when the command is repeated")
             sys.exit(INTERRUPTED)
@@ -114,6 +118,18 @@ def _refusal_of(error: CrmError) -> Refusal:
     if isinstance(error, MappingError):
         return Refusal(error.code, error.message, error.field, error.fix)
     return Refusal(error.code, error.message)
+
+
+def _database_trouble(error: OperationalError | ProgrammingError) -> Refusal:
+    """What to do about a database that is away or behind; any other error of it is raised again."""
+    cause = error.__cause__
+    if isinstance(cause, postgres.UndefinedTable | postgres.UndefinedColumn | postgres.UndefinedFunction):
+        said = "The database does not have the tables of this version."
+        return Refusal("internal.database", said, "DATABASE_URL", "Run: manage.py migrate --database owner")
+    if isinstance(error, OperationalError) and getattr(cause, "sqlstate", None) is None:
+        said = "The database cannot be reached."
+        return Refusal("internal.database", said, "DATABASE_URL", "Start PostgreSQL, or correct the address.")
+    raise error
 
 
 def _told(refusal: Refusal) -> dict[str, str]:

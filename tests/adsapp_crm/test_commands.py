@@ -7,6 +7,8 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, ProgrammingError
+from psycopg import errors as postgres
 
 from adsapp_crm.models import Contact, User
 from adsapp_crm.selectors import find_organization, organization_ids
@@ -132,3 +134,25 @@ def test_every_command_explains_itself(command, capsys):
 
     assert ended.value.code == 0
     assert "--json" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (postgres.UndefinedTable("relation does not exist"), "migrate --database owner"),
+        (postgres.UndefinedFunction("function does not exist"), "migrate --database owner"),
+        (postgres.OperationalError("connection refused"), "Start PostgreSQL"),
+    ],
+)
+def test_a_database_that_is_away_or_behind_is_an_error_with_a_fix(cause, said, monkeypatch):
+    """Exit 1, and no traceback for whoever has not migrated yet."""
+
+    def fails(*_arguments):
+        kind = OperationalError if type(cause) is postgres.OperationalError else ProgrammingError
+        raise kind(str(cause)) from cause
+
+    monkeypatch.setattr("adsapp_crm.management.commands.crm_status.standings", fails)
+    exit_code, error = refused("crm_status")
+
+    assert (exit_code, error["code"], error["field"]) == (1, "internal.database", "DATABASE_URL")
+    assert said in error["fix"]

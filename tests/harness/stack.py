@@ -210,7 +210,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with opened(port=port) as stack:
             stack.serve()
-            print(f"ADSapp CRM runs at {stack.url} (admin: {stack.url}/admin/). Logs: {stack.folder}. Ctrl-C ends it.")
+            print(f"ADSapp CRM runs at {stack.url}/dashboard/settings/crm (admin: {stack.url}/admin/).")
+            print('A log-in: python3 dev.py manage crm_org "Acme" --email you@acme.example (in another terminal)')
+            print(f"Logs: {stack.folder}. Ctrl-C ends it.", flush=True)
             stack.wait()
     except ServicesError as error:
         print(f"error: {error}", file=sys.stderr)

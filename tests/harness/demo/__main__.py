@@ -50,18 +50,22 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     began = time.monotonic()
     try:
+        _say("starting PostgreSQL, Valkey, three CRMs' stand-ins, the web server, a worker and beat")
         with stacks.opened(port=options.port) as stack:
             fakes = _start_fakes(stack)
             stack.serve()
             _say(f"web server, worker and beat run after {time.monotonic() - began:.0f} s")
             mark = uuid.uuid4().hex[:6]
             steps, failure = _play(stack, fakes, options, mark)
-            addresses = {"admin": f"{stack.url}/admin/", **{each.key: f"{each.url}/_fake/" for each in fakes.all}}
+            pages = {"dashboard": f"{stack.url}/dashboard/settings/crm", "admin": f"{stack.url}/admin/"}
+            addresses = {**pages, **{each.key: f"{each.url}/_fake/" for each in fakes.all}}
             log_in = {"email": f"staff-{mark}@demo.example", "password": PASSWORD}
             result = as_json(steps, seed=options.seed, addresses=addresses, log_in=log_in, failure=failure)
             result["ok"] = result["ok"] and not failure
             result["total_seconds"] = round(time.monotonic() - began, 1)
             _show(steps, result, failure)
+            if not options.once:
+                _show_addresses(result["addresses"], log_in["email"])
             if options.once:
                 if options.json:
                     print(json.dumps(result))
@@ -128,7 +132,7 @@ def _start_fakes(stack: stacks.Stack) -> Fakes:
 
 def _play(stack: stacks.Stack, fakes: Fakes, options: argparse.Namespace, mark: str) -> tuple[list[Step], str]:
     """Make the organization and the people, connect, and run the scenario; what went wrong comes back as text."""
-    os.environ.update(stack.environment)
+    os.environ.update(stack.environment | {"LOG_LEVEL": "WARNING"})  # what it does is told below, in words
     import django
 
     django.setup()
@@ -188,9 +192,14 @@ def _show(steps: list[Step], result: dict[str, Any], failure: str) -> None:
         _say(f"\nIt stopped: {failure}")
     verdict = "Everything came as expected." if result["ok"] else "NOT everything came as expected."
     _say(f"\n{verdict} {result['requests']} requests, {result['total_seconds']} s in all, seed {result['seed']}.")
-    _say(f"Admin: {result['addresses']['admin']}  log-in {result['log_in']['email']}  password {PASSWORD}")
-    for key in ("hubspot", "salesforce", "pipedrive"):
-        _say(f"{key}'s records: {result['addresses'][key]}")
+
+
+def _show_addresses(addresses: dict[str, str], email: str) -> None:
+    """Where to look while it runs."""
+    _say(f"\nLog-in: {email}  password {PASSWORD}")
+    for key, address in addresses.items():
+        named = {"dashboard": "Dashboard", "admin": "Admin"}.get(key, f"{key}'s records")
+        _say(f"{named}: {address}")
 
 
 def _say(text: str) -> None:
