@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from adsapp_crm import conf
 from adsapp_crm.limiter import DayUse, RedisLimiter, RedisLimits
-from adsapp_crm.models import CrmConnection, Organization
+from adsapp_crm.models import CrmConnection, CrmFieldMapping, Organization
 from adsapp_crm.models.contact import tombstone_key_of
 from adsapp_crm.storage import DjangoStore, Lease, codec
 from adsapp_crm.storage.apps import settings_of
@@ -29,8 +29,8 @@ from crm.http.client import Call
 from crm.http.limits import BoundBudgets, Budget, Priority, Scope, politeness
 from crm.http.redact import Secret
 from crm.mapping.build import BrokenMapping, MappingRow, build_field_map
-from crm.mapping.field_map import FieldMap
-from crm.model import DeletionPolicy, DriftRule, FieldDefinition, Mode, Policy, Strategy
+from crm.mapping.field_map import FieldMap, Former
+from crm.model import DeletionPolicy, Direction, DriftRule, FieldDefinition, Mode, Policy, Strategy
 from crm.ports import Capabilities, Connector, Limiter, Turn
 from crm.registry import REQUESTS_PER_SECOND, ConnectorContext, Provider, provider
 
@@ -239,13 +239,29 @@ def books_of(connection: CrmConnection) -> tuple[dict[str, Rulebook], tuple[Brok
         if isinstance(built, BrokenMapping):
             broken.append(built)
         else:
-            maps[row.record_type].append(built)
+            maps[row.record_type].append(_with_life(built, row))
     tag = f"deleted-in-{connection.crm_type}"
     books = {
         kind: Rulebook(kind, tuple(found), policy, _digest(policy, found), deleted_tag=tag)
         for kind, found in maps.items()
     }
     return books, tuple(broken)
+
+
+def _with_life(built: FieldMap, row: CrmFieldMapping) -> FieldMap:
+    """What the row says of changes to it that records were not all looked at under yet."""
+    former = None
+    if row.former is not None and row.changed_at is not None:
+        direction, drift = row.former.get("direction"), row.former.get("drift")
+        former = Former(row.changed_at, direction and Direction(direction), drift and DriftRule(drift))
+    return replace(
+        built,
+        version=row.version,
+        revisits_before=row.revisits_before,
+        former=former,
+        keeps_questions=row.keeps_questions,
+        awaits_scan=row.changed_at is not None,
+    )
 
 
 def _digest(policy: Policy, maps: Sequence[FieldMap]) -> str:

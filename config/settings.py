@@ -285,7 +285,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
                 *("Role", "ConnectionStatus", "Health", "SyncMode", "SyncDirection", "ConflictStrategy", "TieRule"),
                 *("BlankHandling", "DriftHandling", "OnDeletion", "SyncType", "RunPurpose", "RunTrigger", "RunState"),
                 *("PlanStatus", "PlanLineStatus", "PlanLineKind", "QuestionKind", "QuestionStatus"),
-                *("WebhookStatus", "DeliveryStatus", "AuditScope", "AuditStatus"),
+                *("WebhookStatus", "DeliveryStatus", "AuditScope", "AuditStatus", "MappingReach"),
             )
         },
         "ScopeEnum": ["read", "write", "admin"],

@@ -60,6 +60,15 @@ class BlankRule(enum.StrEnum):
     """A cleared side keeps its blank, the other keeps its value: an agreed difference."""
 
 
+class AppliesTo(enum.StrEnum):
+    """For which records a changed mapping is."""
+
+    EXISTING = "existing"
+    """Existing records too: they are brought into step by the next complete run."""
+    NEW = "new"
+    """Only from now on: what stands is left as it is, and the next edit goes by the new rules."""
+
+
 class DriftRule(enum.StrEnum):
     """What happens to the side that a one-way field does not listen to."""
 
@@ -201,6 +210,8 @@ class BasePair:
     """Fingerprint of the CRM field when the pair was confirmed."""
     unread: bool = False
     """The field could not be read at some time since: a blank seen later is no deletion."""
+    version: int = 0
+    """``FieldMap.version`` that the pair was agreed under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +386,10 @@ class Rule(enum.StrEnum):
     CHOSEN = "chosen"
     """A person resolved a conflict."""
     UNDO = "undo"
+    MAPPING_CHANGED = "mapping_changed"
+    """The mapping was changed and a person asked for it in existing records too."""
+    FROM_NOW_ON = "from_now_on"
+    """The mapping was changed for what comes from now on: what stood when it was changed is left as it is."""
     CREATED = "created"
     MERGED = "merged"
     DELETED = "deleted"

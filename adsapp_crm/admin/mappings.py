@@ -38,6 +38,7 @@ from adsapp_crm.models.choices import (
 )
 from adsapp_crm.services.conflict_rules import wanted_of
 from adsapp_crm.services.describing import refresh_fields
+from adsapp_crm.services.mapping_changes import MappingQuestion, question_of, reach_said
 from adsapp_crm.services.mapping_files import (
     MappingImport,
     apply_import,
@@ -46,7 +47,13 @@ from adsapp_crm.services.mapping_files import (
     preview_import,
 )
 from adsapp_crm.services.mapping_preview import preview_of
-from adsapp_crm.services.mappings import MappingsRefusedError, WantedMapping, current_mappings, replace_mappings
+from adsapp_crm.services.mappings import (
+    MappingsRefusedError,
+    WantedMapping,
+    current_mappings,
+    judge_mappings,
+    replace_mappings,
+)
 from adsapp_crm.services.refusals import RefusedError
 from adsapp_crm.wiring import definitions_of
 from crm.errors import CrmError
@@ -221,11 +228,16 @@ class FieldMappingAdmin(OrganizationAdmin):
             raise PermissionDenied
         form = MappingForm(posted, initial=_initial(stored), connection=connection)
         rows = current_mappings(connection)
+        asks: MappingQuestion | None = None
         others = [wanted_of(each) for each in rows if stored is None or each.pk != stored.pk]
         wanted = wanted_of(stored) if stored is not None else None
         if form.is_valid():
             wanted = form.wanted()
-            if "_save" in request.POST and self._saved(request, form, connection, others, rows, stored):
+            place = next((number for number, row in enumerate(rows) if stored and row.pk == stored.pk), len(others))
+            everything = [*others[:place], wanted, *others[place:]]
+            if "_save" in request.POST and reach_said(request.POST.get("applies_to", "")) is None:
+                asks = question_of(connection, rows, everything)
+            if "_save" in request.POST and self._saved(request, form, connection, everything, place, judge=bool(asks)):
                 return HttpResponseRedirect(reverse("admin:adsapp_crm_crmfieldmapping_changelist"))
         context = {
             **self.admin_site.each_context(request),
@@ -240,6 +252,7 @@ class FieldMappingAdmin(OrganizationAdmin):
             "definition": definitions_of(connection, wanted.record_type).get(wanted.remote_field) if wanted else None,
             "described_at": _described_at(connection),
             "broken": explained(stored.broken_code) if stored else "",
+            "asks": None if form.errors else asks,
             "may_administer": may(request, Role.ADMIN),
             "crm_acts": self.acts_for(request, str(stored.pk)) if stored else [],
         }
@@ -251,14 +264,22 @@ class FieldMappingAdmin(OrganizationAdmin):
         request: HttpRequest,
         form: MappingForm,
         connection: CrmConnection,
-        others: Sequence[WantedMapping],
-        rows: Sequence[CrmFieldMapping],
-        stored: CrmFieldMapping | None,
+        everything: Sequence[WantedMapping],
+        place: int,
+        *,
+        judge: bool,
     ) -> bool:
-        place = next((number for number, row in enumerate(rows) if stored and row.pk == stored.pk), len(others))
-        everything = [*others[:place], form.wanted(), *others[place:]]
+        """``judge``: only say what is wrong; a question comes before the save."""
         try:
-            version = replace_mappings(connection, everything, actor=actor_of(request))
+            if judge:
+                judge_mappings(connection, everything)
+                return False
+            version = replace_mappings(
+                connection,
+                everything,
+                actor=actor_of(request),
+                applies_to=reach_said(request.POST.get("applies_to", "")),
+            )
         except MappingsRefusedError as error:
             for each in error.refusals:
                 number, _slash, column = each.field.removeprefix("/mappings/").partition("/")
@@ -345,6 +366,7 @@ class FieldMappingAdmin(OrganizationAdmin):
                 connection,
                 MappingImport(found.wanted, found.difference, found.refusals, shown),
                 actor=actor_of(request),
+                applies_to=reach_said(request.POST.get("applies_to", "")),
             )
         except RefusedError as error:
             for each in error.refusals[:20]:

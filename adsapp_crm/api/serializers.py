@@ -9,8 +9,9 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 
-from adsapp_crm.models.choices import BlankHandling, ConflictStrategy, DriftHandling, SyncDirection
+from adsapp_crm.models.choices import BlankHandling, ConflictStrategy, DriftHandling, MappingReach, SyncDirection
 from adsapp_crm.services.mappings import WantedMapping
+from crm.model import AppliesTo
 
 MOST_MAPPINGS = 500
 
@@ -57,11 +58,12 @@ class StatusQuery(CrmTypeSerializer):
 
 
 class MappingRowSerializer(StrictSerializer):
-    """Keys that a GET adds (id, isCustom, brokenCode) may come back and are not taken from there."""
+    """Keys that a GET adds (id, isCustom, brokenCode, pending) may come back and are not taken from there."""
 
     id = serializers.CharField(required=False, allow_null=True)
     isCustom = serializers.BooleanField(required=False)
     brokenCode = serializers.CharField(required=False, allow_null=True, allow_blank=True)
+    pending = serializers.CharField(required=False, allow_null=True)
     recordType = serializers.CharField(required=False)
     adsappField = serializers.CharField(max_length=200)
     crmField = serializers.CharField(max_length=500)
@@ -72,9 +74,25 @@ class MappingRowSerializer(StrictSerializer):
     drift = serializers.ChoiceField(choices=DriftHandling.choices, required=False, allow_null=True)
 
 
-class MappingsSerializer(StrictSerializer):
+class ReachSerializer(StrictSerializer):
+    applyTo = serializers.ChoiceField(
+        choices=MappingReach.choices,
+        required=False,
+        help_text=(
+            "Which records the change is for: existing ones too, which the next complete run brings into step, or only"
+            " what is edited from now on. Without it: existing ones for rows that are added, and only from now on for"
+            " rows that are changed."
+        ),
+    )
+
+
+class MappingsSerializer(ReachSerializer):
     crmType = serializers.CharField()
     mappings = MappingRowSerializer(many=True, max_length=MOST_MAPPINGS)  # type: ignore[call-arg]  # of the list
+
+
+def reach_of(asked: Mapping[str, Any]) -> AppliesTo | None:
+    return AppliesTo(asked["applyTo"]) if "applyTo" in asked else None
 
 
 def wanted_mapping(row: Mapping[str, Any], default_record_type: str) -> WantedMapping:

@@ -131,6 +131,8 @@ RULES: Final[Mapping[str, _StrPromise]] = {
     "unreadable": _("The field can no longer be read; the agreed value is kept."),
     "chosen": _("A person chose."),
     "undo": _("Taken back by an undo."),
+    "mapping_changed": _("The mapping was changed, for existing records too."),
+    "from_now_on": _("Left as it stood when the mapping was changed; the next edit goes by the new rule."),
     "created": _("Created from the other side."),
     "merged": _("The CRM merged two records; the link followed."),
     "deleted": _("Deleted on the other side."),

@@ -73,6 +73,11 @@ class DriftHandling(TextChoices):
     WRITE_BACK = "write_back", _("Write back")
 
 
+class MappingReach(TextChoices):
+    EXISTING = "existing", _("Existing records too")
+    NEW = "new", _("Only from now on")
+
+
 class OnDeletion(TextChoices):
     UNLINK = "unlink", _("Unlink")
     ARCHIVE = "archive", _("Archive")

@@ -7,14 +7,18 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from adsapp_crm.models.base import OrganizationModel, indexed, one_of, unique
-from adsapp_crm.models.choices import BlankHandling, ConflictStrategy, DriftHandling, SyncDirection
+from adsapp_crm.models.choices import BlankHandling, ConflictStrategy, DriftHandling, MappingReach, SyncDirection
 from adsapp_crm.models.connection import CrmConnection
 
 _ARROWS = {"to_crm": "→", "from_crm": "←", "bidirectional": "↔"}
 
 
 class CrmFieldMapping(OrganizationModel):
-    """One pair of fields. ``adsapp_field`` is in the API's camelCase; custom fields are ``custom.<key>``."""
+    """One pair of fields. ``adsapp_field`` is in the API's camelCase; custom fields are ``custom.<key>``.
+
+    ``applies_to`` is what was answered at the last change that asked. ``changed_at`` is set while a change waits for a
+    complete scan; ``former`` then holds the rules before it where it is only from now on.
+    """
 
     connection = models.ForeignKey(
         CrmConnection, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="mappings"
@@ -37,6 +41,13 @@ class CrmFieldMapping(OrganizationModel):
     broken_code = models.TextField(_("broken"), blank=True, default="")
     broken_since = models.DateTimeField(_("broken since"), null=True, blank=True)
     version = models.PositiveIntegerField(_("version"), default=1, editable=False)
+    applies_to = models.TextField(
+        _("applies to"), choices=MappingReach.choices, blank=True, default="", db_default="", editable=False
+    )
+    revisits_before = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    former = models.JSONField(null=True, blank=True, editable=False)
+    keeps_questions = models.BooleanField(default=False, db_default=False, editable=False)
+    changed_at = models.DateTimeField(_("changed at"), null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True, editable=False)
     deleted_at = models.DateTimeField(_("removed at"), null=True, blank=True, editable=False)

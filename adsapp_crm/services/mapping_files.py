@@ -17,6 +17,7 @@ from typing import Any, Final
 from adsapp_crm.models import CrmConnection
 from adsapp_crm.services.conflict_rules import wanted_of
 from adsapp_crm.services.formulas import guarded, unguarded
+from adsapp_crm.services.mapping_changes import MappingQuestion, question_of
 from adsapp_crm.services.mappings import (
     MappingsRefusedError,
     WantedMapping,
@@ -25,6 +26,7 @@ from adsapp_crm.services.mappings import (
     replace_mappings,
 )
 from adsapp_crm.services.refusals import Refusal, RefusedError, refuse
+from crm.model import AppliesTo
 
 MOST_BYTES: Final = 1_000_000
 MOST_ROWS: Final = 500
@@ -47,7 +49,7 @@ _NEEDED: Final = ("recordType", "adsappField", "crmField")
 _MAY_BE_NULL: Final = frozenset({"transformRule", "strategy", "drift"})
 _UNSTORABLE: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000|[\ud800-\udfff]")
 """Half a surrogate, or a NUL as JSON spells it: PostgreSQL holds neither."""
-_OF_THE_API: Final = frozenset({"id", "isCustom", "brokenCode"})
+_OF_THE_API: Final = frozenset({"id", "isCustom", "brokenCode", "pending"})
 """What the API's answer says of a row besides; read over."""
 
 
@@ -83,6 +85,8 @@ class MappingImport:
     refusals: tuple[Refusal, ...]
     version: int
     """The connection's version that the difference was made from."""
+    question: MappingQuestion | None = None
+    """What taking it asks: for existing records too?"""
 
 
 def export_json(connection: CrmConnection) -> str:
@@ -131,7 +135,8 @@ def preview_import(connection: CrmConnection, content: bytes, *, keep_others: bo
     ``read_mapping_file``; what the judge of mappings says is among ``refusals``.
     """
     wanted = read_mapping_file(content, connection.crm_type)
-    current = [wanted_of(row) for row in current_mappings(connection)]
+    rows = current_mappings(connection)
+    current = [wanted_of(row) for row in rows]
     if keep_others:
         wanted = _laid_over(current, wanted)
     refusals: tuple[Refusal, ...] = ()
@@ -139,11 +144,16 @@ def preview_import(connection: CrmConnection, content: bytes, *, keep_others: bo
         judge_mappings(connection, wanted)
     except MappingsRefusedError as error:
         refusals = tuple(_told(each, error.examples, wanted) for each in error.refusals)
-    return MappingImport(tuple(wanted), compare_mappings(current, wanted), refusals, connection.mapping_version)
+    question = question_of(connection, rows, wanted)
+    return MappingImport(
+        tuple(wanted), compare_mappings(current, wanted), refusals, connection.mapping_version, question
+    )
 
 
-def apply_import(connection: CrmConnection, found: MappingImport, *, actor: str) -> int:
-    """Store what was shown; returns the new version.
+def apply_import(
+    connection: CrmConnection, found: MappingImport, *, actor: str, applies_to: AppliesTo | None = None
+) -> int:
+    """Store what was shown; returns the new version. ``applies_to`` as ``replace_mappings`` takes it.
 
     Raises RefusedError, and then nothing has changed: ``request.precondition`` when somebody saved mappings since the
     preview, and what ``replace_mappings`` refuses.
@@ -155,7 +165,7 @@ def apply_import(connection: CrmConnection, found: MappingImport, *, actor: str)
             f"The mappings are at version {locked.mapping_version}; what was shown was made from {found.version}.",
             fix="Read the file again and look at what it changes now.",
         )
-    return replace_mappings(locked, found.wanted, actor=actor)
+    return replace_mappings(locked, found.wanted, actor=actor, applies_to=applies_to)
 
 
 def compare_mappings(now: Sequence[WantedMapping], then: Sequence[WantedMapping]) -> MappingDifference:

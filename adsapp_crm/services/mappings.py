@@ -27,13 +27,14 @@ from adsapp_crm.models import (
     CrmSyncState,
     Organization,
 )
+from adsapp_crm.services.mapping_changes import linked_types, note_change, rules_of
 from adsapp_crm.services.refusals import Refusal, RefusedError
 from adsapp_crm.storage import codec
 from adsapp_crm.wiring import definitions_of
 from crm.mapping.app_fields import APP_FIELDS, CUSTOM_PREFIX, app_field
 from crm.mapping.build import BrokenMapping, MappingRow, build_field_map
 from crm.mapping.lint import Finding, Samples, Severity, lint
-from crm.model import BasePair, Direction, DriftRule, FieldDefinition, Value
+from crm.model import AppliesTo, BasePair, Direction, DriftRule, FieldDefinition, Value
 
 SAMPLE_ROWS: Final = 50
 """Contacts, records and links whose values a mapping is tried on."""
@@ -139,20 +140,28 @@ def _fitting_default(default: Any, fields: Mapping[str, FieldDefinition], region
     return None
 
 
-def replace_mappings(connection: CrmConnection, wanted: Sequence[WantedMapping], *, actor: str) -> int:
+def replace_mappings(
+    connection: CrmConnection, wanted: Sequence[WantedMapping], *, actor: str, applies_to: AppliesTo | None = None
+) -> int:
     """Make these the connection's mappings, in the current organization's context; returns the new version.
 
-    A row whose pair of fields stays keeps its id, and so the agreed values of every link. Raises
-    MappingsRefusedError with a pointer per field, and then nothing was changed.
+    A row whose pair of fields stays keeps its id, and so the agreed values of every link. ``applies_to`` says for
+    which records the change is; None: existing ones for rows that are added, and only from now on for rows that are
+    changed. Raises MappingsRefusedError with a pointer per field, and then nothing was changed.
     """
     locked = CrmConnection.objects.select_for_update().get(pk=connection.pk)
     judge_mappings(locked, wanted)
     stored = {(row.record_type, row.adsapp_field, row.crm_field): row for row in current_mappings(locked)}
     kept: list[CrmFieldMapping] = []
     fresh: list[CrmFieldMapping] = []
+    linked = linked_types(locked)
     for position, each in enumerate(wanted):
         row = stored.pop((each.record_type, each.app_field, each.remote_field), None)
-        (fresh if row is None else kept).append(_filled(row, locked, each, position))
+        before = None if row is None else rules_of(row)
+        filled = _filled(row, locked, each, position)
+        if each.record_type in linked:
+            note_change(filled, before, applies_to)
+        (fresh if row is None else kept).append(filled)
     removed = [row.pk for row in stored.values()]
     CrmFieldMapping.objects.filter(pk__in=removed).update(deleted_at=Now())
     CrmFieldMapping.objects.bulk_update(
@@ -160,6 +169,7 @@ def replace_mappings(connection: CrmConnection, wanted: Sequence[WantedMapping],
         [
             *("direction", "transform_rule", "blank_rule", "strategy", "drift"),
             *("position", "definition", "broken_code", "broken_since", "version", "is_custom"),
+            *("applies_to", "revisits_before", "former", "keeps_questions", "changed_at"),
         ],
     )
     CrmFieldMapping.objects.bulk_create(fresh)
@@ -169,13 +179,7 @@ def replace_mappings(connection: CrmConnection, wanted: Sequence[WantedMapping],
 def _filled(
     row: CrmFieldMapping | None, connection: CrmConnection, wanted: WantedMapping, position: int
 ) -> CrmFieldMapping:
-    rules: dict[str, Any] = {
-        "direction": wanted.direction,
-        "transform_rule": wanted.transform_rule or None,
-        "blank_rule": wanted.blank_rule,
-        "strategy": wanted.strategy,
-        "drift": wanted.drift,
-    }
+    rules = rules_of(wanted)
     if row is None:
         row = CrmFieldMapping(
             connection=connection,
@@ -184,7 +188,7 @@ def _filled(
             crm_field=wanted.remote_field,
             is_custom=True,
         )
-    elif any(getattr(row, name) != value for name, value in rules.items()):
+    elif rules_of(row) != rules:
         row.version += 1
         row.is_custom = True
     for name, value in rules.items():
@@ -219,6 +223,7 @@ def shape_mapping(row: CrmFieldMapping) -> dict[str, Any]:
         "strategy": row.strategy,
         "drift": row.drift,
         "brokenCode": row.broken_code or None,
+        "pending": row.applies_to if row.changed_at is not None else None,
     }
 
 

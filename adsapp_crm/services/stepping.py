@@ -35,6 +35,7 @@ from adsapp_crm.models.choices import ConnectionStatus, Health, PlanLineStatus, 
 from adsapp_crm.models.choices import RunState as RunWord
 from adsapp_crm.services.connection_history import note_schema
 from adsapp_crm.services.connections import block_connection
+from adsapp_crm.services.mapping_changes import note_scanned
 from adsapp_crm.services.mappings import described
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.storage import Lease, acquire_lease, kept_alive, release_lease
@@ -54,7 +55,7 @@ from crm.errors import (
 )
 from crm.http.limits import Priority
 from crm.mapping.build import BrokenMapping
-from crm.model import FieldDefinition, Phase, RunKind, RunState, RunStatus
+from crm.model import FieldDefinition, Mode, Phase, RunKind, RunState, RunStatus
 
 log = logging.getLogger(__name__)
 
@@ -348,6 +349,9 @@ def _finish(connection: CrmConnection, run: CrmSyncLog, state: RunState) -> None
         elif state.status is RunStatus.HELD:
             changes["health"] = Health.HELD
         CrmConnection.objects.filter(pk=connection.pk, status=ConnectionStatus.ACTIVE).update(**changes)
+        whole = state.kind is RunKind.FULL and state.limit is None and not (state.dry_run or state.approved)
+        if whole and state.status is RunStatus.COMPLETED and connection.mode == Mode.SYNC:
+            note_scanned(connection, state.record_types, run.started_at)
 
 
 def _noted(plan_id: uuid.UUID) -> list[dict[str, object]]:

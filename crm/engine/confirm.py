@@ -359,7 +359,9 @@ def _confirm_fields(link: Link, effects: tuple[Effect, ...], by_id: Mapping[str,
         if flip is not None:
             flips[effect.mapping_id] = flip
         unread = effect.rule is Rule.UNREADABLE
-        base[effect.mapping_id] = BasePair(effect.app_value, effect.crm_value, field_map.definition, unread)
+        base[effect.mapping_id] = BasePair(
+            effect.app_value, effect.crm_value, field_map.definition, unread, field_map.version
+        )
     return replace(link, base=base, flips=flips)
 
 

@@ -20,6 +20,10 @@ decision can be enumerated. The rows:
 12  consent: contested             opted out wins              push only opt-outs   pull only opt-outs
 ==  =============================  ==========================  ===================  ===================
 
+A pair that was agreed under an earlier form of the mapping, which a person wants brought into step ("existing
+records too"), is ``outdated``: in row 2 it is expressed anew, from the side that the mapping starts at. A blank is
+filled and never written.
+
 "Correspond" is looked at before rows 3 and 4 as well: after an agreed difference one side may
 come back to the other's value, and then there is nothing to write.
 """
@@ -27,10 +31,10 @@ come back to the other's value, and then there is nothing to write.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crm.engine.newest import Newest
-from crm.model import BlankRule, Direction, DriftRule, Rule, Strategy
+from crm.model import BlankRule, Direction, DriftRule, Rule, Side, Strategy
 
 
 class Verdict(enum.StrEnum):
@@ -62,6 +66,8 @@ class Facts:
     """The field was readable without a break since the base was written."""
     app_opted_out: bool = False
     crm_opted_out: bool = False
+    outdated: bool = False
+    """Nothing moved, but the pair does not correspond under the mapping as it was changed for existing records too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,8 @@ class Rules:
     blank_rule: BlankRule = BlankRule.PROPAGATE
     drift: DriftRule = DriftRule.SHOW
     consent: bool = False
+    source: Side = Side.APP
+    """Where an outdated pair of a two-way field is taken from when the strategy names no side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,7 @@ def decide_field(facts: Facts, rules: Rules, newest: Newest | None = None) -> De
     if not facts.known:
         return Decision(Verdict.SKIP, Rule.UNREADABLE, 1)
     if facts.based and not facts.app_moved and not facts.crm_moved:
-        return Decision(Verdict.NOTHING, Rule.AGREED, 2)
+        return _decide_outdated(facts, rules) if facts.outdated else Decision(Verdict.NOTHING, Rule.AGREED, 2)
     if not facts.based and _both_empty(facts, rules):
         return Decision(Verdict.NOTHING, Rule.AGREED, 7)
     if facts.agree:
@@ -118,6 +126,24 @@ def _both_empty(facts: Facts, rules: Rules) -> bool:
     if rules.consent:
         return not (facts.app_opted_out or facts.crm_opted_out)
     return facts.app_blank and facts.crm_blank
+
+
+def _decide_outdated(facts: Facts, rules: Rules) -> Decision:
+    """Row 2 after the mapping was changed for existing records too: as rows 8, 9 and 12, but nobody is asked."""
+    if rules.consent:
+        opt_out = replace(facts, based=False)
+        return _decide_consent(opt_out, rules)
+    if facts.app_blank or facts.crm_blank:
+        fills_app = facts.app_blank
+        travels = rules.direction in (_PULL if fills_app else _PUSH) and not (facts.app_blank and facts.crm_blank)
+        if not travels or rules.blank_rule is BlankRule.NEVER:
+            return Decision(Verdict.NOTHING, Rule.AGREED, 2)
+        return Decision(Verdict.PULL if fills_app else Verdict.PUSH, Rule.MAPPING_CHANGED, 8)
+    pushes = rules.direction is Direction.TO_CRM
+    if rules.direction is Direction.BIDIRECTIONAL:
+        source = {Strategy.ADSAPP_WINS: Side.APP, Strategy.CRM_WINS: Side.CRM}.get(rules.strategy, rules.source)
+        pushes = source is Side.APP
+    return Decision(Verdict.PUSH if pushes else Verdict.PULL, Rule.MAPPING_CHANGED, 2, overrules=True)
 
 
 def _decide_one_sided(facts: Facts, rules: Rules, *, app: bool) -> Decision:

@@ -285,7 +285,9 @@ def _rebased(view: LinkView, book: Rulebook, there: Rulebook) -> LinkView:
         if field_map.mapping_id in view.link.base
     }
     base = {
-        field_map.mapping_id: BasePair(held[field_map.app_field].app, None, field_map.definition)
+        field_map.mapping_id: BasePair(
+            held[field_map.app_field].app, None, field_map.definition, version=field_map.version
+        )
         for field_map in there.maps
         if field_map.app_field in held
     }

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from crm.engine.decide import Decision, Facts, Rules, Verdict, decide_field
 from crm.engine.digest import digest_base, digest_record, digest_value
 from crm.engine.fights import is_fought
+from crm.engine.life import left_as_it_stands, stands, with_outdated
 from crm.engine.newest import resolve_newest
 from crm.errors import MappingError
 from crm.mapping.field_map import FieldMap, is_blank
@@ -61,6 +62,11 @@ class Rulebook:
     """Changes with mapping and policy: an approved line does not outlive it."""
     deleted_tag: str = ""
     """Tag for a contact whose record was deleted in the CRM."""
+
+    @property
+    def awaits_scan(self) -> bool:
+        """A mapping was changed since the last complete scan."""
+        return any(field_map.awaits_scan for field_map in self.maps)
 
     @property
     def remote_fields(self) -> tuple[str, ...]:
@@ -132,7 +138,7 @@ def plan_pairing(
 ) -> Planned:
     """A contact and a record that are the same person become a pair; nothing was agreed yet."""
     view = LinkView(Link(link_id, contact.contact_id, book.record_type, record.remote_id), contact)
-    fields = _plan_fields(view, record, book, evidence)
+    fields = _plan_fields(view, record, book, evidence, first_meeting=True)
     if fields.contested:
         return Planned(None, tuple(fields.contested))
     return Planned(
@@ -432,7 +438,13 @@ def _edited(view: LinkView, record: RemoteRecord, book: Rulebook, *, app: bool) 
 
 
 def _plan_fields(
-    view: LinkView, record: RemoteRecord, book: Rulebook, evidence: Evidence | None, *, merged: bool = False
+    view: LinkView,
+    record: RemoteRecord,
+    book: Rulebook,
+    evidence: Evidence | None,
+    *,
+    merged: bool = False,
+    first_meeting: bool = False,
 ) -> _Fields:
     """The field table over all mapped fields of one pair."""
     fields = _Fields([], [], [], {}, [])
@@ -444,12 +456,16 @@ def _plan_fields(
         crm: Seen = record.values.get(field_map.remote_field, UNKNOWN)
         pair = _base(view.link, field_map)
         question = open_by_mapping.get(field_map.mapping_id)
-        if pair is not None and not (merged or pair.unread or question) and app == pair.app and crm == pair.crm:
+        settled = pair is not None and not (merged or pair.unread or question or _is_revisited(field_map, pair))
+        if settled and pair is not None and app == pair.app and crm == pair.crm:
             continue  # nothing moved, not even in form: most fields of most records
         if isinstance(crm, Unknown):
             _note_unreadable(field_map, pair, fields)
             continue
-        _plan_field(view, field_map, app, crm, pair, book, evidence, merged, fields)
+        known = field_map
+        if field_map.former is not None and (first_meeting or merged):
+            known = replace(field_map, former=None)  # nothing stood there when the mapping was changed
+        _plan_field(view, known, app, crm, pair, book, evidence, merged, fields)
     for mapping_id, conflict in open_by_mapping.items():
         if mapping_id not in mapped:
             fields.closes.append(conflict.conflict_id)
@@ -477,29 +493,16 @@ def _plan_field(
             return
         fields.conflicts.append(_draft(field_map, app, crm, pair, evidence))  # refreshed and shown again
         return
-    rules = Rules(
-        direction=field_map.direction,
-        strategy=field_map.strategy or book.policy.strategy,
-        tie_rule=book.policy.tie_rule,
-        blank_rule=field_map.blank_rule,
-        drift=field_map.drift or book.policy.drift,
-        consent=field_map.consent,
-    )
-    decision = decide_field(facts, rules)
+    asked = question is not None and _same_question(question.app_value, question.crm_value, field_map, app, crm)
+    if asked and field_map.keeps_questions and not facts.agree:
+        return  # the strategy was changed for what comes from now on
+    decision = _decide(field_map, facts, pair, book.policy, None if asked else evidence)
     if decision.verdict is Verdict.NEED_EVIDENCE:
-        if question is not None and _same_question(question.app_value, question.crm_value, field_map, app, crm):
-            return  # asked, and nothing moved since
-        if evidence is None:
+        if not asked:  # else nothing moved since
             fields.contested.append(field_map.mapping_id)
-            return
-        newest = resolve_newest(
-            evidence.app.get(field_map.app_field),
-            evidence.crm.get(field_map.remote_field),
-            book.policy.clock_skew_seconds,
-        )
-        decision = decide_field(facts, rules, newest)
+        return
     if decision.verdict is Verdict.ASK:
-        if question is None or not _same_question(question.app_value, question.crm_value, field_map, app, crm):
+        if not asked:
             fields.conflicts.append(_draft(field_map, app, crm, pair, evidence))
         return
     if question is not None:
@@ -517,6 +520,34 @@ def _plan_field(
         )  # fmt: skip
         return
     _write(view.link, field_map, app, crm, pair, decision, book, fields)
+
+
+def _decide(
+    field_map: FieldMap, facts: Facts, pair: BasePair | None, policy: Policy, evidence: Evidence | None
+) -> Decision:
+    """NEED_EVIDENCE only where there is none."""
+    rules = Rules(
+        direction=field_map.direction,
+        strategy=field_map.strategy or policy.strategy,
+        tie_rule=policy.tie_rule,
+        blank_rule=field_map.blank_rule,
+        drift=field_map.drift or policy.drift,
+        consent=field_map.consent,
+        source=field_map.starts_at,
+    )
+    decision = decide_field(facts, rules)
+    if stands(decision, facts, rules, field_map, pair):
+        if evidence is None:
+            return replace(decision, verdict=Verdict.NEED_EVIDENCE)
+        left = left_as_it_stands(field_map, decision, evidence)
+        if left is not None:
+            return left
+    if decision.verdict is not Verdict.NEED_EVIDENCE or evidence is None:
+        return decision
+    newest = resolve_newest(
+        evidence.app.get(field_map.app_field), evidence.crm.get(field_map.remote_field), policy.clock_skew_seconds
+    )
+    return decide_field(facts, rules, newest)
 
 
 def _write(
@@ -601,7 +632,7 @@ def _facts(field_map: FieldMap, app: Value, crm: Value, pair: BasePair | None, m
     app_moved = based and app_form != field_map.canonical_app(pair.app)  # type: ignore[union-attr]
     crm_moved = based and (merged or crm_form != field_map.canonical_crm(pair.crm))  # type: ignore[union-attr]
     unmoved = based and not app_moved and not crm_moved
-    return Facts(
+    facts = Facts(
         known=True,
         based=based,
         app_moved=app_moved,
@@ -613,6 +644,7 @@ def _facts(field_map: FieldMap, app: Value, crm: Value, pair: BasePair | None, m
         app_opted_out=bool(app_form) if field_map.consent else False,
         crm_opted_out=_opted_out(field_map, crm),
     )
+    return with_outdated(facts, field_map, pair, app, crm)
 
 
 def _opted_out(field_map: FieldMap, crm: Value) -> bool:
@@ -628,6 +660,10 @@ def _base(link: Link, field_map: FieldMap) -> BasePair | None:
     """The pair, unless the CRM's field became another one since."""
     pair = link.base.get(field_map.mapping_id)
     return pair if pair is not None and pair.definition == field_map.definition else None
+
+
+def _is_revisited(field_map: FieldMap, pair: BasePair) -> bool:
+    return pair.version < field_map.revisits_before
 
 
 def _note_unreadable(field_map: FieldMap, pair: BasePair | None, fields: _Fields) -> None:

@@ -79,8 +79,9 @@ def _settle(run: RunState, ports: Ports) -> None:
         return
     with ports.store.unit() as unit:
         unscanned = [name for name in run.record_types if unit.cursor(name) is None]
-        if run.kind is RunKind.DELTA and unscanned:
-            run.kind = RunKind.FULL  # without a complete scan there is nothing to be a delta of
+        changed = any(ports.books[name].awaits_scan for name in run.record_types if name in ports.books)
+        if run.kind is RunKind.DELTA and (unscanned or changed):
+            run.kind = RunKind.FULL  # without a complete scan under these mappings there is nothing to be a delta of
         unit.save_run(run)
     _enter(run, ports, _PLANS[run.kind][0])
 

@@ -172,7 +172,10 @@ def _outcome(
     base = dict(link.base)
     for effect in effects:
         if effect.mapping_id in by_id:
-            base[effect.mapping_id] = BasePair(effect.app_value, effect.crm_value, by_id[effect.mapping_id].definition)
+            field_map = by_id[effect.mapping_id]
+            base[effect.mapping_id] = BasePair(
+                effect.app_value, effect.crm_value, field_map.definition, version=field_map.version
+            )
     live = action.kind in (ActionKind.CREATE_IN_CRM, ActionKind.LINK, ActionKind.SYNC, ActionKind.RELINK)
     link = replace(
         link,

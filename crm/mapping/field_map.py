@@ -9,12 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from crm.mapping.kinds import MAX_VALUE_CHARACTERS, Kind, TransformError, canonical, express, is_blank
 from crm.mapping.steps import Law, Step
 from crm.model import BlankRule, Direction, DriftRule, Side, Strategy, Value
 
 __all__ = ["FieldMap", "Kind", "TransformError", "is_blank"]
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """The mapping before it was changed "only from now on", until a complete scan has looked at every record."""
+
+    since: datetime
+    """When it was changed, by the database's clock."""
+    direction: Direction | None = None
+    """None: there was no such mapping."""
+    drift: DriftRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,15 @@ class FieldMap:
     remote_max_length: int | None = None
     options: tuple[str, ...] = ()
     """Internal values of the CRM's picklist; empty when free."""
+    version: int = 0
+    """Grows with every change of the mapping's rules; a base pair says which it was agreed under."""
+    revisits_before: int = field(default=0, repr=False)
+    """Pairs agreed under an earlier version are brought into step: "existing records too"."""
+    former: Former | None = field(default=None, repr=False)
+    keeps_questions: bool = field(default=False, repr=False)
+    """The strategy was changed "only from now on": a question that is open stays a person's to answer."""
+    awaits_scan: bool = field(default=False, repr=False)
+    """Changed since the last complete scan: the next run looks at every record."""
     _by_fold: dict[str, str] = field(init=False, repr=False, compare=False)
     _plain: bool = field(init=False, repr=False, compare=False)
 

@@ -187,12 +187,17 @@ class TestMappings:
         tried = staff.post(page, {**self.form(direction="to_crm"), "_preview": ""})
         row.refresh_from_db()
         before = row.direction
-        saved = staff.post(page, {**self.form(direction="to_crm"), "_save": ""})
+        asked = staff.post(page, {**self.form(direction="to_crm"), "_save": ""})
+        row.refresh_from_db()
+        still = row.direction
+        saved = staff.post(page, {**self.form(direction="to_crm"), "_save": "", "applies_to": "existing"})
         row.refresh_from_db()
 
         assert "Job title · jobtitle (text)" in text(tried)
         assert "p2@x.example" in text(tried)
-        assert (before, row.direction, saved.status_code) == ("bidirectional", "to_crm", 302)
+        assert "Not saved yet: say for which records the change is" in text(asked)
+        assert (before, still, row.direction, saved.status_code) == ("bidirectional", "bidirectional", "to_crm", 302)
+        assert (row.applies_to, row.revisits_before) == ("existing", row.version)
 
     def test_a_refused_mapping_says_why_beside_its_field(self, staff, scene):
         row = CrmFieldMapping.objects.get()
@@ -231,12 +236,15 @@ class TestMappings:
             "keep_others": "True",
             "version": str(shown.context["found"].version),
             "content": shown.context["content"],
+            "applies_to": "new",
         }
         done = staff.post(page, hidden)
 
         assert exported["Content-Disposition"] == 'attachment; filename="hubspot-mappings-1.json"'
         assert len(shown.context["found"].difference.added) == 1
+        assert "For which records?" in text(shown)
         assert (before, CrmFieldMapping.objects.filter(deleted_at=None).count(), done.status_code) == (1, 2, 302)
+        assert CrmFieldMapping.objects.get(adsapp_field="city").former == {"direction": None, "drift": None}
 
     def test_a_file_that_is_none_is_refused(self, staff, scene):
         page = reverse("admin:adsapp_crm_crmfieldmapping_import")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from adsapp_crm.models import Contact, CrmConnection, CrmFieldMapping, CrmMappingVersion, Membership
+from adsapp_crm.models import (
+    Contact,
+    CrmConnection,
+    CrmFieldMapping,
+    CrmMappingVersion,
+    CrmSyncState,
+    Membership,
+)
 from adsapp_crm.services.mappings import described
 from crm.model import FieldDefinition
 
@@ -140,3 +147,29 @@ def test_a_viewer_reads_and_does_not_write(browser, tenant, connection):
     answer = put(browser, row("firstName", "firstname"))
     assert (answer.status_code, answer.json()["code"]) == (403, "request.forbidden")
     assert stored(tenant) == []
+
+
+def test_the_answer_for_existing_records_is_taken_kept_and_shown(browser, tenant, connection):
+    """Without linked records nothing waits; with one, a changed row says what was answered until the next scan."""
+    put(browser, row("firstName", "firstname"))
+    assert put(browser, row("firstName", "firstname", direction="to_crm")).json()["mappings"][0]["pending"] is None
+    with tenant.context():
+        contact = Contact.objects.create(first_name="Ada")
+        CrmSyncState.objects.create(
+            connection=connection, contact=contact, crm_record_type="contacts", crm_record_id="1", state="live"
+        )
+    rows = [row("firstName", "firstname"), row("email", "email")]
+    lint = f"/api/crm/connections/{connection.pk}/mapping-lint"
+    asks = browser.post(lint, {"mappings": rows}, content_type="application/json").json()["asks"]
+    assert asks == {"adsappFields": ["firstName", "email"], "records": 1}
+
+    first = put(browser, *rows).json()
+    assert [each["pending"] for each in first["mappings"]] == ["new", "existing"]
+    second = put(browser, *first["mappings"], applyTo="existing").json()
+    assert [each["pending"] for each in second["mappings"]] == ["existing", "existing"]
+    restore = f"/api/crm/connections/{connection.pk}/mapping-versions/2/restore"
+    third = browser.post(restore, {"applyTo": "existing"}, content_type="application/json").json()
+    assert [each["pending"] for each in third["mappings"]] == ["existing"]
+    assert browser.post(restore, {"applyTo": "all"}, content_type="application/json").status_code == 400
+    refused = put(browser, *rows, applyTo="some").json()
+    assert [each["pointer"] for each in refused["errors"]] == ["/applyTo"]

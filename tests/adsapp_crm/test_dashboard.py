@@ -423,19 +423,28 @@ ROW = {
 def test_a_mapping_is_added_changed_and_rolled_back(synced):
     """Each save is a version; going back shows the difference first."""
     base = "/connections/hubspot/mapping"
-    assert "Saved as a new version" in synced.follow(f"{base}/new", **ROW, save="1")
+    asked = text_of(synced.post(f"{base}/new", **ROW, save="1").content.decode())
+    assert "say below for which records the change is" in asked
+    assert "Concerned: company Existing records too" in asked
+    with synced.inside:
+        assert not CrmFieldMapping.objects.filter(adsapp_field="company", deleted_at=None).exists()
+    assert "Saved as a new version" in synced.follow(f"{base}/new", **ROW, save="1", applies_to="existing")
     with synced.inside:
         row = CrmFieldMapping.objects.get(adsapp_field="company", deleted_at=None)
         version = CrmConnection.objects.get().mapping_version
     steps = {"step-0-step": "prefix", "step-0-text": "Co. "}
-    assert "Saved as a new version" in synced.follow(f"{base}/{row.pk}", **ROW, **steps, save="1")
+    assert "Saved as a new version" in synced.follow(f"{base}/{row.pk}", **ROW, **steps, save="1", applies_to="new")
     with synced.inside:
         row = CrmFieldMapping.objects.get(pk=row.pk)
+        assert row.applies_to == "new"
         assert row.transform_rule == {"steps": [{"step": "prefix", "text": "Co. "}], "starts_at": "app"}
-    assert "What going back to it would change" in synced.get(f"{base}/versions/{version}")
-    synced.post(f"{base}/versions/{version}")
+    page = synced.get(f"{base}/versions/{version}")
+    assert "What going back to it would change" in page
+    assert "For which records?" in page
+    synced.post(f"{base}/versions/{version}", applies_to="existing")
     with synced.inside:
-        assert CrmFieldMapping.objects.get(pk=row.pk).transform_rule is None
+        row.refresh_from_db()
+        assert (row.transform_rule, row.applies_to) == (None, "existing")
     synced.post(f"{base}/{row.pk}/remove")
     with synced.inside:
         assert not CrmFieldMapping.objects.filter(adsapp_field="company", deleted_at=None).exists()
@@ -456,16 +465,17 @@ def test_a_mapping_file_shows_what_it_changes_and_is_then_saved(synced):
     text = json.dumps(document)
     page = text_of(synced.post(here, file=file_of(text)).content.decode())
     assert "Save 1 change as a new version" in page
+    assert "For which records?" in page
     with synced.inside:
         row = CrmFieldMapping.objects.get(adsapp_field="jobTitle", deleted_at=None)
         version = CrmConnection.objects.get().mapping_version
         assert row.direction == "bidirectional"
-    said = {"content": text, "save": "1"}
+    said = {"content": text, "save": "1", "applies_to": "existing"}
     assert "was changed since the file was shown" in text_of(synced.follow(here, **said, version=version - 1))
     assert f"Saved as version {version + 1}" in text_of(synced.follow(here, **said, version=version))
     with synced.inside:
         row.refresh_from_db()
-        assert row.direction == "to_crm"
+        assert (row.direction, row.applies_to) == ("to_crm", "existing")
 
 
 def test_a_file_that_cannot_be_taken_is_refused_with_the_reason(synced):

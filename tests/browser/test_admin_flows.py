@@ -98,6 +98,8 @@ def test_answering_mapping_importing_undoing_and_replaying(staff, seeded, tmp_pa
     staff.get_by_role("button", name="Try it, save nothing").click()
     staff.get_by_text("to the CRM:").first.wait_for()
     staff.get_by_role("button", name="Save", exact=True).click()
+    staff.get_by_label("Only from now on").check()
+    staff.get_by_role("button", name="Save", exact=True).click()
     staff.get_by_text("of the mappings. The next run goes by it.").wait_for()
 
     file = tmp_path / "mappings.json"
@@ -107,6 +109,7 @@ def test_answering_mapping_importing_undoing_and_replaying(staff, seeded, tmp_pa
     staff.set_input_files('input[type="file"]', file)
     staff.get_by_role("button", name="Show what it changes").click()
     staff.get_by_text("1 added, 0 changed, 0 removed").wait_for()
+    staff.get_by_label("Existing records too").check()
     staff.get_by_role("button", name="Save these mappings").click()
     staff.get_by_text("of the mappings. The next run goes by it.").wait_for()
 

@@ -91,6 +91,9 @@ def test_a_mapping_shows_its_preview_while_it_is_edited_and_a_refused_one_is_not
     page.said.clear()  # the browser notes the 422
     page.get_by_label("Direction").select_option("to_crm")
     page.get_by_role("button", name="Save as a new version").click()
+    page.get_by_text("say below for which records the change is").wait_for()
+    page.get_by_label("Existing records too").check()
+    page.get_by_role("button", name="Save as a new version").click()
     page.get_by_text("Saved as a new version").wait_for()
     with synced.inside:
         row = CrmFieldMapping.objects.get(adsapp_field="jobTitle", deleted_at=None)

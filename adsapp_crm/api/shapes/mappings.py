@@ -11,6 +11,7 @@ from rest_framework import serializers
 from adsapp_crm.api.paging import PageQuery
 from adsapp_crm.api.serializers import MOST_MAPPINGS, MappingRowSerializer, StrictSerializer
 from adsapp_crm.api.shapes.effects import shape_value
+from adsapp_crm.models.choices import MappingReach
 from adsapp_crm.services.mapping_preview import TRIED, Made, Tried
 from adsapp_crm.services.sensitive import is_sensitive
 from crm.mapping.lint import Severity
@@ -30,6 +31,12 @@ class StoredMappingSerializer(serializers.Serializer):  # type: ignore[type-arg]
     strategy = serializers.CharField(allow_null=True)
     drift = serializers.CharField(allow_null=True)
     brokenCode = serializers.CharField(allow_null=True)
+    pending = serializers.ChoiceField(
+        choices=MappingReach.choices,
+        allow_null=True,
+        required=False,
+        help_text="What was answered at a change that waits for the next complete run; null when none waits.",
+    )
 
 
 class MappingSetSerializer(serializers.Serializer):  # type: ignore[type-arg]
@@ -67,8 +74,17 @@ class FindingSerializer(serializers.Serializer):  # type: ignore[type-arg]
     example = serializers.CharField(help_text="A value of a contact that shows it.")
 
 
+class AskedSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    adsappFields = serializers.ListField(child=serializers.CharField(), source="fields")
+    records = serializers.IntegerField(help_text="Linked records of the record types concerned.")
+
+
 class FindingsSerializer(serializers.Serializer):  # type: ignore[type-arg]
     items = FindingSerializer(many=True)
+    asks = AskedSerializer(
+        allow_null=True,
+        help_text="Saving these asks for applyTo: which fields are added or changed, and how many records are linked.",
+    )
 
 
 class PreviewRequestSerializer(StrictSerializer):

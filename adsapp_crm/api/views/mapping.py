@@ -11,7 +11,7 @@ from adsapp_crm.api.caller import hides_values
 from adsapp_crm.api.conditions import etag, wanted_version
 from adsapp_crm.api.errors import refusal_problem
 from adsapp_crm.api.operations import Operation
-from adsapp_crm.api.serializers import CrmTypeSerializer, MappingsSerializer, wanted_mapping
+from adsapp_crm.api.serializers import CrmTypeSerializer, MappingsSerializer, reach_of, wanted_mapping
 from adsapp_crm.api.shapes.mappings import EXAMPLE, MappingSetSerializer
 from adsapp_crm.models import CrmConnection
 from adsapp_crm.models.choices import Role
@@ -32,7 +32,7 @@ class MappingView(OrganizationView):
             body=MappingsSerializer,
             problems=(404, 412),
             conditional=True,
-            example={"crmType": "hubspot", "mappings": [EXAMPLE]},
+            example={"crmType": "hubspot", "mappings": [EXAMPLE], "applyTo": "existing"},
         ),
     }
 
@@ -55,7 +55,7 @@ class MappingView(OrganizationView):
                     raise refuse("request.precondition", text)
                 first = next(iter(connection.schema), "")
                 wanted = [wanted_mapping(row, first) for row in asked["mappings"]]
-                replace_mappings(connection, wanted, actor=actor_of(request))
+                replace_mappings(connection, wanted, actor=actor_of(request), applies_to=reach_of(asked))
                 connection.refresh_from_db(fields=["mapping_version"])
                 return self.answer(request, shape_set(connection), headers=etag(connection.mapping_version))
         except MappingsRefusedError as error:

@@ -14,7 +14,7 @@ from adsapp_crm.api.conditions import etag
 from adsapp_crm.api.lookups import find_connection
 from adsapp_crm.api.operations import Operation
 from adsapp_crm.api.paging import listed, page_of
-from adsapp_crm.api.serializers import wanted_mapping
+from adsapp_crm.api.serializers import ReachSerializer, reach_of, wanted_mapping
 from adsapp_crm.api.shapes.mappings import (
     EXAMPLE,
     FindingsSerializer,
@@ -31,6 +31,7 @@ from adsapp_crm.api.views.mapping import shape_set
 from adsapp_crm.models import CrmConnection, CrmMappingVersion
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.conflict_rules import wanted_of
+from adsapp_crm.services.mapping_changes import question_of
 from adsapp_crm.services.mapping_preview import preview_of
 from adsapp_crm.services.mappings import (
     WantedMapping,
@@ -62,7 +63,8 @@ class MappingLintView(OrganizationView):
             wanted = [wanted_mapping(row, _first_type(connection)) for row in rows]
             found = findings_of(connection, wanted)
             items = [shape_finding(each, wanted, hides=hides_values(request)) for each in found]
-            return self.answer(request, {"items": items})
+            asks = question_of(connection, current_mappings(connection), wanted)
+            return self.answer(request, {"items": items, "asks": asks})
 
 
 class MappingPreviewView(OrganizationView):
@@ -137,16 +139,22 @@ class VersionView(OrganizationView):
 class VersionRestoreView(OrganizationView):
     operations: ClassVar = {
         "POST": Operation(
-            Role.ADMIN, "Save an earlier version again, as a new one", MappingSetSerializer, problems=(404,)
+            Role.ADMIN,
+            "Save an earlier version again, as a new one",
+            MappingSetSerializer,
+            body=ReachSerializer,
+            problems=(404,),
+            example={"applyTo": "existing"},
         )
     }
 
     def post(self, request: Request, connection_id: uuid.UUID, version: int) -> Any:
+        asked = self.body(request)
         with self.work(request):
             connection = find_connection(connection_id)
             then = _version(connection, version)
             wanted = [wanted_mapping(row, _first_type(connection)) for row in then.mappings]
-            replace_mappings(connection, wanted, actor=actor_of(request))
+            replace_mappings(connection, wanted, actor=actor_of(request), applies_to=reach_of(asked))
             connection.refresh_from_db(fields=["mapping_version"])
             return self.answer(request, shape_set(connection), headers=etag(connection.mapping_version))
 

@@ -18,8 +18,15 @@ from adsapp_crm.models import CrmConnection, CrmFieldMapping, CrmMappingVersion
 from adsapp_crm.models.choices import BlankHandling, ConflictStrategy, Role, SyncDirection
 from adsapp_crm.services.conflict_rules import wanted_of
 from adsapp_crm.services.connections import find_connection
+from adsapp_crm.services.mapping_changes import MappingQuestion, question_of, reach_said
 from adsapp_crm.services.mapping_preview import examples_of, preview_of, samples_of_row
-from adsapp_crm.services.mappings import MappingsRefusedError, WantedMapping, current_mappings, replace_mappings
+from adsapp_crm.services.mappings import (
+    MappingsRefusedError,
+    WantedMapping,
+    current_mappings,
+    judge_mappings,
+    replace_mappings,
+)
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.wiring import definitions_of, record_types_of
 from crm.mapping.app_fields import APP_FIELDS
@@ -97,18 +104,21 @@ def row(request: HttpRequest, crm: str, mapping_id: uuid.UUID | None = None) -> 
         wanted = wanted_of(stored)
     else:
         wanted = _proposed(request, connection)
+    asks: MappingQuestion | None = None
     if request.method == "POST" and not problems and not any(each in request.POST for each in (*_EDITS, "preview")):
         place = rows.index(stored) if stored is not None else len(others)
         everything = [*others[:place], wanted, *others[place:]]
-        problems = _saved(request, connection, everything, place)
-        if not problems:
+        if reach_said(request.POST.get("applies_to", "")) is None:
+            asks = question_of(connection, rows, everything)
+        problems = _saved(request, connection, everything, place, only_judge=asks is not None)
+        if not problems and asks is None:
             return attempt(
                 request,
                 lambda: None,
                 back=reverse("dashboard:mapping", args=[crm]),
                 done=_("Saved as a new version. The next run goes by it."),
             )
-    context = _row_context(connection, wanted, stored, others, problems)
+    context = {**_row_context(connection, wanted, stored, others, problems), "asks": None if problems else asks}
     if "preview" in request.POST:
         return show(request, "_preview.html", context)
     return show(request, "mapping_row.html", context, status=422 if problems else 200)
@@ -183,11 +193,24 @@ def _posted(request: HttpRequest, problems: list[str]) -> WantedMapping:
 
 
 def _saved(
-    request: HttpRequest, connection: CrmConnection, everything: Sequence[WantedMapping], place: int
+    request: HttpRequest,
+    connection: CrmConnection,
+    everything: Sequence[WantedMapping],
+    place: int,
+    *,
+    only_judge: bool,
 ) -> list[str]:
-    """Problems in words, those of the edited row first; none when it is saved."""
+    """Problems in words, those of the edited row first; none when it is saved, or could be."""
     try:
-        replace_mappings(connection, everything, actor=actor_of(request))
+        if only_judge:
+            judge_mappings(connection, everything)
+        else:
+            replace_mappings(
+                connection,
+                everything,
+                actor=actor_of(request),
+                applies_to=reach_said(request.POST.get("applies_to", "")),
+            )
     except MappingsRefusedError as error:
         told = []
         for each in error.refusals:

@@ -14,6 +14,7 @@ from adsapp_crm.models import CrmMappingVersion
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.conflict_rules import wanted_of
 from adsapp_crm.services.connections import find_connection
+from adsapp_crm.services.mapping_changes import question_of, reach_said
 from adsapp_crm.services.mapping_files import apply_import, compare_mappings, export_csv, export_json, preview_import
 from adsapp_crm.services.mappings import WantedMapping, current_mappings, replace_mappings
 from adsapp_crm.services.refusals import RefusedError, refuse
@@ -33,17 +34,21 @@ def version(request: HttpRequest, crm: str, version: int) -> HttpResponse:
     if request.method == "POST":
         return attempt(
             request,
-            lambda: replace_mappings(connection, then, actor=actor_of(request)),
+            lambda: replace_mappings(
+                connection, then, actor=actor_of(request), applies_to=reach_said(request.POST.get("applies_to", ""))
+            ),
             back=reverse("dashboard:mapping", args=[crm]),
             done=_("Version %(number)d is in use again, saved as a new version.") % {"number": version},
         )
-    now = [wanted_of(each) for each in current_mappings(connection)]
+    rows = current_mappings(connection)
+    now = [wanted_of(each) for each in rows]
     context = {
         "row": connection,
         "provider": PROVIDERS[crm],
         "version": found,
         "by": names_of([found.actor]).get(found.actor, ""),
         "difference": compare_mappings(now, then),
+        "asks": question_of(connection, rows, then),
     }
     return show(request, "mapping_version.html", context)
 
@@ -101,7 +106,9 @@ def import_file(request: HttpRequest, crm: str) -> HttpResponse:
             return HttpResponseRedirect(here)
         return attempt(
             request,
-            lambda: apply_import(connection, found, actor=actor_of(request)),
+            lambda: apply_import(
+                connection, found, actor=actor_of(request), applies_to=reach_said(request.POST.get("applies_to", ""))
+            ),
             back=here,
             done=lambda number: _("Saved as version %(number)d. The next run goes by it.") % {"number": number},
             goes_to=lambda _number: reverse("dashboard:mapping", args=[crm]),
@@ -109,6 +116,7 @@ def import_file(request: HttpRequest, crm: str) -> HttpResponse:
     context |= {
         "found": found,
         "difference": found.difference,
+        "asks": found.question,
         "content": content.decode("utf-8-sig"),
         "keep_others": "keep_others" in request.POST,
     }

@@ -433,7 +433,7 @@ def _base_is_what_was_sent(patch: Patch) -> None:
 @mutant("I2", "I8", "I1", "I7")
 def _one_base_for_both_sides(patch: Patch) -> None:
     """What the CRM returned is the base of both sides."""
-    patch.set(confirm, "BasePair", lambda _app, crm, definition, unread=False: BasePair(crm, crm, definition, unread))
+    patch.set(confirm, "BasePair", lambda _app, crm, *more, **named: BasePair(crm, crm, *more, **named))
 
 
 @mutant("I4", "I7")
