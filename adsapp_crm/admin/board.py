@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from django.db.models import Count
 from django.http import HttpRequest
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
 
 from adsapp_crm.admin.base import note_staff
-from adsapp_crm.admin.charts import HEIGHT, WIDTH, bars_of
 from adsapp_crm.admin.organizations import current_name
 from adsapp_crm.admin.wording import TONES, connection_label, crm_label
+from adsapp_crm.charts import Series, bars
 from adsapp_crm.models import CrmConflict, CrmConnection, CrmPlan, CrmSyncLog
 from adsapp_crm.models.choices import ConnectionStatus, Health, PlanStatus, QuestionKind, QuestionStatus, RunState
 from adsapp_crm.selectors import database_now, figures_of
@@ -38,7 +39,7 @@ def board(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         counts[health] = counts.get(health, 0) + number
     rows = figures_of("crm_connection_board", grace, MOST_CONNECTIONS)
     here = current_organization_or_none()
-    bars = bars_of(_days(now), now.date(), DAYS)
+    days, good, bad = _days(now)
     told = {
         "health": [
             (Health(word).label, TONES.get(word, "default"), counts[word]) for word in Health.values if counts.get(word)
@@ -46,10 +47,15 @@ def board(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "connections": sum(counts.values()),
         "board": [_line(row, here) for row in rows],
         "most": MOST_CONNECTIONS,
-        "bars": bars,
-        "chart": {"width": WIDTH, "height": HEIGHT},
-        "runs": sum(bar.good + bar.bad for bar in bars),
-        "failed_runs": sum(bar.bad for bar in bars),
+        "chart": bars(
+            days,
+            [Series(_("went well"), 0, good), Series(_("failed"), 1, bad)],
+            written=lambda value: f"{value:g}",
+            named=lambda day: date_format(day, "j M"),
+        ),
+        "by_day": list(zip(days, good, bad, strict=True)),
+        "runs": sum(good) + sum(bad),
+        "failed_runs": sum(bad),
         "days": DAYS,
     }
     if here is not None:
@@ -58,14 +64,17 @@ def board(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     return {**context, **told}
 
 
-def _days(now: datetime) -> Mapping[date, tuple[int, int]]:
+def _days(now: datetime) -> tuple[list[date], list[int], list[int]]:
+    """Each of the days up to today, with the runs that went well and those that failed."""
     begin = now - timedelta(days=DAYS) - _CLOCK_MARGIN
     since = uuid.UUID(int=int(begin.timestamp() * 1000) << 80)
     days: dict[date, tuple[int, int]] = {}
     for day, status, number in figures_of("crm_runs_by_day", since, DAYS):
         good, bad = days.get(day, (0, 0))
         days[day] = (good, bad + number) if status == RunState.FAILED else (good + number, bad)
-    return days
+    shown = [now.date() - timedelta(days=back) for back in reversed(range(DAYS))]
+    told = [days.get(day, (0, 0)) for day in shown]
+    return shown, [good for good, _bad in told], [bad for _good, bad in told]
 
 
 def _line(row: tuple[Any, ...], here: uuid.UUID | None) -> dict[str, Any]:

@@ -32,6 +32,7 @@ _PAGES = [
     path("connections/<slug:crm>", connections.connection, name="connection"),
     path("connections/<slug:crm>/sync", connections.sync, name="sync"),
     path("connections/<slug:crm>/change", connections.change, name="change"),
+    path("connections/<slug:crm>/mode", connections.mode, name="mode"),
     path("connections/<slug:crm>/debug", connections.debug, name="debug"),
     path("connections/<slug:crm>/test", connections.examination, name="examination"),
     path("connections/<slug:crm>/disconnect", connections.end, name="disconnect"),

@@ -12,7 +12,6 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from adsapp_crm.admin import paging
-from adsapp_crm.admin.charts import HEIGHT, bars_of
 from adsapp_crm.models import (
     Contact,
     CrmConflict,
@@ -324,15 +323,6 @@ class TestOverview:
         assert str(elsewhere.organization_id) in page
         assert "Their account" not in page
         assert len(asked) <= 15, [each["sql"][:90] for each in asked]
-
-    def test_bars_fill_the_drawing_and_no_more(self):
-        from datetime import date
-
-        bars = bars_of({date(2026, 1, 2): (3, 1), date(2026, 1, 3): (1, 0)}, date(2026, 1, 3), 3)
-
-        assert [(bar.good, bar.bad) for bar in bars] == [(0, 0), (3, 1), (1, 0)]
-        assert bars[1].bad_y == 0
-        assert bars[1].good_height + bars[1].bad_height == HEIGHT
 
     def test_lists_count_no_further_than_their_bound(self, staff, scene, monkeypatch):
         monkeypatch.setattr(paging, "MOST_COUNTED", 2)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adsapp_crm.dashboard.charts import LEFT, PLOT_HEIGHT, TOP, WIDTH, Series, bars, nice
+from adsapp_crm.charts import LEFT, PLOT_HEIGHT, TOP, WIDTH, Series, bars, nice
 
 FIRST = date(2026, 1, 1)
 

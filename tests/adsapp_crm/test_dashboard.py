@@ -12,6 +12,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from adsapp_crm import wiring
+from adsapp_crm.limiter import DayUse
 from adsapp_crm.models import (
     Contact,
     CrmConflict,
@@ -127,7 +129,10 @@ POSTS = {
     Role.OPERATOR: [
         ("/connect/hubspot", {"token": TOKEN}),
         ("/connections/hubspot", {"mode": "observe"}),
+        ("/connections/hubspot/mode", {"mode": "observe"}),
         ("/connections/hubspot/disconnect", {}),
+        ("/runs/{run}/undo", {}),
+        ("/plans/{plan}", {"approve": "1"}),
         ("/connections/hubspot/mapping/new", {"app_field": "company", "remote_field": "company", "save": "1"}),
         ("/people", {"act": "key", "name": "mine", "scope": "admin"}),
     ],
@@ -139,8 +144,10 @@ def test_a_role_does_what_it_may_and_no_more(synced, role):
     """What needs more than the role is refused with a page that says so, and nothing changes."""
     client = synced.member(role)
     forbidden = POSTS[role] + (POSTS[Role.OPERATOR] if role == Role.VIEWER else [])
+    with synced.inside:
+        ids = {"run": CrmSyncLog.objects.latest("started_at").pk, "plan": CrmPlan.objects.latest("created_at").pk}
     for path, values in forbidden:
-        answer = client.post(f"{BASE}{path}", values)
+        answer = client.post(f"{BASE}{path.format(**ids)}", values)
         assert answer.status_code == 403, path
     with synced.inside:
         connection = CrmConnection.objects.get()
@@ -193,6 +200,30 @@ def test_a_wrong_token_is_explained_and_connects_nothing(stand):
     assert "auth." in page
     with stand.inside:
         assert CrmConnection.objects.count() == 0
+
+
+def test_before_the_first_sync_one_may_choose_to_only_watch(stand):
+    """One click on the page before the first sync, and one back; the page says which it is."""
+    stand.connect()
+    assert "Only watch (observe mode)" in stand.get("/connections/hubspot")
+    page = text_of(stand.follow("/connections/hubspot/mode", mode="observe"))
+    assert "write nothing on either side" in page
+    with stand.inside:
+        assert CrmConnection.objects.get().mode == "observe"
+    assert "Runs write again" in stand.follow("/connections/hubspot/mode", mode="sync")
+    with stand.inside:
+        assert CrmConnection.objects.get().mode == "sync"
+
+
+def test_the_health_card_tells_what_is_left_of_the_day(synced, monkeypatch):
+    """A bar where the CRM has told its limit, and what syncs leave to others; the count alone where it has not."""
+    page = text_of(synced.get("/connections/hubspot"))
+    assert re.search(r"Calls to the CRM today \d+ · no daily limit is known", page)
+    told = DayUse(limit=250_000, used=200_000, usable_share=0.9, held_seconds=0, resets_in_seconds=3600)
+    monkeypatch.setattr(wiring, "day_use", lambda _row: told)
+    page = synced.get("/connections/hubspot")
+    assert "200,000 of 250,000" in text_of(page)
+    assert '<meter min="0" max="250000" high="225000" value="200000"' in page
 
 
 def test_a_log_in_goes_to_the_environment_that_is_chosen(stand, settings):

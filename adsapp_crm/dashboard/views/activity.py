@@ -11,8 +11,8 @@ from django.utils import formats
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
+from adsapp_crm.charts import Series, bars
 from adsapp_crm.dashboard.access import page, show
-from adsapp_crm.dashboard.charts import Series, bars
 from adsapp_crm.dashboard.tags import grouped, seconds_long
 from adsapp_crm.dashboard.timeline import KINDS, timeline
 from adsapp_crm.models import CrmConnection

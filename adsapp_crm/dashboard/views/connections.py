@@ -20,6 +20,7 @@ from adsapp_crm.services.audits import drifted, last_audit, plan_of
 from adsapp_crm.services.connection_rules import COLUMNS, CRM_SETTINGS, change_rules, set_debug_mode
 from adsapp_crm.services.connections import disconnect, find_connection, pause_connection, resume_connection
 from adsapp_crm.services.examining import examine
+from adsapp_crm.services.quota import quota_of
 from adsapp_crm.services.syncing import RunBusyError, start_run
 from adsapp_crm.tasks import send_after_commit, sync_page
 from adsapp_crm.tenancy import organization_context
@@ -138,8 +139,10 @@ def _context(row: CrmConnection, form: RulesForm) -> dict[str, Any]:
     plan = waiting_plans([row]).get(row.pk)
     audit = last_audit(row.pk)
     names = names_of([row.connected_by, row.paused_by, row.first_sync_approved_by])
+    now = database_now()
     return {
-        "card": card_of(row, database_now(), running, plan),
+        "card": card_of(row, now, running, plan),
+        "quota": quota_of(row, now),
         "row": row,
         "provider": PROVIDERS[row.crm_type],
         "runs": runs,
@@ -198,6 +201,21 @@ def change(request: HttpRequest, crm: str) -> HttpResponse:
 
     done = _("Resumed. The next run starts on schedule.") if resume else _("Paused. No run starts until you resume it.")
     return attempt(request, act, back=reverse("dashboard:connection", args=[crm]), done=done)
+
+
+@require_POST
+@page(role=Role.ADMIN)
+def mode(request: HttpRequest, crm: str) -> HttpResponse:
+    """Only watch from the next run on (``mode`` observe), or write again (sync)."""
+    asked = request.POST.get("mode", "")
+    wanted = SyncMode.OBSERVE if asked == SyncMode.OBSERVE else SyncMode.SYNC
+    watched = _("Observe mode: everything is planned and shown, nothing is written.")
+    return attempt(
+        request,
+        lambda: change_rules(find_connection(crm).pk, {"mode": wanted.value}),
+        back=reverse("dashboard:connection", args=[crm]),
+        done=watched if wanted is SyncMode.OBSERVE else _("Runs write again, as the plans say."),
+    )
 
 
 @require_POST

@@ -24,7 +24,7 @@ from adsapp_crm.services.staff import ROLES as STAFF_ROLES
 ROLES: Final = (
     (Role.VIEWER, lazy("sees everything, changes nothing")),
     (Role.OPERATOR, lazy("syncs, answers conflicts, retries and excludes")),
-    (Role.ADMIN, lazy("also connects CRMs and edits mappings and rules")),
+    (Role.ADMIN, lazy("also connects CRMs, approves plans, undoes runs and edits mappings and rules")),
     (Role.OWNER, lazy("also appoints owners")),
 )
 

@@ -27,7 +27,7 @@ from crm.registry import PROVIDERS
 NOT_UNDOABLE_SHOWN: Final = 50
 
 
-@page(writes=Role.OPERATOR)
+@page(writes=Role.ADMIN)
 def plan(request: HttpRequest, plan_id: uuid.UUID) -> HttpResponse:
     found = CrmPlan.objects.select_related("run").filter(pk=plan_id).first()
     if found is None:

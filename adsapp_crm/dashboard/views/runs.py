@@ -83,7 +83,7 @@ def cancel(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
 
 
 @require_POST
-@page(role=Role.OPERATOR)
+@page(role=Role.ADMIN)
 def undo(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
     """Plan the undo; the plan's page then shows counts and asks. Nothing is written by planning."""
 
