@@ -62,6 +62,9 @@ class Capabilities:
     first_scan: str | None = None
     """The position at which a connection's first complete ``scan`` begins, where the CRM has another way for large
     ones. What it shows may be older than the page: it is read again before it is overwritten."""
+    links_to_contact: Mapping[str, str] = field(default_factory=dict)
+    """Other record types that the same methods reach though they do not sync -> the field of each that names the
+    contacts it belongs to (several ids where its definition is ``multiple``)."""
     bulk_writes: int = 0
     """How many records one ``create`` or ``update`` takes in place of a page where so many wait; 0: no more."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 
 import pytest
 
@@ -20,9 +21,16 @@ STANDS: dict[str, Callable[[], AbstractContextManager[Stand]]] = {
 }
 
 
-@pytest.fixture(params=sorted(PROVIDERS))
+VERSIONS: dict[str, Callable[[], AbstractContextManager[Stand]]] = {
+    "hubspot-2026-03": partial(hubspot_stand, "2026-03"),
+    "hubspot-2026-09": partial(hubspot_stand, "2026-09"),
+}
+"""A provider's other addresses for the same, chosen by a setting."""
+
+
+@pytest.fixture(params=[*sorted(PROVIDERS), *VERSIONS])
 def stand(request) -> Iterator[Stand]:
-    with STANDS[request.param]() as found:
+    with {**STANDS, **VERSIONS}[request.param]() as found:
         yield found
 
 

@@ -140,6 +140,55 @@ class HubSpotClient:
             write=False,
         )
 
+    # associations with contacts
+
+    def links(self, record_type: str, positions: Mapping[str, str]) -> tuple[dict[str, list[str]], dict[str, str]]:
+        """Id -> ids of its contacts, from each record's position on; and the positions of those that have more.
+
+        A record without any is left out of the answer, or listed among its errors, which is none.
+        """
+        inputs = [{"id": each, "after": after} if after else {"id": each} for each, after in positions.items()]
+        answer = self._http.request(
+            "POST",
+            self._paths.of("links_read"),
+            operation="links",
+            path_params={"type": record_type},
+            json={"inputs": inputs},
+            write=False,
+        )
+        found: dict[str, list[str]] = {}
+        following: dict[str, str] = {}
+        for entry in _results(answer.body):
+            own, others = _id(_mapping(entry).get("from")), _mapping(entry).get("to")
+            if not isinstance(others, list):
+                raise UnexpectedAnswerError("HubSpot gave associations without the other end")
+            found[own] = [_id({"id": _mapping(other).get("toObjectId")}) for other in others]
+            after = _after(entry)
+            if after and after != positions.get(own):
+                following[own] = after
+        return found, following
+
+    def link(self, record_type: str, pairs: Sequence[tuple[str, str]]) -> bool:
+        """Whether all (record, contact) are linked now. Linking what is linked changes nothing, so it is retried."""
+        body = {"inputs": [{"from": {"id": own}, "to": {"id": other}} for own, other in pairs]}
+        return self._write_links("links_create", record_type, body)
+
+    def unlink(self, record_type: str, pairs: Sequence[tuple[str, str]]) -> bool:
+        """Whether all (record, contact) are apart now. Repeatable, as ``link`` is."""
+        body = {"inputs": [{"from": {"id": own}, "to": [{"id": other}]} for own, other in pairs]}
+        return self._write_links("links_archive", record_type, body)
+
+    def _write_links(self, resource: str, record_type: str, body: Mapping[str, Any]) -> bool:
+        answer = self._http.request(
+            "POST",
+            self._paths.of(resource),
+            operation=resource,
+            path_params={"type": record_type},
+            json=body,
+            write=False,
+        )
+        return not (isinstance(answer.body, dict) and answer.body.get("errors"))
+
     # account, definitions
 
     def account_details(self) -> Mapping[str, Any]:

@@ -31,6 +31,8 @@ HISTORY_BATCH: Final = 50
 LIST_PAGE: Final = 100
 SEARCH_PAGE: Final = 200
 OWNER_PAGE: Final = 100
+LINK_READ_BATCH: Final = 1_000
+LINK_BATCH: Final = 2_000
 MAX_QUERY_CHARACTERS: Final = 6_000
 """For a list of properties in an address: refusals (414) are reported from about 8,000 characters up."""
 MAX_SEARCH_CHARACTERS: Final = 3_000
@@ -47,6 +49,7 @@ REQUEST_ID_HEADER: Final = "x-hubspot-correlation-id"
 
 _NUMBERED_PATHS: Final[Mapping[str, str]] = {
     "objects": "/crm/v3/objects",
+    "associations": "/crm/v4/associations",
     "properties": "/crm/v3/properties",
     "owners": "/crm/v3/owners",
     "preferences": "/communication-preferences/v4",
@@ -54,6 +57,7 @@ _NUMBERED_PATHS: Final[Mapping[str, str]] = {
 }
 _DATED_PATHS: Final[Mapping[str, str]] = {
     "objects": "/crm/objects/{version}",
+    "associations": "/crm/associations/{version}",
     "properties": "/crm/properties/{version}",
     "owners": "/crm/owners/{version}",
     "preferences": "/communication-preferences/{version}",
@@ -67,6 +71,9 @@ _RESOURCES: Final[Mapping[str, tuple[str, str]]] = {
     "batch_create": ("objects", "/{type}/batch/create"),
     "batch_update": ("objects", "/{type}/batch/update"),
     "batch_archive": ("objects", "/{type}/batch/archive"),
+    "links_read": ("associations", "/{type}/contacts/batch/read"),
+    "links_create": ("associations", "/{type}/contacts/batch/associate/default"),
+    "links_archive": ("associations", "/{type}/contacts/batch/archive"),
     "properties": ("properties", "/{type}"),
     "property": ("properties", "/{type}/{name}"),
     "property_groups": ("properties", "/{type}/groups"),

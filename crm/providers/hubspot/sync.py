@@ -28,7 +28,7 @@ from crm.mapping.kinds import Kind
 from crm.model import FieldDefinition, RemoteRecord, RemoteState, Value
 from crm.ports import Account, Capabilities, CreateItem, FieldChange, ItemResult, Page, UpdateItem
 from crm.providers.base import CallCounter, ConnectorContext
-from crm.providers.hubspot import auth, endpoints, mapping
+from crm.providers.hubspot import auth, endpoints, links, mapping
 from crm.providers.hubspot.client import HubSpotClient, RecordPage
 from crm.providers.hubspot.consent import EmailOptOuts
 from crm.providers.hubspot.wire import WireOwner, WireRecord, WireVersion, classify
@@ -45,6 +45,7 @@ CAPABILITIES: Final = Capabilities(
     marker_lookup=True,
     field_history=True,
     webhooks=True,
+    links_to_contact=links.LINKS_TO_CONTACT,
 )
 _ALWAYS_READ: Final = (mapping.MERGED_IDS, mapping.MERGED_IDS_WITH_TIMES)
 _LIST: Final = "list"
@@ -123,6 +124,8 @@ class HubSpotConnector:
             except PermissionMissingError:
                 owners = []
         found = [mapping.definition(each, owners) for each in properties if each.get("archived") is not True]
+        if record_type in links.TYPE_IDS:
+            found.append(links.DEFINITION)
         self._learn(record_type, found)
         return found
 
@@ -236,12 +239,17 @@ class HubSpotConnector:
             )
             for item in items
         ]
-        return opt_outs.send(record_type, self._writer(record_type).create(plain), created=True)
+        results = opt_outs.send(record_type, self._writer(record_type).create(plain), created=True)
+        return _with_new_links(items, results)
 
     def update(self, record_type: str, items: Sequence[UpdateItem]) -> Mapping[str, ItemResult]:
         opt_outs = EmailOptOuts(self._client)
         plain = [replace(item, values=opt_outs.take(item.key, item.values)) for item in items]
-        return opt_outs.send(record_type, self._writer(record_type).update(plain), created=False)
+        asked = {item.key: item.values[links.CONTACT_LINKS] for item in items if links.CONTACT_LINKS in item.values}
+        plain = [replace(item, values={name: item.values[name] for name in links.without_links(tuple(item.values))})
+                 for item in plain]  # fmt: skip
+        results = opt_outs.send(record_type, self._writer(record_type).update(plain), created=False)
+        return links.write_links(self._client, record_type, asked, results) if asked else results
 
     def delete(self, record_type: str, items: Sequence[UpdateItem]) -> Mapping[str, ItemResult]:
         return self._writer(record_type).delete(items)
@@ -258,7 +266,7 @@ class HubSpotConnector:
 
     def _names(self, fields: Sequence[str]) -> list[str]:
         marker = [mapping.MARKER_FIELD] if self._has_marker_field else []
-        return list(dict.fromkeys([*fields, *_ALWAYS_READ, *marker]))
+        return list(dict.fromkeys([*links.without_links(fields), *_ALWAYS_READ, *marker]))
 
     def _batch_read(
         self, record_type: str, remote_ids: Sequence[str], names: Sequence[str], *, archived: bool = False
@@ -277,8 +285,9 @@ class HubSpotConnector:
     def _read(self, record_type: str, records: Sequence[WireRecord], fields: Sequence[str]) -> tuple[RemoteRecord, ...]:
         if not records:
             return ()
-        kinds = self._kinds_of(record_type, fields)
-        return tuple(mapping.read_record(record_type, wire, kinds) for wire in records)
+        kinds = self._kinds_of(record_type, links.without_links(fields))
+        found = tuple(mapping.read_record(record_type, wire, kinds) for wire in records)
+        return links.with_links(self._client, record_type, found) if links.is_linked(record_type, fields) else found
 
     def _kinds_of(self, record_type: str, fields: Iterable[str]) -> dict[str, Kind]:
         """Asks for the definitions, once, when a field is neither given nor the same in every account."""
@@ -308,6 +317,17 @@ class HubSpotConnector:
             if (at := mapping.moment(version.get("timestamp"))) is not None
         ]
         return sorted(changes, key=lambda change: change.at, reverse=True)
+
+
+def _with_new_links(items: Sequence[CreateItem], results: Mapping[str, ItemResult]) -> dict[str, ItemResult]:
+    """A record that was made took its links along: HubSpot refuses all of it otherwise."""
+    done = dict(results)
+    for item in items:
+        record = results[item.key].record
+        if links.CONTACT_LINKS in item.values and record is not None:
+            values = {**record.values, links.CONTACT_LINKS: item.values[links.CONTACT_LINKS]}
+            done[item.key] = replace(results[item.key], record=replace(record, values=values))
+    return done
 
 
 def _search_body(record_type: str, names: Sequence[str], since: datetime, last_id: str, limit: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from crm.model import RemoteRecord, Value
 from crm.ports import CreateItem, ItemResult, UpdateItem
 from crm.providers.hubspot import mapping
 from crm.providers.hubspot.client import BatchAnswer, HubSpotClient
+from crm.providers.hubspot.links import CONTACT_LINKS, contact_ids, new_associations
 from crm.providers.hubspot.wire import WireRecord, classify_item, subjects
 
 _ABOUT_THE_FIELD: Final = frozenset({"field.missing", "field.readonly"})
@@ -31,6 +32,8 @@ class Draft:
     values: Mapping[str, Value]
     remote_id: str = ""
     marker: str = ""
+    associations: Sequence[Mapping[str, Any]] = ()
+    """Those that a new record takes along."""
     refused: Mapping[str, FieldRefusal] = field(default_factory=dict)
 
     def without(self, fields: Mapping[str, FieldRefusal]) -> Draft:
@@ -54,7 +57,14 @@ class BatchWriter:
         self._kind_of = kind_of
 
     def create(self, items: Sequence[CreateItem]) -> dict[str, ItemResult]:
-        drafts = {item.key: Draft(item.values, marker=item.marker) for item in items}
+        drafts = {
+            item.key: Draft(
+                {name: value for name, value in item.values.items() if name != CONTACT_LINKS},
+                marker=item.marker,
+                associations=new_associations(self._record_type, contact_ids(item.values.get(CONTACT_LINKS))),
+            )
+            for item in items
+        }
         return self._write(drafts, lambda inputs: self._client.create_batch(self._record_type, inputs))
 
     def update(self, items: Sequence[UpdateItem]) -> dict[str, ItemResult]:
@@ -158,6 +168,8 @@ def _input(key: str, draft: Draft) -> dict[str, Any]:
     entry: dict[str, Any] = {"properties": properties, "objectWriteTraceId": key}
     if draft.remote_id:
         entry["id"] = draft.remote_id
+    if draft.associations:
+        entry["associations"] = list(draft.associations)
     return entry
 
 

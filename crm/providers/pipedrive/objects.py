@@ -160,6 +160,10 @@ TYPES: Final[Mapping[str, RecordType]] = {
 }  # fmt: skip
 
 
+LINKS_TO_CONTACT: Final[Mapping[str, str]] = dict.fromkeys(("deals", "activities", NOTES), "person_id")
+"""An organization is named by its persons (``org_id.name``), not the other way about."""
+
+
 def record_type(key: str) -> RecordType:
     """Raises ConfigurationError for a type that Pipedrive, or this connector, does not have."""
     found = TYPES.get(key)

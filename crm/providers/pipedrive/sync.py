@@ -34,7 +34,7 @@ from crm.providers.pipedrive.client import PipedriveClient, RecordPage, Records,
 from crm.providers.pipedrive.companies import Companies
 from crm.providers.pipedrive.crew import Crew
 from crm.providers.pipedrive.legacy import RecordsV1
-from crm.providers.pipedrive.objects import PERSONS, RecordType
+from crm.providers.pipedrive.objects import LINKS_TO_CONTACT, PERSONS, RecordType
 from crm.providers.pipedrive.objects import record_type as type_of
 from crm.providers.pipedrive.schema import Schema
 from crm.providers.pipedrive.wire import WireRecord, classify
@@ -51,6 +51,7 @@ CAPABILITIES: Final = Capabilities(
     marker_lookup=True,
     field_history=False,
     webhooks=True,
+    links_to_contact=LINKS_TO_CONTACT,
 )
 _SCAN: Final = "scan"
 _CHANGED: Final = "changed"

@@ -132,6 +132,18 @@ class SalesforceClient:
             raise UnexpectedAnswerError("Salesforce's description holds no list of fields")
         return [_field(entry) for entry in fields]
 
+    def note_body(self, remote_id: str) -> str:
+        """A ContentNote's body: HTML, as it is kept."""
+        answer = self._http.request(
+            "GET",
+            self._paths.of("note_body"),
+            operation="note_body",
+            path_params={"id": remote_id},
+            budget=endpoints.REQUESTS,
+            accepts="application/octet-stream",
+        )
+        return answer.text
+
     def user_information(self) -> Mapping[str, Any]:
         answer = self._http.request("GET", endpoints.USERINFO_PATH, operation="account", budget=endpoints.REQUESTS)
         return _mapping(answer.body)

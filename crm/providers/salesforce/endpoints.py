@@ -67,6 +67,7 @@ CLIENT_NAME: Final = "ADSapp"
 _PATHS: Final[Mapping[str, str]] = {
     "describe": "/sobjects/{type}/describe",
     "record": "/sobjects/{type}/{id}",
+    "note_body": "/sobjects/ContentNote/{id}/Content",
     "query": "/query",
     "queryAll": "/queryAll",
     "more": "/{resource}/{locator}",

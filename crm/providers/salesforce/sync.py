@@ -18,6 +18,7 @@ from crm.errors import (
     CursorExpiredError,
     MappingError,
     PermissionMissingError,
+    RecordGoneError,
     RecordInvalidError,
     RejectedError,
     UnexpectedAnswerError,
@@ -28,7 +29,7 @@ from crm.mapping.kinds import Kind
 from crm.model import FieldDefinition, RemoteRecord, RemoteState
 from crm.ports import Account, Capabilities, CreateItem, FieldChange, ItemResult, Page, UpdateItem
 from crm.providers.base import CallCounter, ConnectorContext
-from crm.providers.salesforce import auth, bulk_scan, endpoints, mapping, soql
+from crm.providers.salesforce import auth, bulk_scan, endpoints, links, mapping, policies, soql
 from crm.providers.salesforce.bulk import BulkClient
 from crm.providers.salesforce.bulk_scan import BulkScan
 from crm.providers.salesforce.client import RowPage, SalesforceClient
@@ -49,6 +50,7 @@ CAPABILITIES: Final = Capabilities(
     field_history=False,
     conditional_update=True,
     webhooks=True,
+    links_to_contact=links.LINKS_TO_CONTACT,
 )
 _SCAN: Final = "scan"
 _CHANGES: Final = "changes"
@@ -121,6 +123,8 @@ class SalesforceConnector:
             if definitions
         }
         self._former: dict[str, dict[str, set[str]]] = {}
+        note_kind = context.settings.get("note_kind") or policies.DETECT
+        self._note_type = "" if note_kind == policies.DETECT else note_kind
 
     @property
     def capabilities(self) -> Capabilities:
@@ -133,6 +137,10 @@ class SalesforceConnector:
             marker_lookup=has_marker,
             first_scan=bulk_scan.START if self._bulk_reads_from else None,
             bulk_writes=endpoints.BULK_WRITES if self._bulk_writes_from and has_marker else 0,
+            links_to_contact={
+                **links.LINKS_TO_CONTACT,
+                policies.NOTE: links.LINKS_TO_CONTACT[self._note_type or policies.NOTE],
+            },
         )
 
     @property
@@ -161,12 +169,15 @@ class SalesforceConnector:
     # definitions
 
     def describe(self, record_type: str) -> Sequence[FieldDefinition]:
+        record_type = self._type_of(record_type)
         found = mapping.definitions(record_type, self._client.describe(record_type))
+        found += links.definitions(record_type)
         self._listed[record_type] = {each.name: each for each in found}
         return found
 
     def prepare(self, record_type: str) -> bool:
         """Whether an administrator has made the marker field: the API cannot."""
+        record_type = self._type_of(record_type)
         self.describe(record_type)
         return mapping.can_mark(self._listed[record_type])
 
@@ -179,6 +190,7 @@ class SalesforceConnector:
 
     def scan(self, record_type: str, fields: Sequence[str], after: str | None) -> Page:
         """From ``capabilities.first_scan`` on by a query job where there are many records."""
+        record_type = self._type_of(record_type)
         if bulk_scan.is_position(after):
             found = self._scan_by_job(record_type, fields, str(after))
             if found is not None:
@@ -204,7 +216,7 @@ class SalesforceConnector:
                 raise CursorExpiredError("The position names no job", provider="salesforce")
             found = self._bulk_scan.page(position, bulk_scan.types_of(self._fields(record_type)))
         elif self._client.count(record_type) >= self._bulk_reads_from:
-            names = mapping.selected(fields, self._fields(record_type))
+            names = self._selected(record_type, fields)
             found = self._bulk_scan.begin(soql.select(names, record_type))
         if found is None:
             return None
@@ -212,6 +224,7 @@ class SalesforceConnector:
         return Page(tuple(self._with_former(record_type, records)), found.following, found.server_time)
 
     def changes(self, record_type: str, fields: Sequence[str], since: datetime, after: str | None) -> Page:
+        record_type = self._type_of(record_type)
         position = _position(after, _CHANGES)
         where = _changed_after(position) if position else soql.since(mapping.MODIFIED, since)
 
@@ -232,6 +245,7 @@ class SalesforceConnector:
 
         An id of another type (``Contact:003...``, where a lead was converted into) is not in the answer.
         """
+        record_type = self._type_of(record_type)
         asked = [each for each in dict.fromkeys(remote_ids) if ":" not in each]
         whole = {each: mapping.id_of_type(record_type, each) for each in asked}
         self._us()
@@ -247,6 +261,7 @@ class SalesforceConnector:
         }
 
     def find_by_marker(self, record_type: str, marker: str, fields: Sequence[str]) -> RemoteRecord | None:
+        record_type = self._type_of(record_type)
         if not mapping.can_mark(self._fields(record_type)):
             return None
 
@@ -270,15 +285,37 @@ class SalesforceConnector:
     # writes
 
     def create(self, record_type: str, items: Sequence[CreateItem]) -> Mapping[str, ItemResult]:
-        return self._writer(record_type).create(items) if items else {}
+        if not items:
+            return {}
+        record_type = self._type_of(record_type)
+        extra = links.Links(self._client, record_type)
+        results = self._writer(record_type).create([replace(item, values=extra.plain(item.values)) for item in items])
+        return extra.write({item.key: item.values for item in items}, results)
 
     def update(self, record_type: str, items: Sequence[UpdateItem]) -> Mapping[str, ItemResult]:
-        return self._writer(record_type).update(items) if items else {}
+        if not items:
+            return {}
+        record_type = self._type_of(record_type)
+        extra = links.Links(self._client, record_type)
+        results = self._writer(record_type).update([replace(item, values=extra.plain(item.values)) for item in items])
+        return extra.write({item.key: item.values for item in items}, results)
 
     def delete(self, record_type: str, items: Sequence[UpdateItem]) -> Mapping[str, ItemResult]:
-        return self._writer(record_type).delete(items) if items else {}
+        return self._writer(self._type_of(record_type)).delete(items) if items else {}
 
     # steps
+
+    def _type_of(self, record_type: str) -> str:
+        """Notes are the kind that the connection chose, or that the organization shows, which is asked once."""
+        if record_type != policies.NOTE:
+            return record_type
+        if not self._note_type:
+            self._note_type = policies.CONTENT_NOTE
+            try:
+                self.describe(policies.CONTENT_NOTE)
+            except (PermissionMissingError, RecordGoneError):
+                self._note_type = policies.NOTE
+        return self._note_type
 
     def _writer(self, record_type: str) -> Writer:
         return Writer(
@@ -305,9 +342,13 @@ class SalesforceConnector:
                 self._user_id = ""
         return self._user_id or ""
 
+    def _selected(self, record_type: str, fields: Sequence[str]) -> list[str]:
+        plain = [name for name in fields if not links.is_own(record_type, name)]
+        return mapping.selected(plain, self._fields(record_type))
+
     def _asking(self, record_type: str, fields: Sequence[str], ask: Callable[[list[str]], RowPage]) -> RowPage:
         """Ask for the fields that are listed; when one has vanished since, look at the description once more."""
-        names = mapping.selected(fields, self._fields(record_type))
+        names = self._selected(record_type, fields)
         try:
             return ask(names)
         except RecordInvalidError as error:
@@ -318,7 +359,7 @@ class SalesforceConnector:
                 self._listed[record_type] = {
                     name: each for name, each in listed.items() if not name.startswith(f"{relation}.")
                 }
-            left = mapping.selected(fields, self._listed[record_type])
+            left = self._selected(record_type, fields)
             if left == names:
                 raise MappingError(
                     "Salesforce does not know a field that it describes",
@@ -351,8 +392,15 @@ class SalesforceConnector:
 
     def _read(self, record_type: str, rows: Iterable[WireRow], fields: Sequence[str]) -> list[RemoteRecord]:
         listed = self._fields(record_type)
-        kinds = {name: Kind.of(listed[name].kind) for name in fields if name in listed}
-        return [mapping.read_record(record_type, row, list(kinds), kinds, self._user_id or "") for row in rows]
+        kinds = {
+            name: Kind.of(listed[name].kind)
+            for name in fields
+            if name in listed and not links.is_own(record_type, name)
+        }
+        records = [mapping.read_record(record_type, row, list(kinds), kinds, self._user_id or "") for row in rows]
+        if len(kinds) == len(fields) or not any(links.is_own(record_type, name) for name in fields):
+            return records
+        return links.Links(self._client, record_type).add(records, fields)
 
     def _follow_merges(
         self, record_type: str, fields: Sequence[str], records: dict[str, RemoteRecord]

@@ -18,7 +18,7 @@ from crm.providers.hubspot import PROVIDER
 from crm.providers.hubspot.fake import DEFAULT_TOKEN, HubSpotFake
 from crm.providers.hubspot.sync import HubSpotConnector
 from crm.testing.clock import FakeClock
-from crm.testing.contract import StandFields
+from crm.testing.contract import Sample, StandFields
 from crm.testing.faults import Fault
 from crm.testing.wsgi import LoopbackServer
 
@@ -30,6 +30,22 @@ _FAULTS = {
     "html": "html_ok",
     "rate_limited": "rate_limited",
     "unauthorized": "unauthorized",
+}
+
+
+_WHEN = {"hs_timestamp": "2026-10-01T09:00:00.000Z"}
+OTHERS = {
+    "companies": Sample({"name": "Acme", "domain": "acme.example"}, {"city": "Ulm"}),
+    "deals": Sample({"dealname": "Big", "dealstage": "appointmentscheduled", "amount": 5}, {"dealname": "Bigger"}),
+    "notes": Sample({**_WHEN, "hs_note_body": "Called"}, {"hs_note_body": "Called again"}),
+    "tasks": Sample({**_WHEN, "hs_task_subject": "Call"}, {"hs_task_subject": "Called"}),
+    "calls": Sample({**_WHEN, "hs_call_title": "First"}, {"hs_call_body": "Nobody there"}),
+    "emails": Sample({**_WHEN, "hs_email_subject": "Hello"}, {"hs_email_text": "Hello again"}),
+    "meetings": Sample({**_WHEN, "hs_meeting_title": "Lunch"}, {"hs_meeting_body": "At noon"}),
+    "communications": Sample(
+        {**_WHEN, "hs_communication_channel_type": "WHATS_APP", "hs_communication_body": "Hi"},
+        {"hs_communication_body": "Hi there"},
+    ),
 }
 
 
@@ -57,6 +73,7 @@ def context_for(url: str, **changes: Any) -> ConnectorContext:
 class HubSpotStand:
     fake: HubSpotFake
     url: str
+    api_version: str = ""
     fields: StandFields = field(
         default_factory=lambda: StandFields(
             record_type="contacts",
@@ -66,11 +83,13 @@ class HubSpotStand:
             unknown="no_such_property",
             refused=("hs_language", "klingon"),
             read_only="createdate",
+            others=OTHERS,
         )
     )
 
     def connector(self, **changes: Any) -> HubSpotConnector:
-        found = PROVIDER.connect(context_for(self.url, **changes))
+        settings = {"api_base": self.url, "api_version": self.api_version}
+        found = PROVIDER.connect(context_for(self.url, **{"settings": settings, **changes}))
         assert isinstance(found, HubSpotConnector)
         return found
 
@@ -118,10 +137,10 @@ class HubSpotStand:
 
 
 @contextmanager
-def hubspot_stand(**options: Any) -> Iterator[HubSpotStand]:
+def hubspot_stand(api_version: str = "", **options: Any) -> Iterator[HubSpotStand]:
     fake = HubSpotFake(**{"clock": FakeClock(start_ms=START_MS), **options})
     try:
         with LoopbackServer(fake) as server:
-            yield HubSpotStand(fake, server.url)
+            yield HubSpotStand(fake, server.url, api_version)
     finally:
         fake.close()

@@ -19,7 +19,7 @@ from crm.providers.pipedrive import PROVIDER
 from crm.providers.pipedrive.fake import DEFAULT_TOKEN, PipedriveFake
 from crm.providers.pipedrive.sync import PipedriveConnector
 from crm.testing.clock import FakeClock
-from crm.testing.contract import StandFields
+from crm.testing.contract import Sample, StandFields
 from crm.testing.faults import Fault
 from crm.testing.wsgi import LoopbackServer
 
@@ -33,6 +33,14 @@ _FAULTS = {
 }
 _EACH_WRITE = 100
 """A batch of the contract is as many requests here: a lost answer is meant for all of them."""
+
+
+OTHERS = {
+    "organizations": Sample({"name": "Umbra"}, {"address.locality": "Ulm"}),
+    "deals": Sample({"title": "Big", "value": 5.5}, {"status": "won"}),
+    "activities": Sample({"subject": "Call", "type": "call", "due_date": "2026-10-01"}, {"done": True}),
+    "notes": Sample({"content": "Called"}, {"content": "Called again"}, needs_contact=True),
+}
 
 
 def no_wait(seconds: float) -> None:
@@ -75,6 +83,7 @@ class PipedriveStand:
             is_email_unique=False,
             tells_merges=False,
             idle_requests=2,
+            others=OTHERS,
         )
     )
 

@@ -20,7 +20,7 @@ from crm.providers.salesforce.fake import DEFAULT_TOKEN, SalesforceFake
 from crm.providers.salesforce.mapping import MARKER_FIELD
 from crm.providers.salesforce.sync import SalesforceConnector
 from crm.testing.clock import FakeClock
-from crm.testing.contract import StandFields
+from crm.testing.contract import Sample, StandFields
 from crm.testing.faults import Fault
 from crm.testing.wsgi import LoopbackServer
 
@@ -33,6 +33,16 @@ _FAULTS = {
     "html": "html_ok",
     "rate_limited": "rate_limited",
     "unauthorized": "unauthorized",
+}
+
+
+OTHERS = {
+    "Opportunity": Sample(
+        {"Name": "Deal", "StageName": "Prospecting", "CloseDate": "2026-12-31"}, {"NextStep": "Call"}
+    ),
+    "Task": Sample({"Subject": "Call", "Status": "Not Started", "Priority": "Normal"}, {"Subject": "Called"}),
+    "Note": Sample({"Title": "Call", "Content": "Tom & Jerry\ncalled"}, {"Content": "1 < 2"}),
+    "ContentNote": Sample({"Title": "Call", "Content": "They called"}, {"Title": "Second call"}),
 }
 
 
@@ -55,6 +65,7 @@ class SalesforceStand:
             refused=("Email", "no address"),
             read_only="CreatedDate",
             is_email_unique=False,
+            others=OTHERS,
         )
     )
     definitions: dict[str, Sequence[FieldDefinition]] = field(default_factory=dict)
