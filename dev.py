@@ -84,7 +84,10 @@ def parse(argv: list[str]) -> tuple[str, list[str]]:
 
     add("demo", "sync two populations of contacts both ways through the whole stack", add_help=False)
     add("test", "run all tests, in several processes, or what the arguments for pytest pick, in one", add_help=False)
-    add("check", "ruff, mypy, import-linter, bandit, migrations, deployment check, lock files, API schema")
+    add(
+        "check",
+        "ruff, mypy, import-linter, bandit, coverage of the engine, migrations, deployment, locks, API schema",
+    )
     add("serve", "run the application until Ctrl-C", add_help=False)
     add("services", "start, stop or show PostgreSQL and Valkey of this checkout", add_help=False)
     add("manage", "run a manage.py command with this checkout's services", add_help=False)
@@ -231,6 +234,10 @@ def manage(arguments: list[str]) -> int:
         return 130
 
 
+PURE = ("decide", "digest", "fights", "guards", "life", "match", "newest", "plan", "questions", "taken")
+"""Modules of ``crm.engine`` that only decide: their tests reach every branch."""
+
+
 def check() -> int:
     """Everything CI checks besides the tests; all of it runs, and what failed is named at the end."""
     python = str(VENV_PYTHON)
@@ -249,6 +256,14 @@ def check() -> int:
         (
             "bandit",
             [python, "-m", "bandit", "-q", "-r", *sources, "-c", "pyproject.toml", "--severity-level", "medium"],
+        ),
+        (
+            "engine coverage",
+            [
+                *(python, "-m", "pytest", "tests/crm/engine", "-q", "-p", "no:cacheprovider", "--no-header"),
+                *(f"--cov=crm.engine.{name}" for name in PURE),
+                *("--cov-branch", "--cov-fail-under=100", "--cov-report=term-missing"),
+            ],
         ),
         ("migrations", [*manage_py, "makemigrations", "--check", "--dry-run"]),
         ("deployment", [*manage_py, "check", "--deploy", "--fail-level", "WARNING"]),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from crm.engine.match import HOLD, NOBODY, Match, resolve_contact, resolve_marker, resolve_record
+from crm.engine.match import HOLD, NOBODY, Match, resolve_contact, resolve_lost, resolve_marker, resolve_record
 from crm.model import ContactState, KeyHit, LinkState, Rule
-from tests.crm.engine.build import contact, view
+from tests.crm.engine.build import contact, record, view
 
 ORG = "org-1"
 
@@ -109,3 +109,30 @@ def test_a_contact_alone_is_created_only_when_nobody_else_has_its_key(email, pho
     match = resolve_contact("c1", email, phone, has_email=has_email)
 
     assert (match.review_code, match.asked) == (code, asked)
+
+
+ADA = {"first": "Ada", "mail": "ada@x.nl", "tel": "06 12345678"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ({"c1": ADA}, Match("c1", Rule.MATCHED_MADE)),
+        ({"c1": {"first": "ADA", "mail": "ada@x.nl", "city": "Turin"}}, Match("c1", Rule.MATCHED_MADE)),
+        ({"c1": {"first": "Ada", "mail": "bea@x.nl"}}, NOBODY),
+        ({"c1": {"first": "Ada", "city": "Turin"}}, NOBODY),
+        ({"c1": {"first": "", "out": False}}, NOBODY),
+        ({}, NOBODY),
+        (
+            {"c1": ADA, "c2": ADA},
+            Match(review_code="match.ambiguous", candidates=("contact:c1", "contact:c2", "record:r1")),
+        ),
+    ],
+)
+def test_a_record_is_what_a_lost_create_made_when_it_holds_what_was_sent(sent, expected):
+    """All texts, or several and no other in the place of the rest; of two that sent the same a person says which."""
+    assert resolve_lost(record(), sent) == expected
+
+
+def test_a_record_with_a_marker_tells_itself_whose_it_is():
+    assert resolve_lost(record(marker="org-1:c2"), {"c1": ADA}) == NOBODY
