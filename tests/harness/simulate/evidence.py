@@ -99,6 +99,8 @@ class Evidence:
             groups.join(link.contact_id, link.remote_id)
         for entry in self.store.ledger():
             groups.join(entry.contact_id, entry.remote_id)
+        for intent in self.store.intents():  # a pairing whose answer was lost, and that came to nothing
+            groups.join(intent.action.contact_id, intent.action.remote_id)
         for made in self.crm.journal:
             if made.what == "create" and made.by == "us":
                 groups.join(made.remote_id, made.marker.partition(":")[2])
