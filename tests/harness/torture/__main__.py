@@ -79,10 +79,10 @@ class Torture:
             self.town.take_leave(pairs)
         run_id = self.app.start(blow.kind or self.draw.choice(("full", "delta")), messages=blow.messages)
         struck = blow.strike(self.stand, self.app, self.draw)
+        self.stand.start_workers()  # as whoever watches them would; the other one lives
         if struck.victim is not None:
             self._await_recovery(this, struck.victim)
         connections.close_all()  # the blow may have cut ours as well
-        self.stand.start_workers()
         self.town.edit_some(pairs, 6)
         self.app.follow(run_id)
         for deed in struck.after:
