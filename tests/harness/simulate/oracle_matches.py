@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from crm.model import ContactState, RemoteState, Rule, Side
+from crm.model import ContactState, RemoteState, Rule, Side, Value
+from crm.testing.adversary_records import Write
 from tests.harness.simulate.evidence import Evidence
 
 
@@ -33,14 +34,19 @@ class MatchesJudge(Evidence):
             if entry.what != "create" or entry.by != "us":
                 continue
             contact_id = entry.marker.partition(":")[2]
-            mine = [
-                event
-                for event in self.events
-                if event.entity == entry.remote_id and event.mapping_id == "m-email" and event.by == "us"
-            ]
-            others = emails.get(repr(mine[0].after), []) if mine else []
+            mine = self._made_with(entry, "email")
+            others = emails.get(repr(mine), []) if mine is not None else []
             if len(others) == 1 and not {others[0], contact_id, entry.remote_id} & (edited | gone):
                 self.accuse("I5", f"record {entry.remote_id} was made beside {others[0]}, which has the same address")
+
+    def _made_with(self, made: Write, name: str) -> Value:
+        """What was written into the field when the record was made; a later push is none of it."""
+        for written in self.crm.journal[made.number :]:
+            if (written.remote_id, written.by, written.what) != (made.remote_id, "us", "edit"):
+                break
+            if written.field == name:
+                return written.after
+        return None
 
     def judge_guesses(self) -> None:
         """I5: where one address stands in several contacts or records, nobody is linked by it.
