@@ -579,7 +579,8 @@ class KeyHit:
     free_contacts: tuple[str, ...]
     """Those of them without a link row of this record type, or with a PENDING one."""
     records: tuple[str, ...]
-    """Remote ids of live observed or linked records with this key (at most three are listed)."""
+    """Remote ids of live records with this key: observed, linked, unlinked, and those that were seen after their
+    link had ended (at most three are listed)."""
     free_records: tuple[str, ...]
     creating: tuple[str, ...] = ()
     """Contacts with this key whose create is sent or unknown."""

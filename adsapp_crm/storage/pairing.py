@@ -57,7 +57,8 @@ FROM (
   SELECT l.{column}_key AS key, l.crm_record_id AS remote_id FROM crm_sync_state l
   WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s
     AND l.crm_record_type = %(record_type)s AND l.{column}_key = ANY(%({column}_keys)s)
-    AND l.state IN ('live', 'unlinked') AND l.crm_record_id IS NOT NULL
+    AND (l.state IN ('live', 'unlinked') OR l.observed_at > l.ended_at)
+    AND l.crm_record_id IS NOT NULL
   UNION ALL
   SELECT o.{column}_key, o.remote_id FROM crm_observations o
   WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s

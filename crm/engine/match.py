@@ -18,6 +18,7 @@ DUPLICATE = "match.duplicate_in_crm"
 MADE_AND_TAKEN = "match.taken"
 FOREIGN = "match.foreign_marker"
 GONE = "state.deleted"
+_ENOUGH_ALIKE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,9 @@ def may_come_from(record: RemoteRecord, creates: Iterable[Mapping[str, Value]]) 
 def resolve_lost(record: RemoteRecord, sent: Mapping[str, Mapping[str, Value]]) -> Match:
     """The contact whose creation had no answer and has made this record, which has no marker and no key of anybody.
 
-    ``sent``: contact id -> what is sent for it. The record holds all texts of that, or several and no other in
-    the place of the rest, which it may have left out. Where several contacts would send the same, a person is asked.
+    ``sent``: contact id -> what is sent for it. The record holds all texts of that; or one, another value, and no
+    other text in the place of those that it may have left out. Where several contacts would send the same, a
+    person is asked.
     """
     if record.marker:
         return NOBODY
@@ -84,12 +86,18 @@ def resolve_lost(record: RemoteRecord, sent: Mapping[str, Mapping[str, Value]]) 
     for contact_id, values in sent.items():
         texts = {name: letters for name, value in values.items() if (letters := _letters(value))}
         shown = [seen[name] == letters for name, letters in texts.items() if seen.get(name)]
-        if all(shown) and len(shown) >= min(len(texts), 2) > 0:
+        alike = sum(record.values.get(name) == value for name, value in values.items() if _is_telling(value))
+        if shown and all(shown) and (len(shown) == len(texts) or len(shown) + alike >= _ENOUGH_ALIKE):
             fitting.append(contact_id)
     if len(fitting) > 1:
         found = (*(f"contact:{each}" for each in fitting), f"record:{record.remote_id}")
         return Match(review_code=AMBIGUOUS, candidates=found)
     return Match(contact_id=fitting[0], rule=Rule.MATCHED_MADE) if fitting else NOBODY
+
+
+def _is_telling(value: Value) -> bool:
+    """A number or a list of words; yes and no are everybody's."""
+    return not isinstance(value, str | bool) and value not in (None, ())
 
 
 def _letters(value: Value) -> str:

@@ -100,6 +100,8 @@ def observe_page(run: RunState, ports: Ports) -> bool:
         elif own is not None:
             seen[own.link.link_id] = own.link.synced_version if own.held else own.contact.version
             run.counts.unchanged += own.link.state is LinkState.LIVE
+            if own.link.state is not LinkState.LIVE:  # it outlived its link: nobody gets a second one with its keys
+                observed.append(observation(subject.record, book, own.link.link_id))
         else:
             observed.append(observation(subject.record, book))
     try:

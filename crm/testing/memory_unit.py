@@ -268,7 +268,9 @@ class MemoryUnit:
     def _is_known_live(self, record_type: str, remote_id: str) -> bool:
         link_id = self._state.links_of_record.get((record_type, remote_id))
         if link_id:
-            return self._state.links[link_id].state in (LinkState.LIVE, LinkState.UNLINKED)
+            link, saved_at = self._state.links[link_id], self._state.links_saved_at[link_id]
+            outlived = link.observed_at is not None and link.observed_at > saved_at
+            return link.state in (LinkState.LIVE, LinkState.UNLINKED) or outlived
         held = self._state.observations.get((record_type, remote_id))
         return held is not None and held[0].record.state is RemoteState.LIVE
 

@@ -629,6 +629,22 @@ class StoreContract:
             assert unit.key_hits(TYPE, ["a@x.example"], [])[0]["a@x.example"].records == ("R1", "R2")
         assert len(world.open_conflict_ids()) == 1
 
+    def test_a_record_that_outlived_its_contact_keeps_its_keys(self, world: StoreWorld) -> None:
+        """Seen again after the contact was deleted it is there; one that was deleted with it is not seen again."""
+        run_id = world.start_run(RunKind.FULL)
+        links = [_link(world, world.make_contact({"lastName": "Ada"}), remote_id) for remote_id in ("R1", "R2")]
+        with world.store.unit() as unit:
+            unit.save_links(links)
+            for link in links:
+                unit.save_observations(run_id, [_seen(link.remote_id, {}, email_key="a@x.example")])
+                unit.save_links([replace(link, state=LinkState.DELETED_IN_APP, observed_at=None)])
+            assert unit.key_hits(TYPE, ["a@x.example"], [])[0] == {}
+        world.pass_time(1)
+        with world.store.unit() as unit:
+            unit.mark_seen(run_id, {links[1].link_id: 1})
+            (hit,) = unit.key_hits(TYPE, ["a@x.example"], [])[0].values()
+        assert (hit.records, hit.free_records) == (("R2",), ())
+
     def test_unpaired_contacts_are_exactly_those_that_need_a_record(self, world: StoreWorld) -> None:
         """Live and without link, or waiting with their time come; not excluded, gone, busy or shown for approval."""
         free, changed, retried, asked, waiting, gone, excluded, busy, held, paired, elsewhere = (

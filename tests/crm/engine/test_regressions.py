@@ -634,3 +634,16 @@ def test_a_scan_forgets_no_record_that_another_run_has_read_meanwhile():
     pair.wait(600)
     pair.run()
     assert contact_id not in {link.contact_id for link in pair.store.links() if link.state is LinkState.LIVE}
+
+
+def test_nobody_is_made_beside_a_record_that_outlived_its_contact():
+    """The contact was deleted and its record left alone: somebody else with its address is asked about."""
+    pair = Pair(SALESFORCE_LIKE, on_app_deleted=DeletionPolicy.UNLINK)
+    pair.store.app.delete_contact(pair.contact_id)
+    pair.run(RunKind.FULL)
+    other = pair.store.app.create_contact({"lastName": "Lovelace", "email": "ada@x.example"})
+    pair.wait(600)
+    assert pair.run(RunKind.FULL).counts.conflicts == 1
+    assert [record.remote_id for record in pair.crm.live()] == [pair.remote_id]
+    (question,) = pair.store.open_conflicts()
+    assert (question.contact_id, question.draft.code) == (other, "match.email_taken")
