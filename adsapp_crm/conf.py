@@ -68,6 +68,11 @@ def environment_tokens() -> tuple[str, ...]:
     return tuple(sorted(key for key, values in providers.items() if values.get("api_token")))
 
 
+def mail_from() -> str:
+    """Who e-mails come from; empty: nobody is mailed."""
+    return str(_read("CRM_MAIL_FROM", ""))
+
+
 def sync_wait_seconds() -> int:
     """How long a sync request waits for its run before it answers 202."""
     return int(_read("CRM_SYNC_WAIT_SECONDS", 20))

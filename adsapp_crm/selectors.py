@@ -156,6 +156,11 @@ def waiting_inboxes(limit: int = 1000) -> list[uuid.UUID]:
     return [row[0] for row in _call("crm_waiting_inboxes", limit)]
 
 
+def organizations_to_tell(limit: int = 1000) -> list[uuid.UUID]:
+    """Organizations with notices that nobody was told of, or messages whose time has come."""
+    return [row[0] for row in _call("crm_organizations_to_tell", limit)]
+
+
 def connections_beside_changes(seconds: int, limit: int = 1000) -> list[uuid.UUID]:
     """Connections that sync and in whose organization a contact was written within these seconds."""
     return [row[0] for row in _call("crm_connections_beside_changes", seconds, limit)]

@@ -18,10 +18,11 @@ from adsapp_crm.selectors import (
     connections_beside_changes,
     organization_of_audit,
     organization_of_connection,
+    organizations_to_tell,
     place_of_run,
     waiting_inboxes,
 )
-from adsapp_crm.services import inbox, jobs, realtime
+from adsapp_crm.services import inbox, jobs, realtime, sending
 from adsapp_crm.services.audits import step_audit
 from adsapp_crm.services.stepping import Left, step_run
 from adsapp_crm.services.upkeep import look_after
@@ -122,6 +123,12 @@ def audit_page(audit_id: str) -> None:
 
 
 @shared_task
+def tell(organization_id: str) -> None:
+    """Send what the organization's people and programs are to be told; the sweep finds whom."""
+    sending.tell(uuid.UUID(organization_id))
+
+
+@shared_task
 def fire_job(name: str) -> None:
     """A job of the schedule; whoever is second in the slot does nothing."""
     slot_id = jobs.claim_slot(jobs.job_named(name))
@@ -152,6 +159,8 @@ def sweep() -> None:
         refetch.delay(str(connection_id))
     for connection_id in connections_beside_changes(realtime.WINDOW_SECONDS):
         drain.delay(str(connection_id), realtime.WINDOW_SECONDS)
+    for organization_id in organizations_to_tell():
+        tell.delay(str(organization_id))
     note_heartbeat(SWEEP)
 
 

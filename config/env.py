@@ -131,6 +131,26 @@ def postgres_settings(name: str, url: str) -> dict[str, object]:
     }
 
 
+def mail_settings(name: str, url: str) -> dict[str, object]:
+    """Django's EMAIL_* settings from `smtp://user:password@host:port` or `smtps://...`; empty: nothing is sent."""
+    if not url:
+        return {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"}
+    env_url(name, url, schemes=("smtp", "smtps"))
+    parts = urlsplit(url)
+    implicit = parts.scheme == "smtps"
+    host = parts.hostname or ""
+    return {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": host,
+        "EMAIL_PORT": parts.port or (465 if implicit else 587),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": implicit,
+        "EMAIL_USE_TLS": not implicit and not is_loopback(host),
+        "EMAIL_TIMEOUT": 10,
+    }
+
+
 _POSTGRES_OPTIONS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name")
 
 

@@ -26,6 +26,7 @@ from config.env import (
     env_str,
     env_url,
     is_loopback,
+    mail_settings,
     postgres_settings,
 )
 
@@ -180,7 +181,7 @@ CELERY_TASK_ROUTES = {
     for queue, tasks in {
         "interactive": ("sync_now",),
         "realtime": ("drain", "refetch"),
-        "bulk": ("sync_page",),
+        "bulk": ("sync_page", "tell"),
         "maintenance": ("audit_page", "check_connection", "fire_job", "work_job", "sweep"),
     }.items()
     for task in tasks
@@ -286,6 +287,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
                 *("BlankHandling", "DriftHandling", "OnDeletion", "SyncType", "RunPurpose", "RunTrigger", "RunState"),
                 *("PlanStatus", "PlanLineStatus", "PlanLineKind", "QuestionKind", "QuestionStatus"),
                 *("WebhookStatus", "DeliveryStatus", "AuditScope", "AuditStatus", "MappingReach"),
+                *("NoticeKind", "MessageStatus"),
             )
         },
         "ScopeEnum": ["read", "write", "admin"],
@@ -318,6 +320,14 @@ LOGGING = logs.configure(LOG_LEVEL)
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG  # the line at a request's end says all that the first one does
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # behind a proxy the header is the client's own word
+
+# --- E-mail -----------------------------------------------------------------------------------------------------------
+
+# smtp://user:password@host:587 (STARTTLS, unless the host is this machine) or smtps://user:password@host:465. Without
+# it, or without a sender, nobody is mailed.
+EMAIL_URL = env_secret("EMAIL_URL", "")
+CRM_MAIL_FROM = env_str("CRM_MAIL_FROM", "") if EMAIL_URL else ""
+globals().update(mail_settings("EMAIL_URL", EMAIL_URL))
 
 # --- Sync -------------------------------------------------------------------------------------------------------------
 

@@ -60,6 +60,8 @@ _GROUPS: Final = (
             (lazy("Jobs"), "task", "crmjobslot"),
             (lazy("Heartbeats"), "favorite", "crmheartbeat"),
             (lazy("Webhook subscriptions"), "webhook", "crmwebhook"),
+            (lazy("Outgoing webhooks"), "outgoing_mail", "crmoutgoingwebhook"),
+            (lazy("Messages"), "mail", "crmmessage"),
             (lazy("Refused deliveries"), "block", "crmwebhookrefusal"),
             (lazy("Plan lines"), "list", "crmplanline"),
             (lazy("CRM writes"), "edit_note", "crmintent"),

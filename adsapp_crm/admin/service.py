@@ -21,8 +21,10 @@ from adsapp_crm.models import (
     CrmJobSlot,
     CrmLease,
     CrmMappingVersion,
+    CrmMessage,
     CrmNotice,
     CrmOAuthState,
+    CrmOutgoingWebhook,
     CrmWebhookRefusal,
     IdempotencyKey,
     Membership,
@@ -136,6 +138,59 @@ class NoticeAdmin(OrganizationAdmin):
     @admin.display(description=_("details"))
     def what(self, row: CrmNotice) -> SafeString:
         return shown_json(row.details)
+
+
+@admin.register(CrmOutgoingWebhook)
+class OutgoingWebhookAdmin(OrganizationAdmin):
+    joined = ()
+    list_display = ("created_at", "url", "active", "off_code", "last_success_at")
+    list_filter = ("active",)
+    searched_texts = ("url",)
+    search_help_text = _("An address")
+    fields = ("created_at", "created_by", "url", "told", "active", "why", "last_success_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        found: QuerySet[Any] = super().get_queryset(request).defer("secret")
+        return found
+
+    @admin.display(description=_("what is told"))
+    def told(self, row: CrmOutgoingWebhook) -> str:
+        return ", ".join(row.kinds)
+
+    @admin.display(description=_("why it is off"))
+    def why(self, row: CrmOutgoingWebhook) -> str:
+        return explained(row.off_code) or "–"
+
+
+@admin.register(CrmMessage)
+class MessageAdmin(OrganizationAdmin):
+    joined = ()
+    list_display = ("created_at", "kind", "to", "state_word", "attempts", "code", "next_attempt_at")
+    list_filter = ("status", "kind", "created_at")
+    searched_ids = ("pk", "connection_id")
+    search_help_text = _("The id of a message or of a connection")
+    fields = (
+        *("created_at", "kind", "to", "status", "attempts", "next_attempt_at", "http_status", "why", "settled_at"),
+        "what",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        found: QuerySet[Any] = super().get_queryset(request).select_related("user", "webhook").defer("webhook__secret")
+        return found
+
+    @admin.display(description=_("to"))
+    def to(self, row: CrmMessage) -> str:
+        if row.webhook is not None:
+            return row.webhook.url
+        return row.user.email if row.user is not None else "–"
+
+    @admin.display(description=_("why"))
+    def why(self, row: CrmMessage) -> str:
+        return explained(row.code) or "–"
+
+    @admin.display(description=_("payload"))
+    def what(self, row: CrmMessage) -> SafeString:
+        return shown_json(row.payload)
 
 
 @admin.register(CrmMappingVersion)

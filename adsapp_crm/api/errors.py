@@ -54,6 +54,8 @@ _STATUS: Final[Mapping[str, int]] = {
     "change.unknown": 404,
     "record.unknown": 404,
     "audit.unknown": 404,
+    "outgoing.unknown": 404,
+    "outgoing.too_many": 409,
     "audit.clean": 409,
     "connection.exists": 409,
     "connection.paused": 409,

@@ -46,6 +46,12 @@ from adsapp_crm.api.views.mapping_work import (
     VersionsView,
     VersionView,
 )
+from adsapp_crm.api.views.notices import (
+    MessagesView,
+    OutgoingWebhooksView,
+    OutgoingWebhookTestView,
+    OutgoingWebhookView,
+)
 from adsapp_crm.api.views.nowhere import NowhereView
 from adsapp_crm.api.views.people import (
     KeysView,
@@ -158,6 +164,12 @@ urlpatterns = [
     path("crm/webhook-events", EventsView.as_view(), name="webhook-events"),
     path("crm/webhook-events/replay", EventsReplayView.as_view(), name="webhook-events-replay"),
     path("crm/webhook-events/<uuid:event_id>", EventView.as_view(), name="webhook-event"),
+    path("crm/outgoing-webhooks", OutgoingWebhooksView.as_view(), name="outgoing-webhooks"),
+    path("crm/outgoing-webhooks/<uuid:outgoing_id>", OutgoingWebhookView.as_view(), name="outgoing-webhook"),
+    path(
+        "crm/outgoing-webhooks/<uuid:outgoing_id>/test", OutgoingWebhookTestView.as_view(), name="outgoing-webhook-test"
+    ),
+    path("crm/messages", MessagesView.as_view(), name="messages"),
     path("crm/members", MembersView.as_view(), name="members"),
     path("crm/members/<uuid:member_id>", MemberView.as_view(), name="member"),
     path("crm/api-keys", KeysView.as_view(), name="api-keys"),

@@ -10,6 +10,7 @@ from adsapp_crm.catalogue.connections import CONNECTIONS
 from adsapp_crm.catalogue.doors import DOORS
 from adsapp_crm.catalogue.entry import Entry, Retry
 from adsapp_crm.catalogue.logins import LOGINS
+from adsapp_crm.catalogue.notices import NOTICES
 from adsapp_crm.catalogue.operations import OPERATIONS
 from adsapp_crm.catalogue.programs import PROGRAMS
 from adsapp_crm.catalogue.records import RECORDS
@@ -25,6 +26,7 @@ ENTRIES: dict[str, Entry] = {
     **WEBHOOKS,
     **PROGRAMS,
     **OPERATIONS,
+    **NOTICES,
 }
 
 __all__ = ["ENTRIES", "Entry", "Retry", "explain"]

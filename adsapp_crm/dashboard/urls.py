@@ -15,6 +15,7 @@ from adsapp_crm.dashboard.views import (
     home,
     mapping,
     mapping_versions,
+    notices,
     people,
     plans,
     records,
@@ -62,6 +63,7 @@ _PAGES = [
     path("activity", activity.activity, name="activity"),
     path("figures", activity.figures, name="figures"),
     path("webhooks", webhooks.listing, name="webhooks"),
+    path("notices", notices.listing, name="notices"),
     path("people", people.listing, name="people"),
 ]
 

@@ -21,6 +21,7 @@ from adsapp_crm.models.link import CrmObservation, CrmSyncState
 from adsapp_crm.models.plan import CrmPlan, CrmPlanLine
 from adsapp_crm.models.platform import ApiKey, CrmHeartbeat, CrmJobSlot, CrmNotice, IdempotencyKey
 from adsapp_crm.models.run import CrmSyncLog
+from adsapp_crm.models.telling import CrmMessage, CrmOutgoingWebhook
 from adsapp_crm.models.tenancy import Membership, Organization, StaffAccess, StaffAccessEvent, User
 from adsapp_crm.models.webhook import CrmWebhook, CrmWebhookEvent, CrmWebhookRefusal
 
@@ -42,9 +43,11 @@ __all__ = [
     "CrmLease",
     "CrmLedgerEntry",
     "CrmMappingVersion",
+    "CrmMessage",
     "CrmNotice",
     "CrmOAuthState",
     "CrmObservation",
+    "CrmOutgoingWebhook",
     "CrmPlan",
     "CrmPlanLine",
     "CrmSyncLog",

@@ -229,3 +229,21 @@ class AuditStatus(TextChoices):
     RUNNING = "running", _("Running")
     COMPLETED = "completed", _("Completed")
     FAILED = "failed", _("Failed")
+
+
+class NoticeKind(TextChoices):
+    """What people are told of, in the words that outgoing webhooks name it by."""
+
+    CONNECTION_STATE = "connection.state", _("The state of a connection changed")
+    RUN_FINISHED = "run.finished", _("A run finished")
+    CONFLICT_OPENED = "conflict.opened", _("A conflict was opened")
+    BRAKE_PULLED = "brake.pulled", _("The mass-change brake was pulled")
+    DRIFT_FOUND = "drift.found", _("An audit found drift")
+    WEBHOOK_OFF = "webhook.off", _("An outgoing webhook was switched off")
+    TEST = "test", _("A test")
+
+
+class MessageStatus(TextChoices):
+    WAITING = "waiting", _("On its way")
+    DELIVERED = "delivered", _("Delivered")
+    GIVEN_UP = "given_up", _("Given up")

@@ -101,7 +101,11 @@ class ApiKey(OrganizationModel):
 
 
 class CrmNotice(OrganizationModel):
-    """Something people are told: one for each change of state, never one for each occurrence."""
+    """Something people are told: one for each change of state, never one for each occurrence.
+
+    Triggers write those about connections, runs and conflicts in the transaction of the change. An open one
+    (``resolved_at`` empty) stands for what is still so; ``sent_at``: when messages were made of it.
+    """
 
     connection = models.ForeignKey(
         CrmConnection, on_delete=models.CASCADE, null=True, db_constraint=False, db_index=False, related_name="notices"
@@ -128,7 +132,10 @@ class CrmNotice(OrganizationModel):
                 nulls_distinct=False,
             )
         ]
-        indexes = [indexed("created_at", "id", name="crm_notices_created")]
+        indexes = [
+            indexed("created_at", "id", name="crm_notices_created"),
+            indexed("id", name="crm_notices_unsent", condition=models.Q(sent_at__isnull=True)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.code}"

@@ -118,6 +118,12 @@ class Membership(OrganizationModel):
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     role = models.CharField(_("role"), choices=Role.choices, default=Role.VIEWER)
+    email_notices = models.BooleanField(
+        _("e-mail notices"),
+        default=True,
+        db_default=True,
+        help_text=_("Whether an owner or administrator is told by e-mail when a connection needs somebody."),
+    )
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta(OrganizationModel.Meta):

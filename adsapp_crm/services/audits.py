@@ -23,6 +23,7 @@ from adsapp_crm import wiring
 from adsapp_crm.models import CrmAudit, CrmConnection, CrmSyncState
 from adsapp_crm.models.choices import AuditScope, AuditStatus, ConnectionStatus, LinkStatus, RunTrigger
 from adsapp_crm.services import syncing
+from adsapp_crm.services.notices import tell_drift
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.schedules import schedule_of
 from adsapp_crm.tenancy import organization_context
@@ -211,6 +212,8 @@ def _page(organization_id: uuid.UUID, audit: CrmAudit, ports: Ports) -> None:
 def _end(organization_id: uuid.UUID, audit: CrmAudit, status: AuditStatus, code: str = "") -> None:
     audit.status = status
     with organization_context(organization_id):
-        CrmAudit.objects.filter(pk=audit.pk, status=AuditStatus.RUNNING).update(
+        ended = CrmAudit.objects.filter(pk=audit.pk, status=AuditStatus.RUNNING).update(
             status=status, error_code=code, completed_at=Now(), updated_at=Now()
         )
+        if ended and status == AuditStatus.COMPLETED:
+            tell_drift(audit, drifted(audit))

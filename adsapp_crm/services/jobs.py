@@ -30,6 +30,8 @@ from adsapp_crm.models import (
     CrmJobSlot,
     CrmLease,
     CrmLedgerEntry,
+    CrmMessage,
+    CrmNotice,
     CrmOAuthState,
     CrmPlan,
     CrmPlanLine,
@@ -61,6 +63,7 @@ from adsapp_crm.services.audits import start_audits
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.services.schedules import put_back, take_due
 from adsapp_crm.services.stepping import stream_of
+from adsapp_crm.services.telling import watch_late
 from adsapp_crm.services.tokens import renew_idle_grants, revoke_left_behind
 from adsapp_crm.tenancy import organization_context
 from crm.model import RunKind
@@ -168,13 +171,17 @@ def delta_sync() -> Outcome:
 
 
 def health_check() -> Outcome:
-    """Every connection that should work is asked; each by a task of its own, since a CRM may be slow to answer."""
+    """Every connection that should work is asked; each by a task of its own, since a CRM may be slow to answer.
+
+    Those that have become late are told of.
+    """
     ids = [
         str(each.connection_id)
         for each in open_connections()
         if each.status in (ConnectionStatus.ACTIVE, ConnectionStatus.ERROR)
     ]
-    return Outcome({"connections": len(ids)}, connection_ids=ids)
+    late = watch_late(database_now())
+    return Outcome({"connections": len(ids), "late": late}, connection_ids=ids)
 
 
 def detect_conflicts() -> Outcome:
@@ -300,6 +307,8 @@ def _expired() -> dict[str, tuple[type[OrganizationModel], Q]]:
         "idempotency_keys": (IdempotencyKey, Q(expires_at__lt=Now())),
         "log_ins_begun": (CrmOAuthState, Q(expires_at__lt=Now() - timedelta(days=1))),
         "audits": (CrmAudit, Q(completed_at__lt=logs)),
+        "messages": (CrmMessage, Q(settled_at__lt=logs)),
+        "notices": (CrmNotice, Q(resolved_at__lt=logs, sent_at__isnull=False)),
     }
 
 

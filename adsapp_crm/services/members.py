@@ -40,6 +40,12 @@ def remove_member(member_id: uuid.UUID, *, by_role: str) -> None:
     held.delete()
 
 
+def set_email_notices(user_id: uuid.UUID | None, *, wanted: bool) -> None:
+    """Whether the member themself is told by e-mail. Raises RefusedError (``member.unknown``), staff on a visit too."""
+    if user_id is None or not Membership.objects.filter(user=user_id).update(email_notices=wanted):
+        raise refuse("member.unknown", "Only a member is told by e-mail.", field="emailNotices")
+
+
 def _locked() -> QuerySet[Membership]:
     # One row that everybody who changes members holds: two owners cannot remove each other at once.
     Organization.objects.select_for_update(no_key=True).get()

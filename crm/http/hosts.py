@@ -37,6 +37,8 @@ class HostPolicy:
     suffixes: tuple[str, ...] = ()
     extra_hosts: tuple[str, ...] = ()
     resolve: Resolve = system_resolve
+    any_public: bool = False
+    """Every host with public addresses instead of the suffixes': for addresses that customers name."""
 
     def check_url(self, url: str) -> SplitResult:
         """The parsed address; raises ConfigurationError (``config.host``) for one that must not be called."""
@@ -58,7 +60,10 @@ class HostPolicy:
             raise _refused(f"{_shown(host)} is not called without https")
         if port not in {None, 443}:
             raise _refused(f"{_shown(host)} is called on its default port only")
-        if not self._has_suffix(host):
+        if self.any_public:
+            if not _is_public_name(host):
+                raise _refused(f"{_shown(host)} is no host on the public internet")
+        elif not self._has_suffix(host):
             raise _refused(f"{_shown(host)} is no host of this provider")
         return parts
 
@@ -84,6 +89,14 @@ class HostPolicy:
         if not all(map(_LABEL.fullmatch, labels)):
             return False
         return any(_ends_with(labels, suffix.lower().strip(".").split(".")) for suffix in self.suffixes)
+
+
+def _is_public_name(host: str) -> bool:
+    """A name with a domain, whose addresses are judged when it is connected to, or a public address itself."""
+    labels = host.lower().removesuffix(".").split(".")
+    if ":" in host or labels[-1].isdigit() or labels[-1].startswith("0x"):
+        return is_public(host)
+    return len(labels) > 1 and all(map(_LABEL.fullmatch, labels))
 
 
 def _ends_with(labels: Sequence[str], suffix: Sequence[str]) -> bool:

@@ -35,6 +35,7 @@ MODEL_OF = {
     "access_id": "StaffAccess",
     "event_id": "CrmWebhookEvent",
     "audit_id": "CrmAudit",
+    "outgoing_id": "CrmOutgoingWebhook",
     # In queries and bodies.
     "contactId": "Contact",
     "contactIds": "Contact",
@@ -64,6 +65,9 @@ VALUES = {
     "mode": "observe",
     "minutes": 5,
     "reason": "ticket 1",
+    "url": "https://198.51.100.7/hook",
+    "kinds": ["run.finished"],
+    "emailNotices": True,
 }
 OPTIONAL = {"contactId", "contactIds", "firstName", "mode", "side", "recordIds", "connectionId", "syncType", "config"}
 """Of keys that are not required, those that are sent all the same; ids always are."""

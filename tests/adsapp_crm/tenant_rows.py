@@ -72,6 +72,12 @@ def fill_rows(tenant: Tenant) -> dict[str, Any]:
         add(models.IdempotencyKey, actor="u", key="k", method="POST", path="/", body_digest="d", expires_at=now)
         add(models.ApiKey, name="key", prefix="crm_live_a")
         add(models.CrmConnectionEvent, **on, kind="paused")
-        add(models.CrmNotice, **on, kind="held")
+        rows["CrmNotice"] = models.CrmNotice.objects.get()  # of the conflict
+        outgoing = models.CrmOutgoingWebhook(url="https://hooks.example.com/", kinds=["run.finished"])
+        outgoing.organization_id = tenant.id
+        outgoing.seal("whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5")
+        outgoing.save()
+        rows["CrmOutgoingWebhook"] = outgoing
+        add(models.CrmMessage, webhook=outgoing, connection_id=connection.pk, kind="run.finished", status="delivered")
         add(models.CrmAudit, **on)
     return rows

@@ -12,11 +12,20 @@ from django.utils.translation import override
 
 import crm.errors
 from adsapp_crm.catalogue import ENTRIES, explain
+from adsapp_crm.models.choices import NoticeKind
 
 ROOT = Path(__file__).resolve().parents[2]
 FAMILIES = {code.partition(".")[0] for code in ENTRIES}
 CODE = re.compile(r"[a-z]+\.[a-z_]+")
-NOT_CODES = {"auth.group", "auth.permission", "auth.user", "state.json", "config.settings", "config.urls"}
+NOT_CODES = {
+    *NoticeKind.values,
+    "auth.group",
+    "auth.permission",
+    "auth.user",
+    "state.json",
+    "config.settings",
+    "config.urls",
+}
 
 NAMED_BY_DESIGN = {
     "auth": "revoked expired scope_missing user_inactive wrong_org",

@@ -182,7 +182,7 @@ def test_each_crm_gets_the_deletion_its_policy_allows_or_a_task(tenant, policy, 
         report = erase_contact(contact.pk)
         assert (report.deletions_planned, report.tasks) == (planned, tasks)
         assert (
-            list(CrmNotice.objects.values_list("code", "details"))
+            list(CrmNotice.objects.filter(resolved_at=None).values_list("code", "details"))
             == [("state.erased", {"recordType": "contact", "remoteId": "R1"})] * tasks
         )
 
@@ -222,7 +222,11 @@ def test_erasing_again_changes_nothing_and_sweeps_up(tenant):
         erase_contact(contact.pk)
         models.CrmObservation.objects.update(values={"firstname": VALUE})
         report = erase_contact(contact.pk)
-        assert (report.tasks, CrmNotice.objects.count(), models.ContactTombstone.objects.count()) == (0, 1, 2)
+        assert (
+            report.tasks,
+            CrmNotice.objects.filter(resolved_at=None).count(),
+            models.ContactTombstone.objects.count(),
+        ) == (0, 1, 2)
         assert Contact.objects.get(pk=contact.pk).version == 3
         assert rows_with(CANARY) == set()
 

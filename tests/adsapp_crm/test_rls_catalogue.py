@@ -167,6 +167,7 @@ def test_look_ups_are_few_closed_and_owned_by_nobody():
         "crm_organizations",
         "crm_organizations_named",
         "crm_organizations_of",
+        "crm_organizations_to_tell",
         "crm_question_figures",
         "crm_recent_run_figures",
         "crm_runs_by_day",
@@ -202,7 +203,7 @@ def test_the_look_up_role_reads_no_contents():
     assert {name.partition(".")[0] for name in columns} == {
         *("api_keys", "crm_connections", "crm_oauth_states", "crm_sync_logs", "crm_webhooks"),
         *("memberships", "organizations", "staff_access", "contact_changes", "crm_app_registrations"),
-        *("crm_webhook_events", "crm_conflicts", "crm_sync_state", "crm_audits"),
+        *("crm_webhook_events", "crm_conflicts", "crm_sync_state", "crm_audits", "crm_notices", "crm_messages"),
     }
     assert sql("SELECT rolcanlogin, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = 'crm_definer'") == [
         (False, False, False)

@@ -13,6 +13,7 @@ from django.urls import get_resolver
 import dev
 from adsapp_crm.catalogue import ENTRIES
 from adsapp_crm.catalogue.document import markdown
+from adsapp_crm.models.choices import NoticeKind
 from crm.mapping.app_fields import APP_FIELDS
 from crm.mapping.rule import STEPS, parse_transform_rule
 from crm.registry import PROVIDERS
@@ -96,7 +97,7 @@ def test_codes_and_variables_that_are_named_exist(page):
     text = text_of(page)
     families = {code.partition(".")[0] for code in ENTRIES}
     named = {code for code in re.findall(r"`([a-z]+\.[a-z_]+)`", text) if code.partition(".")[0] in families}
-    assert named - set(ENTRIES) == set()
+    assert named - {*ENTRIES, *NoticeKind.values} == set()
     prefix = r"\b((?:CRM|HUBSPOT|SALESFORCE|PIPEDRIVE|DJANGO|FERNET|CRON|DATABASE|REDIS)_[A-Z_]+)\b"
     known = re.findall(r"^#?\s*([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(re.findall(prefix, text)) - set(known) == set()

@@ -108,3 +108,18 @@ def test_a_request_line_carries_no_query(settings):
     event = {"request": "GET /api/crm/connect/callback?code=abc&state=def", "event": "what?"}
 
     assert drop_query(None, "info", event) == {"request": "GET /api/crm/connect/callback", "event": "what?"}
+
+
+def test_mail_goes_encrypted_to_a_server_elsewhere():
+    """STARTTLS or TLS from the start, by the scheme; without a server nobody is mailed."""
+    names = ("EMAIL_HOST", "EMAIL_PORT", "EMAIL_USE_TLS", "EMAIL_USE_SSL", "CRM_MAIL_FROM")
+    show = ", ".join(f"settings.{name}" for name in names)
+    sender = {"CRM_MAIL_FROM": "crm@example.com"}
+
+    by_start = load_settings({"EMAIL_URL": "smtp://crm:p%40ss@mail.example.com", **sender}, show).stdout
+    by_tls = load_settings({"EMAIL_URL": "smtps://crm:p@mail.example.com", **sender}, show).stdout
+
+    assert by_start == "mail.example.com 587 True False crm@example.com\n"
+    assert by_tls == "mail.example.com 465 False True crm@example.com\n"
+    assert load_settings(sender, "settings.CRM_MAIL_FROM, settings.EMAIL_BACKEND.split('.')[-2]").stdout == " dummy\n"
+    assert "EMAIL_URL must be an address" in load_settings({"EMAIL_URL": "mail.example.com"}, show).stderr

@@ -24,8 +24,15 @@ class PlaceSerializer(serializers.Serializer):  # type: ignore[type-arg]
 class MeSerializer(serializers.Serializer):  # type: ignore[type-arg]
     actor = serializers.CharField(help_text="As ledger and history name it.")
     email = serializers.CharField(help_text="Empty for an API key.")
+    emailNotices = serializers.BooleanField(help_text="Whether notices come by e-mail; False for an API key.")
     organization = PlaceSerializer(help_text="The one that this request is about.")
     organizations = PlaceSerializer(many=True, help_text="All that X-Organization may name.")
+
+
+class WantedMeSerializer(StrictSerializer):
+    emailNotices = serializers.BooleanField(
+        help_text="Owners and administrators are told when a connection needs somebody."
+    )
 
 
 class MemberQuery(PageQuery):
@@ -36,6 +43,7 @@ class MemberSerializer(serializers.Serializer):  # type: ignore[type-arg]
     id = serializers.UUIDField()
     email = serializers.CharField(source="user.email")
     role = serializers.ChoiceField(choices=Role.choices)
+    emailNotices = serializers.BooleanField(source="email_notices")
     createdAt = serializers.DateTimeField(source="created_at")
 
 

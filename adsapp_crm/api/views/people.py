@@ -22,19 +22,30 @@ from adsapp_crm.api.shapes.people import (
     StaffAccessQuery,
     StaffAccessSerializer,
     WantedKeySerializer,
+    WantedMeSerializer,
     WantedStaffAccessSerializer,
 )
 from adsapp_crm.models import ApiKey, Membership, StaffAccess
 from adsapp_crm.models.choices import Role
 from adsapp_crm.selectors import organization_name, places_of
 from adsapp_crm.services.api_keys import ROLE_OF, make_key, revoke_key
-from adsapp_crm.services.members import change_role, invite, remove_member
+from adsapp_crm.services.members import change_role, invite, remove_member, set_email_notices
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.staff import end_access, let_in
 
 
 class MeView(OrganizationView):
-    operations: ClassVar = {"GET": Operation(Role.VIEWER, "Say who asks, and where", MeSerializer)}
+    operations: ClassVar = {
+        "GET": Operation(Role.VIEWER, "Say who asks, and where", MeSerializer),
+        "PATCH": Operation(
+            Role.VIEWER,
+            "Choose whether to be told by e-mail",
+            MeSerializer,
+            body=WantedMeSerializer,
+            problems=(404,),
+            example={"emailNotices": False},
+        ),
+    }
 
     def get(self, request: Request) -> Any:
         """A person of several organizations names one by X-Organization; a key belongs to one."""
@@ -45,8 +56,17 @@ class MeView(OrganizationView):
             found = {each.organization_id: each.role for each in reversed(places_of(request.user.pk))}
             places = [{"id": key, "name": organization_name(key), "role": role} for key, role in sorted(found.items())]
         email = getattr(request.user, "email", "")
-        me = {"actor": actor_of(request), "email": email, "organization": here, "organizations": places}
-        return self.answer(request, me)
+        with self.work(request):
+            mailed = Membership.objects.filter(user=request.user.pk, email_notices=True).exists()
+        me = {"actor": actor_of(request), "email": email, "emailNotices": mailed}
+        return self.answer(request, {**me, "organization": here, "organizations": places})
+
+    def patch(self, request: Request) -> Any:
+        """For oneself, in this organization. An API key has no address."""
+        wanted = self.body(request)["emailNotices"]
+        with self.work(request):
+            set_email_notices(request.user.pk, wanted=wanted)
+        return self.get(request)
 
 
 class MembersView(OrganizationView):

@@ -1,0 +1,576 @@
+"""Telling people: once for each change, with the change, signed, tried for a day, and never to an inner host."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from datetime import timedelta
+
+import pytest
+import requests
+from django.core import mail
+from django.db import connection as database
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.test import Client
+from standardwebhooks import Webhook
+
+from adsapp_crm import tasks
+from adsapp_crm.models import (
+    CredentialsMismatchError,
+    CrmAudit,
+    CrmConflict,
+    CrmConnection,
+    CrmMessage,
+    CrmNotice,
+    CrmOutgoingWebhook,
+    CrmSyncLog,
+    Membership,
+)
+from adsapp_crm.models.choices import Health
+from adsapp_crm.selectors import database_now, organizations_to_tell
+from adsapp_crm.services import outgoing, sending
+from adsapp_crm.services.connections import block_connection, pause_connection, resume_connection
+from adsapp_crm.services.notices import tell_drift
+from adsapp_crm.services.outgoing import add_webhook, change_webhook, remove_webhook
+from adsapp_crm.services.refusals import RefusedError
+from adsapp_crm.services.sending import ATTEMPTS, PAUSES_SECONDS, send_test, tell
+from adsapp_crm.services.telling import watch_late
+from adsapp_crm.tenancy import organization_context
+from crm.errors import ConnectionBlockedError
+from crm.http.hosts import HostPolicy
+from crm.testing.wsgi import InProcessAdapter
+from tests.adsapp_crm.webhook_stand import eager_tasks
+
+pytestmark = pytest.mark.django_db
+
+URL = "https://hooks.example.com/crm"
+EVERYTHING = [kind.value for kind in outgoing.CHOICES]
+
+
+class Receiver:
+    """A server in this process; ``statuses`` are what it answers, the last one from then on."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.statuses = list(statuses) or [204]
+        self.seen: list[tuple[bytes, dict[str, str]]] = []
+        self.session = requests.Session()
+        adapter = InProcessAdapter(self.app)
+        self.session.mount("https://", adapter)
+        self.session.mount("http://", adapter)
+
+    def app(self, environ, start_response):
+        body = environ["wsgi.input"].read()
+        names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+        self.seen.append((body, {name: environ[f"HTTP_{name.upper().replace('-', '_')}"] for name in names}))
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        start_response(f"{status} said", [("Location", "http://127.0.0.1/inner")] if 300 <= status < 400 else [])
+        return [b""]
+
+    def told(self):
+        return [json.loads(body) for body, _headers in self.seen]
+
+    def types(self):
+        return [each["type"] for each in self.told()]
+
+
+@pytest.fixture(autouse=True)
+def _public_names(monkeypatch, settings):
+    """hooks.example.com has a public address; nothing is looked up."""
+    names = {"hooks.example.com": ["93.184.216.34"], "inner.example.com": ["93.184.216.34", "10.0.0.7"]}
+    policy = HostPolicy(any_public=True, resolve=lambda host, _port: names.get(host, [host]))
+    monkeypatch.setattr(outgoing, "hosts", lambda: policy)
+    monkeypatch.setattr(sending, "hosts", lambda: policy)
+    settings.CRM_MAIL_FROM = "crm@adsapp.example"
+
+
+@pytest.fixture
+def connection(tenant):
+    with tenant.context():
+        return CrmConnection.objects.create(
+            crm_type="hubspot", health=Health.HEALTHY, first_sync_approved_at=Now(), last_success_at=Now()
+        )
+
+
+def hook(tenant, kinds=EVERYTHING):
+    return add_webhook(tenant.id, URL, kinds, actor="user:test")
+
+
+def change(tenant, connection, **columns):
+    with tenant.context():
+        CrmConnection.objects.filter(pk=connection.pk).update(**columns)
+
+
+def end_run(tenant, connection, status="completed", **columns):
+    with tenant.context():
+        run = CrmSyncLog.objects.create(**{"connection": connection, "sync_type": "delta"} | columns)
+        CrmSyncLog.objects.filter(pk=run.pk).update(status=status, completed_at=Now())
+        return run
+
+
+def due_again(tenant):
+    """The time of the next attempt has come."""
+    with tenant.context():
+        CrmMessage.objects.filter(status="waiting").update(next_attempt_at=Now())
+
+
+# What is told ---------------------------------------------------------------------------------------------------
+
+
+def test_a_change_of_state_is_told_once_however_often_it_is_written(tenant, connection):
+    """Flapping is told change by change; writing the same state again is no change."""
+    receiver = Receiver()
+    secret = hook(tenant).secret
+    for word in (Health.HEALTHY, Health.NEEDS_RECONNECT, Health.NEEDS_RECONNECT, Health.HEALTHY, Health.HEALTHY):
+        change(tenant, connection, health=word)
+
+    assert tell(tenant.id, session=receiver.session) == 4  # two messages, and an e-mail with each
+    assert tell(tenant.id, session=receiver.session) == 0
+
+    states = [(each["data"]["before"], each["data"]["state"]) for each in receiver.told()]
+    assert states == [("healthy", "needs_reconnect"), ("needs_reconnect", "healthy")]
+    body, headers = receiver.seen[0]
+    assert Webhook(secret).verify(body, headers)["type"] == "connection.state"
+    assert headers["webhook-id"] != receiver.seen[1][1]["webhook-id"]
+    assert [each.subject for each in mail.outbox] == ["First: HubSpot: needs reconnect", "First: HubSpot works again"]
+
+
+def test_a_notice_stands_and_falls_with_its_change(tenant, connection):
+    """The change was rolled back: nobody hears of it."""
+    with tenant.context(), transaction.atomic():
+        CrmConnection.objects.filter(pk=connection.pk).update(health=Health.HELD)
+        assert CrmNotice.objects.count() == 2
+        transaction.set_rollback(True)
+
+    with tenant.context():
+        assert CrmNotice.objects.count() == 0
+    assert organizations_to_tell() == []
+
+
+def test_every_kind_is_told_with_ids_and_counts_alone(tenant, connection):
+    """State, run, conflicts of one page, brake, drift; runs over single records are nobody's news."""
+    receiver = Receiver()
+    hook(tenant)
+    block_connection(tenant.id, connection.pk, ConnectionBlockedError(code="auth.revoked"))
+    end_run(tenant, connection)
+    end_run(tenant, connection, sync_type="manual", trigger="app_change")
+    held = end_run(tenant, connection, status="held", sync_type="full")
+    with tenant.context():
+        for number in range(3):
+            CrmConflict.objects.create(connection=connection, kind="field", mapping_id=str(number))
+        audit = CrmAudit.objects.create(connection=connection, compared=9)
+        for _ in range(2):
+            tell_drift(audit, 2)
+
+    assert organizations_to_tell() == [tenant.id]
+    tell(tenant.id, session=receiver.session)
+
+    assert sorted(receiver.types()) == sorted(
+        ["connection.state", "run.finished", "run.finished", "brake.pulled", "conflict.opened", "drift.found"]
+    )
+    said = {each["type"]: each["data"] for each in receiver.told()}
+    about = {"organizationId": str(tenant.id), "connectionId": str(connection.pk), "crmType": "hubspot"}
+    assert said["connection.state"] == {
+        **about,
+        "state": "needs_reconnect",
+        "before": "healthy",
+        "code": "auth.revoked",
+    }
+    assert said["brake.pulled"] == {**about, "runId": str(held.pk)}
+    assert said["conflict.opened"]["conflicts"] == 3
+    assert said["drift.found"] == {**about, "auditId": str(audit.pk), "records": 2, "compared": 9}
+    assert len(mail.outbox) == 4  # runs that finish are no news for a mailbox
+    assert organizations_to_tell() == []
+
+
+def test_drift_is_told_again_only_after_a_whole_audit_without(tenant, connection):
+    with tenant.context():
+        sample = CrmAudit.objects.create(connection=connection)
+        whole = CrmAudit.objects.create(connection=connection, scope="all")
+        for audit, drifted in ((sample, 1), (sample, 0), (sample, 1), (whole, 0), (sample, 1)):
+            tell_drift(audit, drifted)
+        assert CrmNotice.objects.filter(kind="drift.found").count() == 2
+
+
+def test_time_makes_a_connection_late_and_a_success_ends_it(tenant, connection):
+    """Nobody wrote a row: the watch tells it once, and the next success tells the end."""
+    receiver = Receiver()
+    hook(tenant, ["connection.state"])
+    change(tenant, connection, last_success_at=Now() - timedelta(hours=2))
+
+    assert [watch_late(database_now()) for _ in range(3)] == [1, 0, 0]
+    change(tenant, connection, next_sync_at=Now())
+    change(tenant, connection, last_success_at=Now())
+    assert watch_late(database_now()) == 0
+
+    tell(tenant.id, session=receiver.session)
+    assert [each["data"]["state"] for each in receiver.told()] == ["late", "healthy"]
+    assert "connection.late" not in mail.outbox[0].body
+    assert "beat and the workers run" in mail.outbox[0].body
+
+
+def test_a_person_pauses_and_resumes(tenant, connection):
+    """Programs are told of it; nobody is mailed what a colleague did."""
+    receiver = Receiver()
+    hook(tenant)
+    with tenant.context(actor="user:test"):
+        pause_connection(connection.pk, actor="user:test")
+        resume_connection(connection.pk, actor="user:test")
+
+    tell(tenant.id, session=receiver.session)
+
+    assert [each["data"]["state"] for each in receiver.told()] == ["paused", "healthy"]
+    assert mail.outbox == []
+
+
+def test_conflicts_are_mailed_once_a_day_and_posted_each_time(tenant, connection):
+    receiver = Receiver()
+    hook(tenant)
+    for number in range(2):
+        with tenant.context():
+            CrmConflict.objects.create(connection=connection, kind="field", mapping_id=str(number))
+        tell(tenant.id, session=receiver.session)
+
+    assert receiver.types() == ["conflict.opened"] * 2
+    assert [each.subject for each in mail.outbox] == ["First: HubSpot: 1 conflict was opened"]
+
+
+def test_mail_goes_to_owners_and_administrators_who_want_it(tenant, connection):
+    """Not to other roles, not to those who left meanwhile; the same message keeps its id."""
+    with tenant.context():
+        from adsapp_crm.services.organizations import add_member
+
+        for role in ("admin", "operator", "viewer"):
+            add_member(f"{role}@example.com", role)
+    change(tenant, connection, health=Health.NEEDS_ATTENTION)
+    with tenant.context():
+        sending.make_messages()
+        Membership.objects.filter(user__email="admin@example.com").update(email_notices=False)
+
+    assert tell(tenant.id) == 2
+
+    (sent,) = mail.outbox
+    assert (sent.to, sent.from_email) == ([tenant.user.email], "crm@adsapp.example")
+    with tenant.context():
+        rows = dict(CrmMessage.objects.values_list("user__email", "status"))
+        message = CrmMessage.objects.get(user=tenant.user)
+        assert CrmMessage.objects.get(user__email="admin@example.com").code == "mail.unwanted"
+    assert rows == {tenant.user.email: "delivered", "admin@example.com": "given_up"}
+    assert sent.extra_headers["Message-ID"].startswith(f"<{message.pk.hex}@")
+
+
+def test_without_a_mail_server_nobody_is_mailed(tenant, connection, settings):
+    settings.CRM_MAIL_FROM = ""
+    change(tenant, connection, health=Health.NEEDS_ATTENTION)
+
+    assert tell(tenant.id) == 0
+    with tenant.context():
+        assert CrmMessage.objects.count() == 0
+
+
+# How it is sent -------------------------------------------------------------------------------------------------
+
+
+def test_a_message_is_tried_for_a_day_under_one_id_and_then_its_address_is_off(tenant, connection):
+    """Eight attempts by the database's clock; the pauses grow to 23.6 hours together."""
+    receiver = Receiver(500)
+    row = hook(tenant, ["run.finished"]).row
+    end_run(tenant, connection)
+    pauses = []
+    for number in range(ATTEMPTS):
+        assert tell(tenant.id, session=receiver.session) == 1
+        assert len(receiver.seen) == number + 1
+        assert tell(tenant.id, session=receiver.session) == (number + 1 == ATTEMPTS)  # the e-mail that it is off
+        with tenant.context():
+            told = CrmMessage.objects.filter(webhook=row)
+            pause = told.values_list(F("next_attempt_at") - Now(), flat=True).get()
+        pauses.append(pause.total_seconds())
+        due_again(tenant)
+
+    assert len({headers["webhook-id"] for _body, headers in receiver.seen}) == 1
+    assert len(receiver.seen) == ATTEMPTS == 8
+    for asked, pause in zip(PAUSES_SECONDS, pauses, strict=False):
+        assert asked - 1 <= pause <= asked * 1.1
+    assert 23 <= sum(PAUSES_SECONDS) / 3600 < 24
+    with tenant.context():
+        message = CrmMessage.objects.get(webhook=row)
+        assert (message.status, message.code, message.http_status) == ("given_up", "outgoing.refused", 500)
+        row.refresh_from_db()
+        assert (row.active, row.off_code) == (False, "outgoing.refused")
+    assert [each.subject for each in mail.outbox] == ["First: An outgoing webhook was switched off"]
+    end_run(tenant, connection)
+    assert tell(tenant.id, session=receiver.session) == 0  # it is off
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "state"),
+    [
+        (204, "", "delivered"),
+        (301, "outgoing.refused", "waiting"),
+        (404, "outgoing.refused", "waiting"),
+        (410, "outgoing.gone", "given_up"),
+        (503, "outgoing.refused", "waiting"),
+    ],
+)
+def test_what_an_answer_means(tenant, connection, status, code, state):
+    """A redirect is followed nowhere; 410 ends the subscription at once."""
+    receiver = Receiver(status)
+    row = hook(tenant, ["run.finished"]).row
+    end_run(tenant, connection)
+
+    tell(tenant.id, session=receiver.session)
+
+    assert len(receiver.seen) == 1
+    with tenant.context():
+        message = CrmMessage.objects.get(webhook=row)
+        row.refresh_from_db()
+    assert (message.code, message.status) == (code, state)
+    assert row.active is (status != 410)
+
+
+def test_a_sender_that_dies_is_followed_by_the_next_attempt(tenant, connection, monkeypatch):
+    """Claimed and not settled: nobody else takes it before its time, and the id stays."""
+    receiver = Receiver()
+    hook(tenant, ["run.finished"])
+    end_run(tenant, connection)
+    with monkeypatch.context() as broken:
+        broken.setattr(sending, "_settle", lambda *_args: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            tell(tenant.id, session=receiver.session)
+
+    assert tell(tenant.id, session=receiver.session) == 0
+    due_again(tenant)
+    assert tell(tenant.id, session=receiver.session) == 1
+
+    first, second = (headers["webhook-id"] for _body, headers in receiver.seen)
+    assert first == second
+    with tenant.context():
+        assert CrmMessage.objects.get().status == "delivered"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_senders_at_once_tell_it_once(tenant, connection):
+    receiver = Receiver()
+    hook(tenant)
+    for _ in range(4):
+        end_run(tenant, connection)
+    start = threading.Barrier(2)
+    tried = []
+
+    def work():
+        try:
+            start.wait()
+            tried.append(tell(tenant.id, session=receiver.session))
+        finally:
+            database.close()
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join()
+
+    assert sum(tried) == 4
+    assert len({headers["webhook-id"] for _body, headers in receiver.seen}) == len(receiver.seen) == 4
+
+
+def test_the_sweep_finds_who_waits(tenant, connection, monkeypatch):
+    """The task's message was lost: nothing but rows is needed."""
+    change(tenant, connection, health=Health.NEEDS_RECONNECT)
+    with eager_tasks():
+        tasks.sweep.delay()
+
+    assert len(mail.outbox) == 1
+    assert organizations_to_tell() == []
+
+
+# Where it may go ------------------------------------------------------------------------------------------------
+
+INNER = [
+    "http://hooks.example.com/",
+    "https://hooks.example.com:8443/",
+    "https://localhost/",
+    "https://127.0.0.1/",
+    "https://[::1]/",
+    "https://10.1.2.3/",
+    "https://169.254.169.254/latest/meta-data",
+    "https://[::ffff:10.0.0.1]/",
+    "https://0x7f000001/",
+    "https://2130706433/",
+    "https://inner.example.com/",
+    "https://user:pass@hooks.example.com/",
+    "https://intranet/",
+    "ftp://hooks.example.com/",
+    "https://hooks.example.com/\r\nX: 1",
+    "https://",
+    "",
+    f"https://hooks.example.com/{'a' * 2000}",
+]
+
+
+@pytest.mark.parametrize("url", INNER)
+def test_an_address_that_is_not_public_is_refused_and_nothing_kept(tenant, url):
+    """One inner address among those of a name is enough."""
+    with pytest.raises(RefusedError) as refused:
+        add_webhook(tenant.id, url, EVERYTHING, actor="user:test")
+
+    assert (refused.value.code, refused.value.refusals[0].field) == ("outgoing.not_public", "url")
+    with tenant.context():
+        assert CrmOutgoingWebhook.objects.count() == 0
+
+
+def test_a_name_that_turns_inward_later_is_not_posted_to(tenant, connection):
+    """The addresses are judged at each connection, by the very look-up that is connected to."""
+    row = hook(tenant, ["run.finished"]).row
+    with tenant.context():
+        CrmOutgoingWebhook.objects.filter(pk=row.pk).update(url="https://inner.example.com/")
+    end_run(tenant, connection)
+
+    assert tell(tenant.id) == 1
+
+    with tenant.context():
+        assert CrmMessage.objects.get(webhook=row).code == "outgoing.not_public"
+
+
+def test_a_host_that_the_operator_lists_may_be_inner(tenant, monkeypatch):
+    monkeypatch.setattr(outgoing, "hosts", lambda: HostPolicy(any_public=True, extra_hosts=("127.0.0.1",)))
+
+    assert add_webhook(tenant.id, "http://127.0.0.1:9/", EVERYTHING, actor="user:test").secret.startswith("whsec_")
+
+
+@pytest.mark.parametrize(("kinds", "field"), [([], "kinds"), (["test"], "kinds"), (["run.finished", "x"], "kinds")])
+def test_it_is_told_something_that_there_is(tenant, kinds, field):
+    with pytest.raises(RefusedError) as refused:
+        add_webhook(tenant.id, URL, kinds, actor="user:test")
+
+    assert (refused.value.code, refused.value.refusals[0].field) == ("outgoing.kinds", field)
+
+
+def test_an_organization_has_ten_at_most(tenant):
+    for _ in range(outgoing.MOST_WEBHOOKS):
+        hook(tenant)
+    with pytest.raises(RefusedError) as refused:
+        hook(tenant)
+    assert refused.value.code == "outgoing.too_many"
+
+
+def test_the_secret_is_sealed_to_its_row_and_organization(tenant, connection):
+    """A row whose secret was copied from another one signs nothing."""
+    one, two = hook(tenant), hook(tenant)
+    with tenant.context():
+        CrmOutgoingWebhook.objects.filter(pk=two.row.pk).update(
+            secret=CrmOutgoingWebhook.objects.get(pk=one.row.pk).secret
+        )
+        with pytest.raises(CredentialsMismatchError):
+            CrmOutgoingWebhook.objects.get(pk=two.row.pk).opened()
+        assert CrmOutgoingWebhook.objects.get(pk=one.row.pk).opened() == one.secret
+    with database.cursor() as cursor, tenant.context():
+        cursor.execute("SELECT secret FROM crm_outgoing_webhooks")
+        assert all(one.secret.encode() not in bytes(row[0]) for row in cursor.fetchall())
+
+
+# The doors ------------------------------------------------------------------------------------------------------
+
+
+def test_a_test_is_sent_now_and_once(tenant):
+    """Its message says what came of it, also to an address that is off."""
+    row = hook(tenant).row
+    with tenant.context():
+        change_webhook(row.pk, active=False)
+
+    good = send_test(tenant.id, row.pk, actor="user:test", session=Receiver(200).session)
+    bad = send_test(tenant.id, row.pk, actor="user:test", session=Receiver(500).session)
+
+    assert (good.status, good.code, good.payload["type"]) == ("delivered", "", "test")
+    assert (bad.status, bad.code, bad.http_status) == ("given_up", "outgoing.refused", 500)
+    with tenant.context():
+        assert CrmNotice.objects.count() == 0
+        remove_webhook(row.pk)
+        assert CrmMessage.objects.count() == 0
+
+
+def test_the_api_adds_lists_changes_tests_and_removes(tenant, monkeypatch):
+    """The secret is in the answer that made it, and in no other."""
+    client = Client()
+    client.force_login(tenant.user)
+    made = client.post(
+        "/api/crm/outgoing-webhooks", {"url": URL, "kinds": ["brake.pulled"]}, content_type="application/json"
+    )
+    assert made.status_code == 201
+    secret, path = made.json()["secret"], f"/api/crm/outgoing-webhooks/{made.json()['id']}"
+    changed = client.patch(path, {"active": False, "kinds": ["drift.found"]}, content_type="application/json")
+    assert (changed.json()["active"], changed.json()["kinds"]) == (False, ["drift.found"])
+    monkeypatch.setattr(sending, "post", lambda *_args, **_named: 204)
+    tested = client.post(f"{path}/test", content_type="application/json")
+    assert (tested.status_code, tested.json()["status"]) == (200, "delivered")
+    listed = client.get("/api/crm/outgoing-webhooks")
+    messages = client.get("/api/crm/messages?kind=test&status=delivered").json()["items"]
+    assert [each["webhookId"] for each in messages] == [made.json()["id"]]
+    assert secret not in listed.content.decode() + json.dumps(messages)
+    refused = client.post(
+        "/api/crm/outgoing-webhooks", {"url": "https://10.0.0.1/", "kinds": ["x"]}, content_type="application/json"
+    )
+    assert refused.status_code == 400
+    assert client.delete(path).status_code == 204
+    assert client.get(path).status_code == 404
+
+
+def test_a_member_chooses_to_be_mailed_or_not(tenant):
+    client = Client()
+    client.force_login(tenant.user)
+
+    said = client.patch("/api/crm/me", {"emailNotices": False}, content_type="application/json").json()
+
+    assert said["emailNotices"] is False
+    assert client.get("/api/crm/me").json()["emailNotices"] is False
+
+
+def test_the_page_adds_shows_the_secret_once_and_tests(tenant, connection, monkeypatch):
+    client = Client()
+    client.force_login(tenant.user)
+    page = "/dashboard/settings/crm/notices"
+    refused = client.post(page, {"act": "add", "url": "https://10.0.0.1/", "kinds": ["run.finished"]})
+    assert "The address is not public." in refused.content.decode()
+
+    made = client.post(page, {"act": "add", "url": URL, "kinds": ["run.finished"]})
+
+    assert made["Cache-Control"] == "no-store"
+    with organization_context(tenant.id):
+        row = CrmOutgoingWebhook.objects.get()
+        secret = row.opened()
+    assert secret in made.content.decode()
+    assert secret not in client.get(page).content.decode()
+    monkeypatch.setattr(sending, "post", lambda *_args, **_named: 500)
+    tested = client.post(page, {"act": "test", "webhook": row.pk}, follow=True).content.decode()
+    assert "refused the message" in tested
+    assert "(500)" in tested
+    client.post(page, {"act": "mail", "on": "0"})
+    client.post(page, {"act": "switch", "webhook": row.pk, "on": "0"})
+    with organization_context(tenant.id):
+        assert (Membership.objects.get().email_notices, CrmOutgoingWebhook.objects.get().active) == (False, False)
+    client.post(page, {"act": "remove", "webhook": row.pk})
+    assert client.post(page, {"act": "remove", "webhook": uuid.uuid4()}, follow=True).status_code == 200
+    with organization_context(tenant.id):
+        assert CrmOutgoingWebhook.objects.count() == 0
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+def test_outgoing_webhooks_are_an_administrators(tenant, connection, role):
+    """Others see what was told, and no address."""
+    hook(tenant)
+    end_run(tenant, connection)
+    tell(tenant.id, session=Receiver().session)
+    with tenant.context():
+        Membership.objects.update(role=role)
+    client = Client()
+    client.force_login(tenant.user)
+
+    page = client.get("/dashboard/settings/crm/notices").content.decode()
+
+    assert "A run finished" in page
+    assert "hooks.example.com" not in page
+    added = client.post("/dashboard/settings/crm/notices", {"act": "add", "url": URL, "kinds": ["run.finished"]})
+    assert added.status_code in {403, 409}
+    assert client.get("/api/crm/outgoing-webhooks").status_code == 403
