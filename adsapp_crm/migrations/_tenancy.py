@@ -138,6 +138,23 @@ class LookUp(Operation):
         return f"Add the look-up {self._identity()}"
 
 
+class DropLookUp(LookUp):
+    """Take a look-up away, to make it anew; said in full, so that going back makes it as it was."""
+
+    def database_forwards(
+        self, label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        super().database_backwards(label, schema_editor, from_state, to_state)
+
+    def database_backwards(
+        self, label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        super().database_forwards(label, schema_editor, from_state, to_state)
+
+    def describe(self) -> str:
+        return f"Drop the look-up {self._identity()}"
+
+
 class LetLookUpsRead(Operation):
     """Give the look-up role a policy on a table and SELECT on some of its columns."""
 

@@ -134,6 +134,8 @@ class CrmConnection(OrganizationModel):
     )
     next_sync_at = models.DateTimeField(_("next sync at"), null=True, blank=True)
     next_full_at = models.DateTimeField(_("next full sync at"), null=True, blank=True)
+    late_at = models.DateTimeField(_("late at"), null=True, blank=True, editable=False)
+    """When the schedule says that it is late, for look-ups that count over all; see ``schedules.late_after``."""
     checked_at = models.DateTimeField(_("health checked at"), null=True, blank=True)
     upkeep = models.JSONField(
         default=dict, editable=False, help_text=_("What looking after it cost today: day, spent, check, hourly.")

@@ -63,7 +63,11 @@ def change_schedule(connection_id: uuid.UUID, wanted: Mapping[str, Any]) -> CrmC
     row.schedule = {key: value for key, value in said.items() if value is not None and key != "intervalSeconds"}
     now = database_now()
     row.next_sync_at, row.next_full_at = made.next_delta(now), made.next_full(now)
-    row.save(update_fields=["schedule", "sync_interval_seconds", "next_sync_at", "next_full_at", "updated_at"])
+    since = row.last_success_at or row.first_sync_approved_at
+    row.late_at = late_after(row, since) if since is not None else None
+    row.save(
+        update_fields=["schedule", "sync_interval_seconds", "next_sync_at", "next_full_at", "late_at", "updated_at"]
+    )
     return row
 
 

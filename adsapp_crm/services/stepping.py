@@ -33,11 +33,13 @@ from adsapp_crm.models import (
 )
 from adsapp_crm.models.choices import ConnectionStatus, Health, PlanLineStatus, PlanStatus, RunPurpose
 from adsapp_crm.models.choices import RunState as RunWord
+from adsapp_crm.selectors import database_now
 from adsapp_crm.services.connection_history import note_schema
 from adsapp_crm.services.connections import block_connection
 from adsapp_crm.services.mapping_changes import note_scanned
 from adsapp_crm.services.mappings import described
 from adsapp_crm.services.refusals import refuse
+from adsapp_crm.services.schedules import late_after
 from adsapp_crm.storage import Lease, acquire_lease, kept_alive, release_lease
 from adsapp_crm.storage.statistics import refresh_statistics
 from adsapp_crm.tenancy import organization_context
@@ -340,6 +342,7 @@ def _finish(connection: CrmConnection, run: CrmSyncLog, state: RunState) -> None
         changes: dict[str, object] = {"last_sync_at": Now()}
         if state.status is RunStatus.COMPLETED and not state.dry_run:
             changes |= {"last_success_at": Now(), "last_error": "", "last_error_code": "", "parked_until": None}
+            changes |= {"late_at": late_after(connection, database_now()) if connection.schedule else None}
             waiting = CrmPlan.objects.filter(connection=connection, status=PlanStatus.HELD).exists()
             whole_first = state.first_sync and state.limit is None and not waiting
             if whole_first:  # nothing had to be held: there was nothing to approve
