@@ -222,7 +222,10 @@ def _run(account: Account, draw: random.Random, figures: Figures) -> None:
     crash_at, crash_point = draw.randint(1, 70) if draw.random() < 0.3 else 0, ""
     if not crash_at and draw.random() < 0.3:
         crash_at, crash_point = draw.choice((1, 1, 2)), draw.choices(CRASH_POINTS, CRASH_WEIGHTS)[0]
-        users.give_cause(account, draw, crash_point.partition("/")[0])
+        verb = crash_point.partition("/")[0]
+        users.give_cause(account, draw, verb)
+        if verb == "find_by_marker":
+            _lose_a_create(account, draw, figures)
     elif faults.lost_after or faults.item_lost:
         users.give_cause(account, draw, draw.choice(("create", "update", "")))
     worker = Worker(
@@ -247,6 +250,13 @@ def _run(account: Account, draw: random.Random, figures: Figures) -> None:
         world.pass_time(AFTER_LEASE_SECONDS if draw.random() < 0.8 else 5.0)
         world.say(f"  another worker goes on with {run_id[:8]}")
         Worker(account, draw, figures, faults=faults, heir_of=worker).finish(run_id)
+
+
+def _lose_a_create(account: Account, draw: random.Random, figures: Figures) -> None:
+    """A worker that dies with the answer to a create: only then is somebody looked up by our marker."""
+    worker = Worker(account, random.Random(draw.random()), figures, crash_at=1, crash_point="create/done")
+    worker.finish(worker.start(RunKind.DELTA))
+    account.world.pass_time(AFTER_LEASE_SECONDS)
 
 
 def _quieten(world: World, figures: Figures) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from crm.model import ContactState, RemoteState, Value
+from crm.model import ContactState, Direction, LinkState, RemoteState, Strategy, Value
 from crm.testing.adversary_nature import TIERS
 from tests.harness.simulate.world import Account, World
 
@@ -176,10 +176,10 @@ def give_cause(account: Account, draw: random.Random, verb: str) -> None:
         if not account.nature.marker_allowed:  # nothing but the other values tells who a lost create's record is
             values = {name: value for name, value in values.items() if name not in ("email", "phone")}
         world.say(f"user creates contact {world.app.create_contact(values)[:8]}")
-    elif verb in ("update", "field_history"):
+    elif verb == "field_history":
+        _edit_on_both_sides(account, draw)
+    elif verb == "update":
         _edit_in_app(world, draw)
-        if verb == "field_history":
-            _edit_in_crm(account, draw)
     elif verb == "delete" and len(contacts) > 3:
         contact_id = draw.choice(contacts)
         world.app.delete_contact(contact_id)
@@ -206,6 +206,35 @@ def _edit_in_crm(account: Account, draw: random.Random) -> None:
     values = {PAIRS[name]: draw_value(account.world, draw, name, may_refuse=False) for name in names}
     account.crm.user_edits(remote_id, _without_taken(account, values, remote_id))
     account.world.say(f"user edits record {remote_id}: {values}")
+
+
+def _edit_on_both_sides(account: Account, draw: random.Random) -> None:
+    """One field of one pair, where the newest edit is to win: the CRM is asked for its history."""
+    world, strategy = account.world, account.book.policy.strategy
+    names = [
+        field_map.app_field
+        for field_map in account.maps
+        if (field_map.strategy or strategy) is Strategy.NEWEST_WINS
+        and field_map.direction is Direction.BIDIRECTIONAL
+        and field_map.app_field in ("firstName", "lastName", "company")
+        and field_map.remote_field not in account.crm.hidden
+    ]
+    records = {record.remote_id for record in account.crm.live()}
+    contacts = {contact.contact_id for contact in world.app.live()}
+    pairs = [
+        (link.contact_id, link.remote_id)
+        for link in account.store.links()
+        if link.state is LinkState.LIVE and link.remote_id in records and link.contact_id in contacts
+    ]
+    if not names or not pairs:
+        _edit_in_app(world, draw)
+        return
+    name, (contact_id, remote_id) = draw.choice(names), draw.choice(sorted(pairs))
+    values = [draw_value(world, draw, name, may_refuse=False) for _ in range(2)]
+    world.say(f"user edits contact {contact_id[:8]}: {name} {values[0]}")
+    world.app.edit_contact(contact_id, {name: values[0]})
+    world.say(f"user edits record {remote_id}: {name} {values[1]}")
+    account.crm.user_edits(remote_id, {PAIRS[name]: values[1]})
 
 
 def _delete_in_app(world: World, draw: random.Random) -> None:
