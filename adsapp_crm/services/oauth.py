@@ -275,6 +275,7 @@ def _open_account(
     endpoint = endpoint_for(row, sealed["registration"], session)
     verifier = Secret(sealed["verifier"]) if flow.pkce else None
     token = endpoint.exchange(code, redirect_uri=row.redirect_uri, verifier=verifier)
+    _check_environment(row, flow.environment_of(token.settings))
     payload = token_payload(token, {}, flow)
     account = wiring.connector_of(_draft(row, payload, sealed["registration"]), session=session).account()
     if token.remote_account_id not in ("", account.remote_account_id):
@@ -283,7 +284,7 @@ def _open_account(
     lacking = flow.missing_scopes(found.scopes, scopes)
     if lacking or not payload["refresh_token"]:
         raise PermissionMissingError(missing=lacking or ("refresh_token",), provider=row.crm_type)
-    _check_account(row, account, flow.environment_of(token.settings))
+    _check_account(row, account)
     return {
         "payload": payload,
         "account": [account.remote_account_id, account.name, account.url],
@@ -317,13 +318,17 @@ def _use_state(state: str, person: Person, path_provider: str) -> tuple[CrmOAuth
     return row, opened_for(row, sealed)
 
 
-def _check_account(row: CrmOAuthState, account: Account, environment: str) -> None:
-    """The account is the one pinned, and in the environment that was chosen."""
-    with organization_context(owner_of(row)):
-        existing = open_connection(row.crm_type)
+def _check_environment(row: CrmOAuthState, environment: str) -> None:
+    """The account is in the environment that was chosen; told by its address, so before that is called."""
     chosen = settings_of(row.crm_type, environment=row.environment).get("environment", "")
     if environment and chosen and environment != chosen:
         raise WrongAccountError(code="oauth.environment", provider=row.crm_type)
+
+
+def _check_account(row: CrmOAuthState, account: Account) -> None:
+    """A reconnect is to the account that is pinned."""
+    with organization_context(owner_of(row)):
+        existing = open_connection(row.crm_type)
     if existing is not None and existing.remote_account_id not in ("", account.remote_account_id):
         raise WrongAccountError(provider=row.crm_type, operation="connect")
 

@@ -60,7 +60,7 @@ class LogInView(APIView):
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         final = super().finalize_response(request, response, *args, **kwargs)
         for name, value in _HEADERS.items():
-            final[name] = value
+            final.setdefault(name, value)
         return final
 
     def _failed(self, code: str, crm_type: str = "", shown: str = "", *, status: int = 0) -> Any:
@@ -68,7 +68,12 @@ class LogInView(APIView):
         if not wants_page(self.request):
             return problem(code, status)
         known = PROVIDERS.get(crm_type)
-        values = {"entry": explain(code), "label": known.label if known else "", "shown": shown}
+        values = {
+            "entry": explain(code),
+            "label": known.label if known else "",
+            "crm_type": known.key if known else "",
+            "shown": shown,
+        }
         return render(_django(self.request), "adsapp_crm/connect/failed.html", values, status=status)
 
 
@@ -93,7 +98,10 @@ class ConfirmView(LogInView):
         if not wants_page(request):
             return Response(_shown(waiting))
         values = {"waiting": waiting, "organization": organization_name(organization_id)}
-        return render(_django(request), "adsapp_crm/connect/confirm.html", values)
+        page = render(_django(request), "adsapp_crm/connect/confirm.html", values)
+        # Without any referrer a browser posts the form with "Origin: null", which the CSRF check has to refuse.
+        page["Referrer-Policy"] = "same-origin"
+        return page
 
     def post(self, request: Request, organization_id: uuid.UUID, attempt_id: uuid.UUID) -> HttpResponseBase:
         """``decision``: ``connect`` or ``decline``."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
 from django.template.loader import TemplateDoesNotExist, get_template
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -104,7 +105,11 @@ def _with_token(request: HttpRequest, found: Provider, token: str) -> HttpRespon
 
 
 def _log_in(request: HttpRequest, found: Provider) -> HttpResponse:
-    """On to the CRM's consent page; the page that names the account waits where it sends people back to."""
+    """On to the CRM's consent page; the page that names the account waits where it sends people back to.
+
+    By a page that moves on by itself, not by a redirect: the policy ``form-action`` holds for every redirect that a
+    form leads to, and a CRM's log-in goes over hosts that only the CRM knows.
+    """
     back = reverse("dashboard:connect", args=[found.key])
     person = Person(uuid.UUID(str(request.user.pk)), request.session.session_key or "")
     try:
@@ -122,4 +127,6 @@ def _log_in(request: HttpRequest, found: Provider) -> HttpResponse:
     except CrmError as error:
         tell_crm_error(request, error)
         return HttpResponseRedirect(back)
-    return HttpResponseRedirect(begun.auth_url)
+    answer = render(request, "adsapp_crm/connect/away.html", {"address": begun.auth_url, "crm": found.label})
+    answer["Cache-Control"] = "no-store"
+    return answer
