@@ -11,6 +11,7 @@ from adsapp_crm.models import Contact, CrmConnection, CrmFieldMapping, CrmSyncSt
 from adsapp_crm.models.choices import LinkStatus
 from adsapp_crm.services.contact_names import name_of
 from adsapp_crm.services.mappings import WantedMapping, app_value
+from adsapp_crm.services.sensitive import is_sensitive
 from adsapp_crm.storage import codec
 from adsapp_crm.wiring import definitions_of
 from crm.mapping.app_fields import app_field
@@ -94,20 +95,36 @@ def samples_of_row(row: CrmFieldMapping, examples: Sequence[Example]) -> tuple[V
     return None, None
 
 
+def is_for_readers(connection: CrmConnection, wanted: WantedMapping) -> bool:
+    """Whether the values that this row would show are no sensitive ones, by the names of both its sides.
+
+    What the CRM's field holds is known only where it is mapped, or was: the field of a sensitive one is sensitive too,
+    whatever it is tried with.
+    """
+    held = CrmFieldMapping.objects.filter(
+        connection=connection, record_type=wanted.record_type, crm_field=wanted.remote_field
+    ).values_list("adsapp_field", flat=True)
+    names = list(held)
+    return bool(names) and not any(map(is_sensitive, [wanted.app_field, *names]))
+
+
 def preview_of(
     connection: CrmConnection,
     wanted: WantedMapping,
     others: Sequence[WantedMapping],
     contact_ids: Sequence[uuid.UUID] = (),
+    *,
+    blind: bool = False,
 ) -> Preview:
     """The linter's findings about this row among the others, and three real contacts through it.
 
+    ``blind`` looks at nobody's values: whoever may not see them learns nothing of them by a rule that fails or not.
     ``contact_ids`` chooses among those that are linked; otherwise contacts are taken whose values tell something.
     """
     region = Organization.objects.values_list("region", flat=True).get()
     definitions = definitions_of(connection, wanted.record_type)
     rows = [_row(wanted, "this"), *(_row(each, f"other-{place}") for place, each in enumerate(others))]
-    examples = examples_of(connection, wanted.record_type)
+    examples = [] if blind else examples_of(connection, wanted.record_type)
     known = app_field(wanted.app_field) is not None
     samples = Samples(
         {wanted.app_field: [app_value(each.contact, wanted.app_field) for each in examples] if known else []},
@@ -122,7 +139,7 @@ def preview_of(
     if isinstance(built, BrokenMapping):
         return Preview(findings, (), pushes=False, pulls=False)
     pushes, pulls = built.direction is not Direction.FROM_CRM, built.direction is not Direction.TO_CRM
-    if contact_ids:
+    if contact_ids and not blind:
         examples = examples_of(connection, wanted.record_type, contact_ids=contact_ids)
     telling = sorted(examples, key=lambda each: not _tells(each, wanted))[:TRIED]
     return Preview(findings, [_tried(each, built, pushes, pulls) for each in telling], pushes, pulls)

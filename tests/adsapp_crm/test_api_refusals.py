@@ -9,9 +9,12 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
-from adsapp_crm.models import Contact, IdempotencyKey
+from adsapp_crm.models import Contact, CrmConflict, CrmConnection, CrmFieldMapping, CrmSyncState, IdempotencyKey
 from adsapp_crm.services.api_keys import make_key
+from adsapp_crm.services.conflicts import answer_conflict
 from adsapp_crm.services.contacts import create_contact
+from adsapp_crm.services.mappings import described
+from crm.model import FieldDefinition
 
 pytestmark = pytest.mark.django_db
 
@@ -183,3 +186,59 @@ def test_a_database_in_trouble_is_told_as_passing(tenant, program, words):
     assert int(answer["Retry-After"]) > 0
     assert words not in answer.content.decode()
     assert post(program, CONTACTS, {"firstName": "Ann"}, **ONCE).status_code == 201
+
+
+def test_a_reading_key_tries_no_mapping_on_a_sensitive_value(tenant):
+    """Neither under another field's name, nor by whether a rule fits it; a key that writes is shown it."""
+    secret, names = "Hemlock", ("hs_notes", "firstname", "other")
+    with tenant.context():
+        connection = CrmConnection.objects.create(
+            crm_type="hubspot",
+            remote_account_id="42",
+            schema=described({"contacts": [FieldDefinition(each, each, "text", "string") for each in names]}),
+        )
+        for app_field, remote_field in (("notes", "hs_notes"), ("firstName", "firstname")):
+            CrmFieldMapping.objects.create(
+                connection=connection, record_type="contacts", adsapp_field=app_field, crm_field=remote_field
+            )
+        CrmSyncState.objects.create(
+            connection=connection,
+            contact=create_contact({"firstName": "Ann", "notes": secret}),
+            crm_record_type="contacts",
+            crm_record_id="7",
+            observed=dict.fromkeys(names, secret),
+        )
+        keys = {scope: make_key("test", [scope], actor="user:test").text for scope in ("read", "write")}
+    path = f"/api/crm/connections/{connection.pk}"
+    for remote_field, shown in (("hs_notes", False), ("other", False), ("firstname", True)):
+        row = {"recordType": "contacts", "adsappField": "firstName", "crmField": remote_field}
+        for scope, key in keys.items():
+            client = Client(headers={"Authorization": f"Bearer {key}"})
+            tried = post(client, f"{path}/mapping-preview", {"mapping": row}).json()["tried"]
+            assert bool(tried) == (shown or scope == "write"), (remote_field, scope)
+    rule = {"steps": [{"op": "map", "pairs": {"Poison": "x"}}]}
+    row = {"recordType": "contacts", "adsappField": "notes", "crmField": "hs_notes", "transformRule": rule}
+    reader = Client(headers={"Authorization": f"Bearer {keys['read']}"})
+    with mock.patch("adsapp_crm.services.mappings._samples", side_effect=AssertionError):
+        assert post(reader, f"{path}/mapping-lint", {"mappings": [row]}).status_code == 200
+
+
+def test_many_conflicts_are_answered_in_one_order(tenant, program):
+    """Whatever the body's, so that two requests do not wait for each other; told in the body's."""
+    with tenant.context():
+        connection = CrmConnection.objects.create(crm_type="hubspot", remote_account_id="42")
+        ids = [
+            str(CrmConflict.objects.create(connection=connection, kind="field", mapping_id=str(number)).pk)
+            for number in range(3)
+        ]
+    answered = []
+    with mock.patch(
+        "adsapp_crm.api.views.conflicts.answer_conflict",
+        side_effect=lambda conflict_id, **named: (
+            answered.append(str(conflict_id)) or answer_conflict(conflict_id, **named)
+        ),
+    ):
+        told = post(program, "/api/crm/conflicts/resolve", {"conflictIds": ids[::-1], "side": "app"}).json()
+    assert answered == sorted(ids)
+    assert [each["id"] for each in told["results"]] == ids[::-1]
+    assert told["answered"] == 3

@@ -13,7 +13,6 @@ from adsapp_crm.api.serializers import MOST_MAPPINGS, MappingRowSerializer, Stri
 from adsapp_crm.api.shapes.effects import shape_value
 from adsapp_crm.models.choices import MappingReach
 from adsapp_crm.services.mapping_preview import TRIED, Made, Tried
-from adsapp_crm.services.sensitive import is_sensitive
 from crm.mapping.lint import Severity
 
 EXAMPLE: Final = {"recordType": "contacts", "adsappField": "firstName", "crmField": "firstname"}
@@ -109,25 +108,23 @@ class TriedSerializer(serializers.Serializer):  # type: ignore[type-arg]
     sent = serializers.SerializerMethodField(help_text="What the CRM would get.")
     taken = serializers.SerializerMethodField(help_text="What ADSapp would get.")
 
-    def _hidden(self) -> bool:
-        return bool(self.context.get("hides")) and is_sensitive(self.context.get("app_field", ""))
-
     def get_appValue(self, tried: Tried) -> Any:  # noqa: N802  the JSON key
-        return None if self._hidden() else shape_value(tried.app)
+        return shape_value(tried.app)
 
     def get_crmValue(self, tried: Tried) -> Any:  # noqa: N802
-        return None if self._hidden() else shape_value(tried.crm)
+        return shape_value(tried.crm)
 
     @extend_schema_field(MadeSerializer)
     def get_sent(self, tried: Tried) -> dict[str, Any]:
-        return self._made(tried.sent)
+        return _made(tried.sent)
 
     @extend_schema_field(MadeSerializer)
     def get_taken(self, tried: Tried) -> dict[str, Any]:
-        return self._made(tried.taken)
+        return _made(tried.taken)
 
-    def _made(self, made: Made) -> dict[str, Any]:
-        return {"value": None if self._hidden() else shape_value(made.value), "trouble": made.trouble}
+
+def _made(made: Made) -> dict[str, Any]:
+    return {"value": shape_value(made.value), "trouble": made.trouble}
 
 
 class PreviewSerializer(serializers.Serializer):  # type: ignore[type-arg]

@@ -100,18 +100,20 @@ class ConflictBulkView(OrganizationView):
     def post(self, request: Request) -> Any:
         """Each is answered or told why not; one that is refused stops no other."""
         asked = self.body(request)
-        actor, results, connections = actor_of(request), [], set()
+        actor, connections = actor_of(request), set()
+        codes: dict[uuid.UUID, str] = dict.fromkeys(asked["conflictIds"], "")
         with self.work(request):
-            for conflict_id in dict.fromkeys(asked["conflictIds"]):
+            # In one order, whatever the body's: two requests that lock each other's rows would both wait.
+            for conflict_id in sorted(codes):
                 try:
                     answered = answer_conflict(conflict_id, actor=actor, side=Side(asked["side"]))
                 except RefusedError as error:
-                    results.append({"id": conflict_id, "code": error.code})
+                    codes[conflict_id] = error.code
                 else:
-                    results.append({"id": conflict_id, "code": ""})
                     connections.add(str(answered.connection_id))
             for connection_id in sorted(connections):
                 send_after_commit(drain, connection_id)
+        results = [{"id": conflict_id, "code": code} for conflict_id, code in codes.items()]
         answered_count = sum(not each["code"] for each in results)
         return self.answer(request, {"answered": answered_count, "results": results})
 

@@ -32,7 +32,7 @@ from adsapp_crm.models import CrmConnection, CrmMappingVersion
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.conflict_rules import wanted_of
 from adsapp_crm.services.mapping_changes import question_of
-from adsapp_crm.services.mapping_preview import preview_of
+from adsapp_crm.services.mapping_preview import is_for_readers, preview_of
 from adsapp_crm.services.mappings import (
     WantedMapping,
     current_mappings,
@@ -61,7 +61,7 @@ class MappingLintView(OrganizationView):
         with self.work(request):
             connection = find_connection(connection_id)
             wanted = [wanted_mapping(row, _first_type(connection)) for row in rows]
-            found = findings_of(connection, wanted)
+            found = findings_of(connection, wanted, blind=hides_values(request))
             items = [shape_finding(each, wanted, hides=hides_values(request)) for each in found]
             asks = question_of(connection, current_mappings(connection), wanted)
             return self.answer(request, {"items": items, "asks": asks})
@@ -80,7 +80,10 @@ class MappingPreviewView(OrganizationView):
     }
 
     def post(self, request: Request, connection_id: uuid.UUID) -> Any:
-        """Nothing is saved, and no CRM is asked: the values are those that were seen last."""
+        """Nothing is saved, and no CRM is asked: the values are those that were seen last.
+
+        A key that only reads is shown no contact where either side holds a sensitive field.
+        """
         asked = self.body(request)
         contact_ids = asked.get("contactIds", [])
         with self.work(request):
@@ -94,8 +97,8 @@ class MappingPreviewView(OrganizationView):
                 if (row.record_type, row.adsapp_field, row.crm_field)
                 != (wanted.record_type, wanted.app_field, wanted.remote_field)
             ]
-            preview = preview_of(connection, wanted, others, contact_ids)
-            context = {**self.shape_context(request), "app_field": wanted.app_field}
+            blind = hides_values(request) and not is_for_readers(connection, wanted)
+            preview = preview_of(connection, wanted, others, contact_ids, blind=blind)
             found = {
                 "findings": [
                     shape_finding(each, [wanted], hides=hides_values(request), prefix="/mapping")
@@ -105,7 +108,7 @@ class MappingPreviewView(OrganizationView):
                 "pulls": preview.pulls,
                 "tried": preview.tried,
             }
-            return self.told(PreviewSerializer(found, context=context).data)
+            return self.told(PreviewSerializer(found).data)
 
 
 class VersionsView(OrganizationView):
