@@ -120,8 +120,12 @@ def approve_plan(plan_id: uuid.UUID | str, *, actor: str) -> CrmSyncLog:
 
     Raises RunBusyError and RefusedError: ``plan.unknown``, ``plan.closed``, ``connection.paused``.
     """
+    # First the connection, as everybody who starts, disconnects or drops: two who lock in another order wait forever.
+    named = CrmPlan.objects.filter(pk=plan_id).first()
+    if named is None:
+        raise _unknown_plan()
+    connection = _usable(named.connection_id)
     plan = _waiting_plan(plan_id)
-    connection = _usable(plan.connection_id)
     if plan.remote_account_id != connection.remote_account_id:
         raise refuse("plan.closed", "The plan was made for another CRM account.", fix="Make a new plan.")
     _refuse_second_scan(connection)
@@ -216,12 +220,16 @@ def _unknown_contact() -> RefusedError:
 def _waiting_plan(plan_id: uuid.UUID | str) -> CrmPlan:
     plan = CrmPlan.objects.select_for_update().filter(pk=plan_id).first()
     if plan is None:
-        raise refuse("plan.unknown", "There is no such plan.", field="planId", fix="Use the id of a plan there is.")
+        raise _unknown_plan()
     made_by = plan.run
     making = made_by is not None and made_by.completed_at is None
     if making or plan.status not in (PlanStatus.PLANNED, PlanStatus.HELD):
         raise refuse("plan.closed", "The plan waits for nobody.", field="planId", fix="Make a new plan by a dry run.")
     return plan
+
+
+def _unknown_plan() -> RefusedError:
+    return refuse("plan.unknown", "There is no such plan.", field="planId", fix="Use the id of a plan there is.")
 
 
 def _new_run(
