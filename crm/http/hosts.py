@@ -17,6 +17,14 @@ Resolve = Callable[[str, int], Sequence[str]]
 
 _EMBEDDED_IPV4: Final = ipaddress.IPv6Network("64:ff9b::/96")
 """NAT64 (RFC 6052): the last four bytes are an IPv4 address."""
+_NOT_PUBLIC: Final = (
+    ipaddress.ip_network("fec0::/10"),  # site-local (RFC 3879): out of use, and still routed where it was used
+    ipaddress.ip_network("3fff::/20"),  # documentation (RFC 9637)
+    ipaddress.ip_network("64:ff9b:1::/48"),  # NAT64 of one's own (RFC 8215)
+    ipaddress.ip_network("192.88.99.0/24"),  # 6to4 relays (RFC 7526): out of use
+    ipaddress.ip_network("168.63.129.16/32"),  # the host behind a virtual machine of Azure
+)
+"""What ``ipaddress`` of some Python version takes for public."""
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 """A percent sign or a semicolon in a name means something else to every library that reads it."""
 
@@ -109,7 +117,13 @@ def is_public(address: str) -> bool:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    return all(inner.is_global and not inner.is_multicast and not inner.is_reserved for inner in _unwrapped(parsed))
+    return all(map(_is_global, _unwrapped(parsed)))
+
+
+def _is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if any(address.version == network.version and address in network for network in _NOT_PUBLIC):
+        return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def _unwrapped(
