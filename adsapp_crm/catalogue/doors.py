@@ -43,7 +43,7 @@ DOORS = table(
         "request.csrf",
         _("The form's token is missing or old"),
         _("The browser's session is known, but the request does not prove that a page of ours sent it."),
-        _("Load the page again and repeat it; a script sends the csrftoken cookie as X-CSRFToken."),
+        _("Load the page again and repeat it; a script sends the CSRF cookie as X-CSRFToken."),
         Retry.NO,
         "A form that stood open while somebody logged in again.",
     ),

@@ -55,10 +55,13 @@ def page(
                     return _problem(request, "request.forbidden", 403)
                 _note_staff(request)
                 try:
-                    return view(request, *args, **kwargs)
+                    answer = view(request, *args, **kwargs)
                 except RefusedError as error:
                     gone = error.code.endswith(_GONE)
-                    return _problem(request, error.code, 404 if gone else 409, error)
+                    answer = _problem(request, error.code, 404 if gone else 409, error)
+            # People's data: not for the next person at this browser, nor for a proxy.
+            answer.setdefault("Cache-Control", "no-store")
+            return answer
 
         return opens_own_transactions(guarded) if calls_crm else guarded
 

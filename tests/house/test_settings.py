@@ -76,6 +76,14 @@ def test_tls_switches_every_guard_on():
     assert load_settings({"CRM_PUBLIC_URL": "http://127.0.0.1:8000"}, show).stdout == "False False False False\n"
 
 
+def test_over_tls_no_neighbouring_host_can_plant_a_cookie():
+    """Browsers take a cookie of this name from its own host only, with Secure and for every path."""
+    show = "settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME"
+
+    assert load_settings({}, show).stdout == "__Host-sessionid __Host-csrftoken\n"
+    assert load_settings({"CRM_PUBLIC_URL": "http://127.0.0.1:8000"}, show).stdout == "sessionid csrftoken\n"
+
+
 def test_web_servers_run_without_the_owners_password():
     """Only the migration needs the owner."""
     done = load_settings({"DATABASE_OWNER_URL": ""}, "list(settings.DATABASES)")

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from adsapp_crm.dashboard.access import organization_id_or_none
@@ -35,6 +36,7 @@ def log_out(request: HttpRequest) -> HttpResponse:
 
 @opens_own_transactions
 @login_required
+@never_cache
 def organizations(request: HttpRequest) -> HttpResponse:
     """Names several organizations, so none's transaction is opened round it."""
     if request.method == "POST":
