@@ -234,6 +234,7 @@ class RedisLimits:
         self.memory = MemoryLimits(max_wait_seconds=max_wait_seconds)
         scripts = (_ACQUIRE, _CONFIRM, _LATE, _LEARN, _HOLD, _LOOK)
         self._scripts = {text: client.register_script(text) for text in scripts}
+        self._register = client.register_script
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._away_until: float | None = None
@@ -248,6 +249,8 @@ class RedisLimits:
         if away_until is not None and self._monotonic() < away_until:
             return None
         try:
+            if script not in self._scripts:
+                self._scripts[script] = self._register(script)
             answer = self._scripts[script](keys=[self.prefix + key for key in keys], args=arguments)
         except redis.RedisError as error:
             with self._lock:

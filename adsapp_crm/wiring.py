@@ -13,8 +13,11 @@ import requests
 import structlog
 from django.conf import settings
 from django.db.models.functions import Now
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from adsapp_crm import conf
+from adsapp_crm.circuit import RedisCircuit
 from adsapp_crm.limiter import DayUse, RedisLimiter, RedisLimits
 from adsapp_crm.models import CrmConnection, CrmFieldMapping, Organization
 from adsapp_crm.models.contact import tombstone_key_of
@@ -122,6 +125,7 @@ def connector_of(
         has_marker_field=connection.settings.get(MARKER_SETTING, True),
         remote_app_id=tokens.remote_app_id,
         on_call=_log_of(connection),
+        circuits=lambda host: RedisCircuit(_limits(settings.REDIS_URL), host, found.key),
         session=session,
     )
     return found.connect(context)
@@ -299,7 +303,10 @@ def _politeness(connection: CrmConnection) -> tuple[Budget, ...]:
 @lru_cache(maxsize=4)
 def _limits(redis_url: str) -> RedisLimits:
     client: Any = redis.Redis.from_url(
-        redis_url, socket_timeout=REDIS_TIMEOUT_SECONDS, socket_connect_timeout=REDIS_TIMEOUT_SECONDS
+        redis_url,
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 1),  # a connection that a restart left behind is made anew, once
     )
     return RedisLimits(client)
 

@@ -96,6 +96,14 @@ CONNECTIONS = table(
         "503 Service Unavailable.",
     ),
     (
+        "net.resting",
+        _("The CRM failed again and again and is left alone"),
+        _("Eight requests in a row found no server or an error of its own, so none is sent before the stated time."),
+        _("Wait: one request asks whether it is back. Look at the CRM's status page if it goes on."),
+        Retry.AT_TIME,
+        "An outage of the CRM.",
+    ),
+    (
         "net.bad_response",
         _("The CRM answered something ADSapp does not understand"),
         _("The answer has another form than the CRM's documentation describes."),

@@ -193,5 +193,7 @@ _LIMITS: Final = {
     "api_calls": "Requests to CRMs that were let through, since the broker was emptied last.",
     "limit_waits": "Of these, how many had to wait for their turn.",
     "limit_wait_seconds": "How long they waited together.",
+    "circuit_openings": "How often a CRM's host was left alone because it failed again and again.",
+    "circuit_refusals": "Requests put off because the host was left alone.",
     "limit_refusals": "Requests put off because their turn was too far away or the day's allowance was used up.",
 }

@@ -37,6 +37,7 @@ from crm.errors import (
     UnexpectedAnswerError,
 )
 from crm.http.answer import Answer
+from crm.http.circuit import Circuit, resting
 from crm.http.hosts import HostPolicy
 from crm.http.reading import UnreadableAnswerError, read_answer
 from crm.http.redact import revealed
@@ -85,6 +86,7 @@ class HttpClient:
     ``authorize`` is asked before each try. ``reauthorize`` is called at most once a call, when the CRM refuses the
     credentials (401, or AuthorizationExpiredError by ``classify``); it renews what ``authorize`` gives, or raises.
     ``read_timeout_seconds`` bounds each silence, ``total_seconds`` the whole call with its retries.
+    ``circuits`` gives the circuit of a host: while it rests, RateLimitedError (``net.resting``) is raised, unsent.
     ``max_body_bytes`` counts decoded bytes. ``session`` replaces the pooled, checked one (tests, in-process fakes).
     """
 
@@ -109,6 +111,7 @@ class HttpClient:
         random: Callable[[], float] = random_module.random,
         monotonic: Callable[[], float] = time.monotonic,
         on_call: Callable[[Call], None] | None = None,
+        circuits: Callable[[str], Circuit] | None = None,
     ) -> None:
         """Raises ConfigurationError (``config.host``) when ``base_url`` is not the provider's or an extra host."""
         parts = hosts.check_url(base_url)
@@ -132,6 +135,7 @@ class HttpClient:
         self._random = random
         self._monotonic = monotonic
         self._on_call = on_call
+        self._circuit = circuits(parts.netloc.lower()) if circuits else None
         self._fastest: dict[str, float] = {}
         """Operation -> seconds from its turn to the first byte of its answer."""
 
@@ -226,6 +230,8 @@ class HttpClient:
 
     def _try(self, job: _Job, tries: int) -> tuple[Answer | None, CrmError | None]:
         """One request: its answer, the error it means, or both. Raises only what no table has to judge."""
+        if self._circuit and (rest_seconds := self._circuit.rest_seconds()) > 0:
+            raise self._placed(resting(rest_seconds), job)
         turn, turned_at = self._take_turn(job)
         headers = self._headers_of(job)
         request = self._session.prepare_request(
@@ -249,6 +255,8 @@ class HttpClient:
                     lost = ProviderUnavailableError("The CRM could not be reached")
                 else:
                     lost = _lost(job, ProviderUnavailableError, "the connection broke or was silent for too long")
+        if self._circuit:
+            self._circuit.settle(reached=0 < status < 500)
         self._tell_lateness(job, turn, (heard_at if status else self._monotonic()) - turned_at)
         if self._on_call:
             self._on_call(

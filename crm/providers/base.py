@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 import requests
 
+from crm.http.circuit import Circuit
 from crm.http.client import Call
 from crm.http.grants import OAuthFlow
 from crm.http.limits import Budget
@@ -121,6 +122,8 @@ class ConnectorContext:
     remote_app_id: str = ""
     """Our app's id at the CRM: tells our own entries in its history."""
     on_call: Callable[[Call], None] | None = None
+    circuits: Callable[[str], Circuit] | None = None
+    """Host -> its circuit, which all connections share."""
     session: requests.Session | None = None
     """Replaces the pooled, checked session (an in-process fake)."""
     sleep: Callable[[float], None] | None = None

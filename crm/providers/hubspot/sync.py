@@ -67,6 +67,7 @@ def connect(context: ConnectorContext) -> HubSpotConnector:
         session=context.session,
         sleep=context.sleep or time.sleep,
         on_call=calls,
+        circuits=context.circuits,
     )
     paths = endpoints.Paths(context.settings.get("api_version") or endpoints.NUMBERED)
     return HubSpotConnector(HubSpotClient(http, paths), calls, context)

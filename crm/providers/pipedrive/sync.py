@@ -87,6 +87,7 @@ def connect(context: ConnectorContext) -> PipedriveConnector:
         session=context.session or checked_session(pool_size=endpoints.WRITERS),
         sleep=context.sleep or time.sleep,
         on_call=crew.on_call,
+        circuits=context.circuits,
     )
     return PipedriveConnector(http, crew, counter, context)
 

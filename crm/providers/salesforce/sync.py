@@ -81,6 +81,7 @@ def connect(context: ConnectorContext) -> SalesforceConnector:
         session=context.session,
         sleep=sleep,
         on_call=calls,
+        circuits=context.circuits,
     )
     paths = endpoints.Paths(context.settings.get("api_version") or endpoints.DEFAULT_VERSION)
     client = SalesforceClient(

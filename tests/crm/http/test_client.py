@@ -477,3 +477,42 @@ def test_errors_show_neither_address_nor_token_nor_content(web, make_client):
 def test_repr_of_an_answer_shows_no_content():
     """An answer in a log or a local variable's dump is a status."""
     assert repr(Answer(200, {"a": "b"}, {"email": "x"}, "x")) == "Answer(status=200, is_json=True)"
+
+
+class ToldCircuit:
+    """Rests for as long as a test says; remembers what it was told."""
+
+    def __init__(self):
+        self.rests = 0.0
+        self.told = []
+
+    def rest_seconds(self):
+        return self.rests
+
+    def settle(self, *, reached):
+        self.told.append(reached)
+
+
+def test_a_host_that_rests_is_not_called_and_what_it_answers_is_told(web, make_client, limiter):
+    """A refusal is a sign of life; errors of its own and silence are none."""
+    circuits: dict[str, ToldCircuit] = {}
+    client = make_client(BASE, circuits=lambda host: circuits.setdefault(host, ToldCircuit()))
+    (circuit,) = circuits.values()
+    web.get(f"{BASE}/", json={})
+    client.request("GET", "/", operation="x")
+    web.get(f"{BASE}/", status=404, json={})
+    raised(lambda: client.request("GET", "/", operation="x"))
+    for _ in range(3):
+        web.get(f"{BASE}/", status=503, json={})
+    raised(lambda: client.request("GET", "/", operation="x"))
+    for _ in range(3):
+        web.get(f"{BASE}/", body=requests.ConnectionError("gone"))
+    raised(lambda: client.request("GET", "/", operation="x"))
+
+    assert circuit.told == [True, True, *[False] * 6]
+    sent, taken = len(web.calls), len(limiter.acquired)
+    circuit.rests = 7.5
+    error = raised(lambda: client.request("POST", "/", operation="x", json={}))
+    assert isinstance(error, RateLimitedError)
+    assert (error.code, error.retry_after_seconds, error.operation) == ("net.resting", 7.5, "x")
+    assert (len(web.calls), len(limiter.acquired)) == (sent, taken)
