@@ -260,6 +260,30 @@ class UnexpectedAnswerError(CrmError):
 
     default_code = "net.bad_response"
 
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: str = "",
+        provider: str = "",
+        operation: str = "",
+        request_id: str = "",
+        provider_message: str = "",
+        payload: str = "",
+    ) -> None:
+        """``payload`` is the answer's shape (``crm.http.redact.shape_of``): without any value of a person. It is kept
+        with the run, for whoever has to find out what changed at the CRM.
+        """
+        super().__init__(
+            message,
+            code=code,
+            provider=provider,
+            operation=operation,
+            request_id=request_id,
+            provider_message=provider_message,
+        )
+        self.payload = payload
+
 
 class LeaseLostError(CrmError):
     """Another worker has taken over this stream or record."""

@@ -57,12 +57,16 @@ def shape_history(run: CrmSyncLog) -> dict[str, Any]:
 
 
 def shape_errors(run: CrmSyncLog) -> list[Mapping[str, Any]]:
-    """The run's own code first, with what to do; then what was noted about records."""
+    """The run's own code first, with what to do, and what the CRM answered where nobody understood it; then what was
+    noted about records.
+    """
     own = []
+    answers = [each for each in run.errors if "answer" in each]
     if run.error_code:
         entry = explain(run.error_code)
         own = [{"code": run.error_code, "title": str(entry.title), "detail": str(entry.cause), "fix": str(entry.fix)}]
-    return [*own, *run.errors]
+        own[0].update(*({"answer": each["answer"]} for each in answers[:1]))
+    return [*own, *(each for each in run.errors if "answer" not in each)]
 
 
 def _milliseconds(run: CrmSyncLog) -> int:

@@ -54,6 +54,7 @@ from crm.errors import (
     LeaseLostError,
     RateLimitedError,
     TransientError,
+    UnexpectedAnswerError,
 )
 from crm.http.limits import Priority
 from crm.mapping.build import BrokenMapping
@@ -138,6 +139,10 @@ def _step(
         connection = CrmConnection.objects.defer(None).get(pk=run.connection_id)
     if run.completed_at is not None:
         return Step(Left.ENDED, run.status)
+    if connection.status == ConnectionStatus.ERROR:
+        # Stopped meanwhile: by a token that opens another account, say, which would take every write.
+        _end_failed(connection, run, connection.last_error_code or "internal.error")
+        return Step(Left.ENDED, RunWord.FAILED)
     lease = acquire_lease(connection, stream_of(run))
     if lease is None:
         return Step(Left.BUSY, run.status)
@@ -300,7 +305,8 @@ def _park(connection: CrmConnection, run: CrmSyncLog, error: TransientError) -> 
 
 
 def _fail(connection: CrmConnection, run: CrmSyncLog, error: CrmError) -> Step:
-    _end_failed(connection, run, error.code)
+    payload = error.payload if isinstance(error, UnexpectedAnswerError) else ""
+    _end_failed(connection, run, error.code, answer=payload)
     if isinstance(error, ConnectionBlockedError | ConfigurationError):
         block_connection(
             uuid.UUID(str(connection.organization_id)), connection.pk, error, token_version=connection.token_version
@@ -308,10 +314,12 @@ def _fail(connection: CrmConnection, run: CrmSyncLog, error: CrmError) -> Step:
     return Step(Left.ENDED, RunWord.FAILED)
 
 
-def _end_failed(connection: CrmConnection, run: CrmSyncLog, code: str) -> None:
+def _end_failed(connection: CrmConnection, run: CrmSyncLog, code: str, *, answer: str = "") -> None:
+    """``answer``: the shape of what the CRM answered, where nobody understood it."""
+    kept = {"errors": [{"code": code, "answer": answer}]} if answer else {}
     with organization_context(str(connection.organization_id)):
         CrmSyncLog.objects.filter(pk=run.pk).update(
-            status=RunWord.FAILED, phase=Phase.DONE, error_code=code, completed_at=Now(), updated_at=Now()
+            status=RunWord.FAILED, phase=Phase.DONE, error_code=code, completed_at=Now(), updated_at=Now(), **kept
         )
         _drop_rest(run)
         CrmConnection.objects.filter(pk=connection.pk).update(last_sync_at=Now(), last_error_code=code)

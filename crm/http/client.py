@@ -40,7 +40,7 @@ from crm.http.answer import Answer
 from crm.http.circuit import Circuit, resting
 from crm.http.hosts import HostPolicy
 from crm.http.reading import UnreadableAnswerError, read_answer
-from crm.http.redact import revealed
+from crm.http.redact import revealed, shape_of
 from crm.http.transport import Exchange, certainly_not_sent, checked_session, exchanging
 from crm.ports import Limiter, Turn
 
@@ -323,6 +323,8 @@ class HttpClient:
             error = _unknown_answer(answer)
         if error is None:
             return None
+        if isinstance(error, UnexpectedAnswerError):
+            error.payload = error.payload or (shape_of(answer.body) if answer.is_json else "")
         if (
             job.is_write
             and not _had_no_effect(answer, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final, Self
@@ -125,6 +126,12 @@ def redact_payload(payload: Any) -> Any:
     blank). Numbers outside those keys become ``0``. Long lists and deep trees are cut.
     """
     return _redact(payload, safe=True, depth=0)
+
+
+def shape_of(payload: Any) -> str:
+    """``redact_payload`` as JSON text of at most MAX_TEXT characters."""
+    text = json.dumps(redact_payload(payload), ensure_ascii=True, separators=(",", ":"))
+    return text[:MAX_TEXT] + ("..." if len(text) > MAX_TEXT else "")
 
 
 def _redact(value: Any, *, safe: bool, depth: int) -> Any:

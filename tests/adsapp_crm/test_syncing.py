@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import uuid
 from contextlib import contextmanager
 
 import pytest
 import redis
 import requests
+import responses
 
 from adsapp_crm import wiring
 from adsapp_crm.limiter import RedisLimits
 from adsapp_crm.models import Contact, CrmConnection, CrmFieldMapping, CrmPlan, CrmPlanLine, CrmSyncLog, CrmSyncState
 from adsapp_crm.services import syncing
 from adsapp_crm.services.conflict_rules import wanted_of
-from adsapp_crm.services.connections import connect_with_token
+from adsapp_crm.services.connections import check_connection, connect_with_token
 from adsapp_crm.services.contacts import create_contact, update_contact
 from adsapp_crm.services.erasure import erase_contact
 from adsapp_crm.services.mappings import current_mappings, replace_mappings
 from adsapp_crm.services.refusals import RefusedError
+from adsapp_crm.services.run_shapes import shape_errors
 from adsapp_crm.services.syncing import Left, RunBusyError
 from adsapp_crm.storage import acquire_lease, release_lease
 from crm.engine import observe
@@ -357,6 +360,41 @@ def test_a_mapping_that_the_crm_no_longer_carries_is_noted_and_the_rest_goes_on(
     assert site.run(dry_run=True).status == "completed"
     with site.inside:
         assert CrmFieldMapping.objects.get(pk=mapping.pk).broken_code == ""
+
+
+def test_an_answer_that_nobody_understands_is_kept_without_its_values(site, monkeypatch):
+    """Another shape is neither an empty page nor a deletion; the run says what came, without a person's value."""
+    site.record(email="ada@x.example", firstname="Ada")
+    answer = {"results": {"id": "1", "properties": {"email": "ada@x.example"}}, "message": "for ada@x.example"}
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mocked:
+        mocked.add_passthru(f"{site.url}/crm/v3/properties")
+        mocked.add_passthru(f"{site.url}/crm/v3/owners")
+        mocked.add("GET", re.compile(".*/objects/contacts.*"), json=answer)
+        run_id = site.start()
+        site.step(run_id, session=requests.Session())
+    (told,) = shape_errors(site.row(run_id))
+    assert (site.row(run_id).status, told["code"]) == ("failed", "net.bad_response")
+    assert told["answer"] == '{"results":{"id":"1","properties":{"email":"***"}},"message":"for ***"}'
+    with site.inside:
+        assert (Contact.objects.count(), CrmSyncState.objects.count()) == (0, 0)
+
+
+def test_a_token_of_another_account_stops_every_write(site, monkeypatch):
+    """The check that notices stops runs that are under way, too; back on its own account the connection goes on."""
+    for number in range(3):
+        site.contact(email=f"p{number}@x.example", firstName="New")
+    run_id = site.start()
+    monkeypatch.setattr(site.fake.state, "portal_id", 4711)
+
+    assert check_connection(site.tenant.id, site.connection_id) == "auth.wrong_org"
+    assert site.step(run_id).status == "failed"
+    with refused(site, "connection.paused"):
+        site.start()
+
+    assert (site.fake.stats()["writes"], site.row(run_id).error_code) == (0, "auth.wrong_org")
+    monkeypatch.undo()
+    assert check_connection(site.tenant.id, site.connection_id) == ""
+    assert site.run(dry_run=True).status == "completed"
 
 
 def test_a_field_that_became_another_one_stops_its_own_mapping_only(site):

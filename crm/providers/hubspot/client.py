@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from crm.errors import OutcomeUnknownError, RecordGoneError, UnexpectedAnswerError
 from crm.http.client import Answer, HttpClient
+from crm.http.redact import shape_of
 from crm.providers.hubspot import endpoints
 from crm.providers.hubspot.wire import WireOwner, WireProperty, WireRecord
 
@@ -161,7 +162,7 @@ class HubSpotClient:
         for entry in _results(answer.body):
             own, others = _id(_mapping(entry).get("from")), _mapping(entry).get("to")
             if not isinstance(others, list):
-                raise UnexpectedAnswerError("HubSpot gave associations without the other end")
+                raise UnexpectedAnswerError("HubSpot gave associations without the other end", payload=shape_of(entry))
             found[own] = [_id({"id": _mapping(other).get("toObjectId")}) for other in others]
             after = _after(entry)
             if after and after != positions.get(own):
@@ -273,7 +274,7 @@ def _written(answer: Answer) -> BatchAnswer:
 def _results(body: Any) -> list[Any]:
     results = _mapping(body).get("results")
     if not isinstance(results, list):
-        raise UnexpectedAnswerError("HubSpot's answer holds no list of results")
+        raise UnexpectedAnswerError("HubSpot's answer holds no list of results", payload=shape_of(body))
     return results
 
 
@@ -288,7 +289,7 @@ def _after(body: Any) -> str:
 def _record(entry: Any) -> WireRecord:
     properties = _mapping(entry).get("properties")
     if not isinstance(properties, dict):
-        raise UnexpectedAnswerError("HubSpot gave a record without properties")
+        raise UnexpectedAnswerError("HubSpot gave a record without properties", payload=shape_of(entry))
     texts = {
         name: value if value is None or isinstance(value, str) else str(value) for name, value in properties.items()
     }
@@ -298,7 +299,7 @@ def _record(entry: Any) -> WireRecord:
 def _property(entry: Any) -> WireProperty:
     words = {name: _mapping(entry).get(name) for name in ("name", "label", "type", "fieldType")}
     if not isinstance(words["name"], str) or not isinstance(words["type"], str):
-        raise UnexpectedAnswerError("HubSpot gave a property without name or type")
+        raise UnexpectedAnswerError("HubSpot gave a property without name or type", payload=shape_of(entry))
     whole = {name: word if isinstance(word, str) else "" for name, word in words.items()}
     return cast("WireProperty", {**entry, **whole})
 
@@ -307,13 +308,13 @@ def _id(entry: Any) -> str:
     """Ids are texts here and numbers there."""
     found = _mapping(entry).get("id")
     if isinstance(found, bool) or not isinstance(found, str | int) or not str(found):
-        raise UnexpectedAnswerError("HubSpot gave a record without an id")
+        raise UnexpectedAnswerError("HubSpot gave a record without an id", payload=shape_of(entry))
     return str(found)
 
 
 def _mapping(body: Any) -> Mapping[str, Any]:
     if not isinstance(body, dict):
-        raise UnexpectedAnswerError("HubSpot's answer is no JSON object")
+        raise UnexpectedAnswerError("HubSpot's answer is no JSON object", payload=shape_of(body))
     return body
 
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 from crm.errors import OutcomeUnknownError, RecordGoneError, UnexpectedAnswerError
 from crm.http.client import Answer, HttpClient
 from crm.http.paging import Page, read_all
-from crm.http.redact import Secret
+from crm.http.redact import Secret, shape_of
 from crm.providers.pipedrive import endpoints
 from crm.providers.pipedrive.endpoints import V1, V2
 from crm.providers.pipedrive.objects import RecordType
@@ -251,7 +251,7 @@ def rows(answer: Answer) -> list[Any]:
     if found is None and "data" in mapping_of(answer.body):
         return []
     if not isinstance(found, list):
-        raise UnexpectedAnswerError("Pipedrive's answer holds no list")
+        raise UnexpectedAnswerError("Pipedrive's answer holds no list", payload=shape_of(answer.body))
     return found
 
 
@@ -277,7 +277,7 @@ def written(answer: Answer) -> WireRecord:
 def record_id(entry: Mapping[str, Any]) -> str:
     found = entry.get("id")
     if isinstance(found, bool) or not isinstance(found, int | str) or not str(found):
-        raise UnexpectedAnswerError("Pipedrive gave a record without an id")
+        raise UnexpectedAnswerError("Pipedrive gave a record without an id", payload=shape_of(entry))
     return str(found)
 
 
@@ -285,14 +285,14 @@ def field(entry: Any) -> WireField:
     found = mapping_of(entry)
     code, kind = found.get("field_code"), found.get("field_type")
     if not isinstance(code, str) or not code or not isinstance(kind, str):
-        raise UnexpectedAnswerError("Pipedrive gave a field without a code or a type")
+        raise UnexpectedAnswerError("Pipedrive gave a field without a code or a type", payload=shape_of(entry))
     name = found.get("field_name")
     return cast("WireField", {**found, "field_name": name if isinstance(name, str) else ""})
 
 
 def mapping_of(body: Any) -> Mapping[str, Any]:
     if not isinstance(body, dict):
-        raise UnexpectedAnswerError("Pipedrive's answer is no JSON object")
+        raise UnexpectedAnswerError("Pipedrive's answer is no JSON object", payload=shape_of(body))
     return body
 
 

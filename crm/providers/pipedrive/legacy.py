@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 from crm.errors import CursorExpiredError, RecordGoneError, UnexpectedAnswerError
 from crm.http.client import Answer, HttpClient
 from crm.http.paging import Page, read_all
+from crm.http.redact import shape_of
 from crm.providers.pipedrive import endpoints
 from crm.providers.pipedrive.client import RecordPage, data, mapping_of, record, record_id, rows, server_time, written
 from crm.providers.pipedrive.endpoints import V1
@@ -258,7 +259,7 @@ def _field(entry: Any) -> WireField:
     found = mapping_of(entry)
     code, kind = found.get("key"), found.get("field_type")
     if not isinstance(code, str) or not code or not isinstance(kind, str):
-        raise UnexpectedAnswerError("Pipedrive gave a field without a key or a type")
+        raise UnexpectedAnswerError("Pipedrive gave a field without a key or a type", payload=shape_of(entry))
     renamed = {
         "field_code": _CODES.get(code, code),
         "field_name": str(found.get("name") or ""),

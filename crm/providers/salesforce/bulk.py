@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from crm.errors import UnexpectedAnswerError
 from crm.http.client import Answer, HttpClient
+from crm.http.redact import shape_of
 from crm.normalize import sanitize_text
 from crm.providers.salesforce import endpoints
 from crm.providers.salesforce.client import server_time
@@ -240,5 +241,5 @@ def _job_id(answer: Answer) -> str:
 
 def _body(answer: Answer) -> Mapping[str, Any]:
     if not isinstance(answer.body, dict):
-        raise UnexpectedAnswerError("Salesforce's answer is no JSON object")
+        raise UnexpectedAnswerError("Salesforce's answer is no JSON object", payload=shape_of(answer.body))
     return answer.body

@@ -19,6 +19,7 @@ from crm.errors import CrmError, OutcomeUnknownError, UnexpectedAnswerError
 from crm.http.client import Answer, HttpClient
 from crm.http.paging import Page as ListPage
 from crm.http.paging import read_all
+from crm.http.redact import shape_of
 from crm.providers.salesforce import endpoints
 from crm.providers.salesforce import soql as soql_text
 from crm.providers.salesforce.wire import WireField, WireRow, WireRowResult, classify
@@ -105,7 +106,7 @@ class SalesforceClient:
         )
         found = _mapping(answer.body).get("totalSize")
         if not isinstance(found, int) or isinstance(found, bool):
-            raise UnexpectedAnswerError("Salesforce's answer holds no number of records")
+            raise UnexpectedAnswerError("Salesforce's answer holds no number of records", payload=shape_of(answer.body))
         return found
 
     def _more(self, position: str, operation: str) -> RowPage:
@@ -129,7 +130,9 @@ class SalesforceClient:
         )
         fields = _mapping(answer.body).get("fields")
         if not isinstance(fields, list):
-            raise UnexpectedAnswerError("Salesforce's description holds no list of fields")
+            raise UnexpectedAnswerError(
+                "Salesforce's description holds no list of fields", payload=shape_of(answer.body)
+            )
         return [_field(entry) for entry in fields]
 
     def note_body(self, remote_id: str) -> str:
@@ -212,12 +215,12 @@ def _page(body: Any, server_time: datetime | None) -> RowPage:
     found = _mapping(body)
     rows, done, following = found.get("records"), found.get("done"), found.get("nextRecordsUrl")
     if not isinstance(rows, list) or not isinstance(done, bool) or not all(_is_row(row) for row in rows):
-        raise UnexpectedAnswerError("Salesforce's answer holds no list of records")
+        raise UnexpectedAnswerError("Salesforce's answer holds no list of records", payload=shape_of(body))
     locator = ""
     if not done:
         matched = _LOCATOR.fullmatch(following) if isinstance(following, str) else None
         if matched is None:
-            raise UnexpectedAnswerError("Salesforce gave a next page that leads nowhere")
+            raise UnexpectedAnswerError("Salesforce gave a next page that leads nowhere", payload=shape_of(body))
         locator = f"{matched[1]}/{matched[2]}"
     return RowPage(tuple(rows), done, locator, server_time)
 
@@ -230,10 +233,10 @@ def _only_sub_answer(body: Any) -> Any:
     """The body of a composite call's one answer; raises what its status means."""
     answers = _mapping(body).get("compositeResponse")
     if not isinstance(answers, list) or len(answers) != 1 or not isinstance(answers[0], dict):
-        raise UnexpectedAnswerError("Salesforce's composite answer does not hold one answer")
+        raise UnexpectedAnswerError("Salesforce's composite answer does not hold one answer", payload=shape_of(body))
     status = answers[0].get("httpStatusCode")
     if not isinstance(status, int):
-        raise UnexpectedAnswerError("Salesforce's composite answer has no status")
+        raise UnexpectedAnswerError("Salesforce's composite answer has no status", payload=shape_of(body))
     error: CrmError | None = classify(_SubAnswer(status, answers[0].get("body")))
     if error is not None:
         error.provider = "salesforce"
@@ -255,13 +258,13 @@ def _row_results(body: Any, count: int) -> list[WireRowResult]:
 def _field(entry: Any) -> WireField:
     found = _mapping(entry)
     if not isinstance(found.get("name"), str) or not isinstance(found.get("type"), str):
-        raise UnexpectedAnswerError("Salesforce described a field without name or type")
+        raise UnexpectedAnswerError("Salesforce described a field without name or type", payload=shape_of(entry))
     return cast("WireField", found)
 
 
 def _mapping(body: Any) -> Mapping[str, Any]:
     if not isinstance(body, dict):
-        raise UnexpectedAnswerError("Salesforce's answer is no JSON object")
+        raise UnexpectedAnswerError("Salesforce's answer is no JSON object", payload=shape_of(body))
     return body
 
 

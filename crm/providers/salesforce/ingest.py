@@ -10,7 +10,15 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from crm.errors import ConnectionBlockedError, CrmError, OutcomeUnknownError, TransientError, UnexpectedAnswerError
+from crm.errors import (
+    ConnectionBlockedError,
+    CrmError,
+    OutcomeUnknownError,
+    PermissionMissingError,
+    RejectedError,
+    TransientError,
+    UnexpectedAnswerError,
+)
 from crm.providers.salesforce import bulk, endpoints
 from crm.providers.salesforce.bulk import BulkClient, JobState
 from crm.providers.salesforce.wire import WireRowResult
@@ -27,13 +35,19 @@ class Ingest:
         self._type = record_type
         self._sleep = sleep
 
-    def write(self, operation: str, key: str, records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    def write(self, operation: str, key: str, records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
         """``records`` by the caller's key; each bears its own value in the column ``key``.
 
-        Gives each a ``WireRowResult`` or a CrmError: TransientError for a row that was not done.
+        Gives each a ``WireRowResult`` or a CrmError: TransientError for a row that was not done. ``None``: Salesforce
+        makes no job (the day's batches are used up, or the user may not), and nothing was done.
         """
         try:
             job = self._client.create_ingest(self._type, operation, "" if key == "Id" else key)
+        except (RejectedError, PermissionMissingError):
+            return None
+        except CrmError as error:
+            return dict.fromkeys(records, unsent(error))
+        try:
             self._client.upload(job, bulk.to_csv(list(records.values())))
         except CrmError as error:
             return dict.fromkeys(records, unsent(error))

@@ -192,14 +192,20 @@ class Writer:
 
     def _ingest_creates(self, drafts: Mapping[str, Draft]) -> dict[str, ItemResult | CrmError]:
         records = {key: {mapping.MARKER_FIELD: each.marker, **each.values} for key, each in drafts.items()}
-        return self._ingested(drafts, self._means.ingest.write(UPSERT, mapping.MARKER_FIELD, records))
+        answers = self._means.ingest.write(UPSERT, mapping.MARKER_FIELD, records)
+        if answers is None:
+            return send_in_batches(drafts, self._means.batch_size, self._send_creates)
+        return self._ingested(drafts, answers)
 
     def _ingest_updates(self, drafts: Mapping[str, Draft]) -> dict[str, ItemResult | CrmError]:
         """One job for the first update of each record; what comes twice goes by collections, one after the other."""
         first = {each.remote_id: key for key, each in reversed(list(drafts.items()))}
         once = {key: each for key, each in drafts.items() if first[each.remote_id] == key}
         records = {key: {mapping.ID: each.remote_id, **each.values} for key, each in once.items()}
-        outcomes = self._ingested(once, self._means.ingest.write(UPDATE, mapping.ID, records))
+        answers = self._means.ingest.write(UPDATE, mapping.ID, records)
+        if answers is None:
+            return send_in_batches(drafts, self._means.batch_size, self._send_updates)
+        outcomes = self._ingested(once, answers)
         again = {key: each for key, each in drafts.items() if key not in once}
         return outcomes | send_in_batches(again, self._means.batch_size, self._send_updates)
 

@@ -175,6 +175,22 @@ def test_many_creations_are_one_job_with_an_outcome_for_each(stand: SalesforceSt
     assert {again[key].record.remote_id for key in again} == {results[key].record.remote_id for key in again}
 
 
+def test_when_the_days_jobs_are_used_up_the_ordinary_calls_do_it(stand: SalesforceStand) -> None:
+    """One request learns of it; nothing waits for tomorrow."""
+    stand.back_door("POST", "settings", {"limits": "real", "bulkBatches": 15_000, "bulkQueryJobs": 10_000})
+    connector = clocked(stand)
+    results, received = stand.counted(lambda: connector.create("Contact", creates(8)))
+    assert {result.error for result in results.values()} == {None}
+    assert job_requests(received) == {"POST /jobs/ingest": 1, "PATCH /composite/sobjects/Contact/{field}": 1}
+    ids = [result.record.remote_id for result in results.values()]
+    updates = [UpdateItem(each, each, {"Title": "CTO"}) for each in ids]
+    results, received = stand.counted(lambda: connector.update("Contact", updates))
+    assert {result.error for result in results.values()} == {None}
+    assert job_requests(received) == {"POST /jobs/ingest": 1, "PATCH /composite/sobjects": 1}
+    found = [record.remote_id for page in walked(clocked(stand)) for record in page.records]
+    assert sorted(found) == sorted(ids)
+
+
 def test_many_updates_are_one_job(stand: SalesforceStand) -> None:
     """None clears; what CSV cannot say, and a record's second update, go by collections; one that is gone is told."""
     ids = stand.add(people(8, Title="Old", Department="Kept"))

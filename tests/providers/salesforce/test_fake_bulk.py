@@ -7,6 +7,7 @@ import io
 
 import pytest
 
+from crm.providers.salesforce.fake.limits import LimitSizes
 from tests.providers.salesforce.fake_org import EXTERNAL_ID, Org
 
 
@@ -41,6 +42,27 @@ def test_an_ingest_job_writes_its_rows_and_reports_the_bad_ones():
         "INVALID_EMAIL_ADDRESS:Email: invalid email address: badone:Email",
     ]
     assert table(org.call("GET", f"{path}/unprocessedrecords")) == []
+
+
+def test_the_days_jobs_and_batches_are_counted_and_refused_for_a_rolling_day():
+    """Query jobs count themselves, ingest jobs their batches of 10,000 rows; what is used up comes back."""
+    org = Org(limits="real", limit_sizes=LimitSizes(query_jobs=2, bulk_batches=3))
+    query = {"operation": "query", "query": "SELECT Id FROM Contact"}
+    rows = "LastName\n" + "x\n" * 20_001
+
+    def left():
+        told = org.call("GET", "/limits").json()
+        return [told[name]["Remaining"] for name in ("DailyBulkV2QueryJobs", "DailyBulkApiBatches")]
+
+    assert [org.call("POST", "/jobs/query", query).status_code for _ in range(3)] == [200, 200, 400]
+    assert left() == [0, 3]
+    ingest(org, "insert", rows)
+    refused = org.call("POST", "/jobs/ingest", {"object": "Contact", "operation": "insert", "contentType": "CSV"})
+    assert (refused.status_code, refused.json()[0]["errorCode"]) == (400, "LIMIT_EXCEEDED")
+    assert left() == [0, 0]
+    org.fake.clock.advance(86_400 + 60)
+    assert left() == [2, 3]
+    assert org.call("POST", "/jobs/query", query).status_code == 200
 
 
 def test_upsert_update_and_delete_go_by_their_key():

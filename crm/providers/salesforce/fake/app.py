@@ -100,7 +100,7 @@ class SalesforceFake(WsgiApp):
         self.router = Router()
         self.runner = QueryRunner(self.state)
         self.query = QueryApi(self.state, self.runner, seed=seed)
-        self.bulk = BulkApi(self.state, self.writer, self.runner)
+        self.bulk = BulkApi(self.state, self.writer, self.runner, self.limits)
         rows = RowsApi(self.state, self.writer)
         self.oauth = OAuthApi(
             self.state,

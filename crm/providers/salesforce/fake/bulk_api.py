@@ -12,6 +12,7 @@ from crm.providers.salesforce.fake.answers import AnswerError, Json
 from crm.providers.salesforce.fake.bulk_jobs import DELIMITERS, LINE_ENDS, Ingest, Job
 from crm.providers.salesforce.fake.caller import session_of, write_options
 from crm.providers.salesforce.fake.describe_api import BASE
+from crm.providers.salesforce.fake.limits import RateLimits
 from crm.providers.salesforce.fake.rows_api import row_body
 from crm.providers.salesforce.fake.soql import QueryRunner
 from crm.providers.salesforce.fake.state import State
@@ -21,13 +22,15 @@ from crm.testing.wsgi import Request, Response, Router, json_response, no_conten
 INGESTS: Final = ("insert", "update", "upsert", "delete", "hardDelete")
 MAX_RECORDS: Final = 50_000
 MAX_UPLOAD_BYTES: Final = 150_000_000
+BATCH_ROWS: Final = 10_000
 
 
 class BulkApi:
     """``job_seconds`` is how long a job is under way before it is done."""
 
-    def __init__(self, state: State, writer: Writer, runner: QueryRunner) -> None:
+    def __init__(self, state: State, writer: Writer, runner: QueryRunner, limits: RateLimits) -> None:
         self._state = state
+        self._limits = limits
         self._ingest = Ingest(state, writer)
         self._runner = runner
         self.jobs: dict[str, Job] = {}
@@ -66,6 +69,7 @@ class BulkApi:
             line_end=line_end,
             options=write_options(request),
         )
+        (self._limits.admit_query_job if is_query else self._limits.admit_ingest_job)()
         self._prepare(job, body)
         self.jobs[job.job_id] = job
         return json_response(job.shown())
@@ -119,6 +123,7 @@ class BulkApi:
             job.state = "Aborted"
         elif wanted == "UploadComplete" and job.state == "Open" and not job.is_query:
             job.state = "UploadComplete"
+            self._limits.bulk_batches.add(max(1, -(-(len(job.uploaded()) - 1) // BATCH_ROWS)))
             job.ready_ms = self._state.clock.now_ms() + round(self.job_seconds * 1000)
         else:
             message = f"InvalidJobState : Updating job status to {wanted} is not allowed from {job.state}"

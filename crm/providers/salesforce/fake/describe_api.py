@@ -100,8 +100,8 @@ class DescribeApi:
         left = max(0, most - self._limits.used)
         found: dict[str, Any] = {
             "DailyApiRequests": {"Max": most, "Remaining": left},
-            "DailyBulkV2QueryJobs": {"Max": 10_000, "Remaining": 10_000},
-            "DailyBulkApiBatches": {"Max": 15_000, "Remaining": 15_000},
+            "DailyBulkV2QueryJobs": _left(self._limits.sizes.query_jobs, self._limits.query_jobs.used),
+            "DailyBulkApiBatches": _left(self._limits.sizes.bulk_batches, self._limits.bulk_batches.used),
             "DataStorageMB": {"Max": 10_240, "Remaining": 10_200},
         }
         return json_response(found)
@@ -117,6 +117,10 @@ class DescribeApi:
         if since_ms is not None and changed_ms <= since_ms:
             return Response(304, b"", headers)
         return json_response(body, 200, headers)
+
+
+def _left(most: int, used: int) -> Json:
+    return {"Max": most, "Remaining": max(0, most - used)}
 
 
 def _with_urls(described: Json, request: Request) -> Json:
