@@ -30,6 +30,7 @@ from crm.model import (
     LinkView,
     LoneContact,
     Observation,
+    Phase,
     PlanLine,
     PlanTotals,
     RemoteRecord,
@@ -305,6 +306,12 @@ class Unit(Protocol):
         ...
 
     # due work
+    def phases_with_work(
+        self, run_id: str, record_type: str, phases: Sequence[Phase], *, recheck_matches: bool
+    ) -> set[Phase]:
+        """Those of MISSING, CHANGED, PAIR and UNPAIRED whose first page would not be empty now. One statement."""
+        ...
+
     def due_links(self, record_type: str, after: str, limit: int) -> list[LinkView]:
         """Live links whose contact version is above the synced version, that are ``due``, have an
         answered conflict, or whose next attempt has come; by link id after ``after``.

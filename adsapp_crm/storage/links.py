@@ -136,7 +136,7 @@ _WALK: Final = f"""
 {_VIEWS} AND l.crm_record_type = %(record_type)s AND l.state = 'live'
   AND (%(after)s::uuid IS NULL OR l.id > %(after)s::uuid)
 """
-_DUE: Final = f"""
+DUE: Final = f"""
 {_WALK} AND (
   l.due OR c.version > l.synced_version OR l.next_attempt_at <= clock_timestamp()
   OR EXISTS (SELECT FROM crm_conflicts q WHERE q.organization_id = %(organization)s AND q.link_id = l.id
@@ -144,7 +144,7 @@ _DUE: Final = f"""
 )
 ORDER BY l.id LIMIT %(limit)s
 """
-_MISSING: Final = f"{_WALK} AND l.seen_run IS DISTINCT FROM %(run)s::uuid ORDER BY l.id LIMIT %(limit)s"
+MISSING: Final = f"{_WALK} AND l.seen_run IS DISTINCT FROM %(run)s::uuid ORDER BY l.id LIMIT %(limit)s"
 
 _MARK_SEEN: Final = """
 UPDATE crm_sync_state l SET seen_run = %(run)s, observed_at = clock_timestamp(), last_synced_at = clock_timestamp(),
@@ -155,6 +155,7 @@ WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s 
 
 # A row is refused when its record, or its contact's one place for a pair, belongs to another link that
 # this call does not move away, or to an earlier row of this call. Rows that give a place up go first.
+# OFFSET 0 keeps a look-up a look-up: flattened into a join, a page would read all links of the connection.
 _SAVE: Final = """
 WITH input AS MATERIALIZED (
   SELECT d.*, nullif(d.remote_id, '') AS record_id, d.state IN ('live', 'pending') AS holding,
@@ -174,13 +175,15 @@ accepted AS MATERIALIZED (
       SELECT FROM crm_sync_state o
       WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s
         AND o.crm_record_type = i.record_type AND o.crm_record_id = i.record_id AND o.id <> i.id
-        AND NOT EXISTS (SELECT FROM input m WHERE m.id = o.id AND m.record_id IS DISTINCT FROM o.crm_record_id))
+        AND NOT EXISTS (SELECT FROM input m WHERE m.id = o.id AND m.record_id IS DISTINCT FROM o.crm_record_id)
+      OFFSET 0)
     AND NOT (i.holding AND EXISTS (
       SELECT FROM crm_sync_state o
       WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s
         AND o.contact_id = i.contact_id AND o.crm_record_type = i.record_type
         AND o.state IN ('live', 'pending') AND o.id <> i.id
-        AND NOT EXISTS (SELECT FROM input m WHERE m.id = o.id AND NOT m.holding)))
+        AND NOT EXISTS (SELECT FROM input m WHERE m.id = o.id AND NOT m.holding)
+      OFFSET 0))
 ),
 freed AS (
   DELETE FROM crm_observations o USING accepted a
@@ -249,10 +252,10 @@ class Links:
         )
 
     def due_links(self, record_type: str, after: str, limit: int) -> list[LinkView]:
-        return self._views(_DUE, record_type=record_type, after=after or None, limit=limit)
+        return self._views(DUE, record_type=record_type, after=after or None, limit=limit)
 
     def missing_links(self, run_id: str, record_type: str, after: str, limit: int) -> list[LinkView]:
-        return self._views(_MISSING, run=run_id, record_type=record_type, after=after or None, limit=limit)
+        return self._views(MISSING, run=run_id, record_type=record_type, after=after or None, limit=limit)
 
     def mark_seen(self, run_id: str, seen: Mapping[str, int]) -> None:
         if seen:

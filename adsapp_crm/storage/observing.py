@@ -67,7 +67,7 @@ WHERE d.target IS NOT NULL AND NOT EXISTS (SELECT FROM linked WHERE linked.id = 
 
 # The answered ones are named by their ids, so that a look at them is a look-up; a question has no row here that is not
 # about a record alone.
-_UNPAIRED: Final = f"""
+UNPAIRED: Final = f"""
 WITH {WAITING},
 plan AS MATERIALIZED (
   SELECT r.plan_id AS id FROM crm_sync_logs r WHERE r.organization_id = %(organization)s AND r.id = %(run)s
@@ -143,7 +143,7 @@ class Observations:
         return {link_id for (link_id,) in rows}
 
     def unpaired_records(self, run_id: str, record_type: str, after: str, limit: int) -> list[Observation]:
-        rows = self._scope.rows(_UNPAIRED, run=run_id, record_type=record_type, after=after, limit=limit)
+        rows = self._scope.rows(UNPAIRED, run=run_id, record_type=record_type, after=after, limit=limit)
         return self._without_erased([_observation(record_type, row) for row in rows])
 
     def _without_erased(self, alone: list[Observation]) -> list[Observation]:

@@ -15,7 +15,7 @@ from crm.model import KeyHit, LoneContact
 
 _LIVE_CONTACT: Final = "c.deleted_at IS NULL AND c.merged_into_id IS NULL AND c.erased_at IS NULL"
 
-_UNPAIRED: Final = f"""
+UNPAIRED: Final = f"""
 WITH {WAITING}
 SELECT {CONTACT_COLUMNS}, {LINK_COLUMNS},
        (SELECT {QUESTION} FROM crm_conflicts q WHERE q.organization_id = %(organization)s AND q.link_id = l.id
@@ -120,7 +120,7 @@ class Pairing:
         self, record_type: str, after: str, limit: int, *, recheck_matches: bool
     ) -> list[LoneContact]:
         rows = self._scope.rows(
-            _UNPAIRED, record_type=record_type, after=after or None, limit=limit, recheck=recheck_matches
+            UNPAIRED, record_type=record_type, after=after or None, limit=limit, recheck=recheck_matches
         )
         return [
             LoneContact(

@@ -19,10 +19,11 @@ from adsapp_crm.storage.pairing import Pairing
 from adsapp_crm.storage.planning import Planning
 from adsapp_crm.storage.runs import Runs
 from adsapp_crm.storage.scope import Scope
+from adsapp_crm.storage.work import Work
 from adsapp_crm.tenancy import current_organization_or_none
 
 
-class DjangoUnit(Runs, Contacts, Links, Observations, Pairing, Planning, Applying, Journal):
+class DjangoUnit(Runs, Contacts, Links, Observations, Pairing, Planning, Applying, Journal, Work):
     """``crm.ports.Unit``: each family of verbs stands in its own module."""
 
     def __init__(self, scope: Scope) -> None:

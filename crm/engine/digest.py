@@ -11,17 +11,19 @@ from collections.abc import Iterable, Mapping
 
 from crm.model import BasePair, RemoteRecord, Value
 
+_ENCODE = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
 
 def digest_value(value: Value) -> str:
     """Same value, same text. Blank forms are different values here: the caller canonicalises."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    text = _ENCODE(value)
     return hashlib.blake2s(text.encode(), digest_size=9).hexdigest()
 
 
 def digest_values(values: Mapping[str, Value], only: Iterable[str] | None = None) -> str:
     """Fingerprint of several fields, whatever their order. ``only`` names the fields that count."""
     names = sorted(values if only is None else (name for name in only if name in values))
-    text = json.dumps([[name, values[name]] for name in names], ensure_ascii=True, separators=(",", ":"))
+    text = _ENCODE([[name, values[name]] for name in names])
     return hashlib.blake2s(text.encode(), digest_size=9).hexdigest()
 
 
@@ -31,9 +33,5 @@ def digest_record(record: RemoteRecord, fields: Iterable[str]) -> str:
 
 
 def digest_base(base: Mapping[str, BasePair]) -> str:
-    text = json.dumps(
-        [[key, pair.app, pair.crm, pair.definition, pair.unread] for key, pair in sorted(base.items())],
-        ensure_ascii=True,
-        separators=(",", ":"),
-    )
+    text = _ENCODE([[key, pair.app, pair.crm, pair.definition, pair.unread] for key, pair in sorted(base.items())])
     return hashlib.blake2s(text.encode(), digest_size=9).hexdigest()

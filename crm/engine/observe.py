@@ -80,6 +80,9 @@ def observe_page(run: RunState, ports: Ports) -> bool:
     book = ports.book(run)
     before = replace(run, counts=replace(run.counts))
     part = read_part(run, ports, book)
+    if part.is_last and not part.records:
+        run.position = part.position
+        return True
     with ports.store.unit() as unit:
         subjects = _subjects(unit, book, part.records)
         heirs = _load_heirs(unit, book, subjects)

@@ -2,9 +2,11 @@
 
 First pass: settle what earlier workers left open, observe page by page, plan. Then the guard looks
 at the whole plan. Second pass: apply it by page. Each ``advance`` is one page, committed with the
-run's position; killed anywhere, the next call goes on at that page. The caller holds the stream's
-lease, repeats ``advance`` until the phase is DONE, and decides what to do with what it raises
-(park, pause the connection, tell somebody): the position is safe either way.
+run's position; killed anywhere, the next call goes on at that page. Phases that would find nothing
+are passed in the transaction that comes to them: a run with nothing to do costs little but its
+reading. The caller holds the stream's lease, repeats ``advance`` until the phase is DONE, and decides
+what to do with what it raises (park, pause the connection, tell somebody): the position is safe
+either way.
 """
 
 from __future__ import annotations
@@ -25,9 +27,12 @@ from crm.engine.quarantine import (
     set_lone_record_aside,
     set_record_aside,
 )
-from crm.engine.settle import resolve_by_scan, settle_open_intents
+from crm.engine.settle import resolve_by_scan, settle_intents, settle_open_intents, take_intents
 from crm.model import JsonObject, LineResult, LineStatus, Mode, Phase, RunKind, RunState, RunStatus
+from crm.ports import Unit
 
+SCANS = (RunKind.FULL, RunKind.DELTA)
+PASSABLE = (Phase.MISSING, Phase.CHANGED, Phase.PAIR, Phase.UNPAIRED)
 _PLANS: dict[RunKind, tuple[Phase, ...]] = {
     RunKind.FULL: (Phase.OBSERVE, Phase.MISSING, Phase.CHANGED, Phase.PAIR, Phase.UNPAIRED),
     RunKind.DELTA: (Phase.OBSERVE, Phase.CHANGED, Phase.PAIR, Phase.UNPAIRED),
@@ -46,11 +51,18 @@ def advance(run_id: str, ports: Ports) -> RunState:
         run = unit.load_run(run_id)
         applying = run.phase is Phase.APPLY and not run.cancel_requested
         page = claim_page(unit, run, ports) if applying else None
+        settling = run.phase is Phase.SETTLE and not run.cancel_requested
+        intents = take_intents(unit) if settling else []
+        if settling and not intents:
+            _begin(unit, run, ports)
+            return run
     if run.phase is Phase.DONE:
         return run
     if run.cancel_requested:
         return _end(run, ports, RunStatus.CANCELLED)
-    if page is not None and run.position.get("alone"):
+    if intents:
+        settle_intents(intents, run, ports)
+    elif page is not None and run.position.get("alone"):
         set_lines_aside(page, run, ports)
     elif page is not None:
         apply_page(page, run, ports)
@@ -71,19 +83,21 @@ def take_over(run_id: str, ports: Ports) -> None:
             pass
 
 
-def _settle(run: RunState, ports: Ports) -> None:
-    if not settle_open_intents(run, ports):
-        return
+def _begin(unit: Unit, run: RunState, ports: Ports) -> None:
+    """No write of earlier workers is open any more."""
     if run.approved:
-        _enter(run, ports, Phase.GUARD)
+        _enter(unit, run, ports, Phase.GUARD)
         return
-    with ports.store.unit() as unit:
-        unscanned = [name for name in run.record_types if unit.cursor(name) is None]
-        changed = any(ports.books[name].awaits_scan for name in run.record_types if name in ports.books)
-        if run.kind is RunKind.DELTA and (unscanned or changed):
-            run.kind = RunKind.FULL  # without a complete scan under these mappings there is nothing to be a delta of
-        unit.save_run(run)
-    _enter(run, ports, _PLANS[run.kind][0])
+    if run.kind is RunKind.DELTA and _needs_scan(unit, run, ports):
+        run.kind = RunKind.FULL
+    _enter(unit, run, ports, _PLANS[run.kind][0])
+
+
+def _needs_scan(unit: Unit, run: RunState, ports: Ports) -> bool:
+    """Without a complete scan under these mappings there is nothing to be a delta of."""
+    if any(ports.books[name].awaits_scan for name in run.record_types if name in ports.books):
+        return True
+    return any(unit.cursor(name) is None for name in run.record_types)
 
 
 def _observe(run: RunState, ports: Ports) -> None:
@@ -91,42 +105,42 @@ def _observe(run: RunState, ports: Ports) -> None:
         book = ports.book(run)
         marks = {**run.position.get("marks", {}), book.record_type: _mark(run)}
         run.position = {**run.position, "marks": marks}
-        _next(run, ports)
+        _go_on(run, ports)
 
 
 def _missing(run: RunState, ports: Ports) -> None:
     if (set_link_aside if run.position.get("alone") else plan_missing)(run, ports):
-        _next(run, ports)
+        _go_on(run, ports)
 
 
 def _changed(run: RunState, ports: Ports) -> None:
     if run.kind is RunKind.MANUAL:
         plan_chosen_links(run, ports)
-        _next(run, ports)
+        _go_on(run, ports)
     elif (set_link_aside if run.position.get("alone") else plan_changed)(run, ports):
-        _next(run, ports)
+        _go_on(run, ports)
 
 
 def _pair(run: RunState, ports: Ports) -> None:
     resolve_by_scan(run, ports)
     if (set_lone_record_aside if run.position.get("alone") else plan_records)(run, ports):
-        _next(run, ports)
+        _go_on(run, ports)
 
 
 def _unpaired(run: RunState, ports: Ports) -> None:
     if run.kind is RunKind.MANUAL:
         plan_chosen_contacts(run, ports)
-        _next(run, ports)
+        _go_on(run, ports)
     elif (set_lone_contact_aside if run.position.get("alone") else plan_contacts)(run, ports):
-        _next(run, ports)
+        _go_on(run, ports)
 
 
 def _guard(run: RunState, ports: Ports) -> None:
     """Look at the whole plan before its first write. An approved plan has passed a person."""
-    if run.approved:
-        _enter(run, ports, Phase.APPLY, stage=0)
-        return
     with ports.store.unit() as unit:
+        if run.approved:
+            _enter(unit, run, ports, Phase.APPLY, stage=0)
+            return
         totals = unit.plan_totals(run.run_id, run.plan_id)
         first_sync = run.first_sync and run.limit is None
         codes = find_brakes(
@@ -139,40 +153,42 @@ def _guard(run: RunState, ports: Ports) -> None:
         if codes and not run.dry_run:
             run.counts.held = unit.hold_lines(run.plan_id, codes)
             run.error_code = codes[0] if run.counts.held else ""
-        unit.save_run(run)
-    if shown_only:
-        _enter(run, ports, Phase.FINISH)
-    else:
-        _enter(run, ports, Phase.APPLY, stage=0)
+        if shown_only:
+            _enter(unit, run, ports, Phase.FINISH)
+        else:
+            _enter(unit, run, ports, Phase.APPLY, stage=0)
 
 
 def _next_stage(run: RunState, ports: Ports) -> None:
     """Nothing is left to claim at this stage."""
-    if next_stage(run):
-        with ports.store.unit() as unit:
+    with ports.store.unit() as unit:
+        if next_stage(run):
             unit.save_run(run)
-    else:
-        _enter(run, ports, Phase.FINISH)
+        else:
+            _enter(unit, run, ports, Phase.FINISH)
 
 
 def _finish(run: RunState, ports: Ports) -> None:
     """Move the watermarks: everything that was read is stored, so nothing before them is owed."""
-    marks = run.position.get("marks", {})
     with ports.store.unit() as unit:
-        for record_type in run.record_types:
-            if record_type not in marks or run.kind not in (RunKind.FULL, RunKind.DELTA):
-                continue
-            if run.kind is RunKind.FULL:
-                unit.finish_scan(run.run_id, record_type)
-            if marks[record_type]:
-                unit.save_cursor(record_type, datetime.fromisoformat(marks[record_type]))
+        _move_watermarks(unit, run)
         unit.save_run(run)
     held = run.counts.held and not run.dry_run
     _end(run, ports, RunStatus.HELD if held else RunStatus.COMPLETED)
 
 
+def _move_watermarks(unit: Unit, run: RunState) -> None:
+    marks = run.position.get("marks", {})
+    for record_type in run.record_types:
+        if record_type not in marks or run.kind not in SCANS:
+            continue
+        if run.kind is RunKind.FULL:
+            unit.finish_scan(run.run_id, record_type)
+        if marks[record_type]:
+            unit.save_cursor(record_type, datetime.fromisoformat(marks[record_type]))
+
+
 _STEPS: dict[Phase, Callable[[RunState, Ports], None]] = {
-    Phase.SETTLE: _settle,
     Phase.OBSERVE: _observe,
     Phase.MISSING: _missing,
     Phase.CHANGED: _changed,
@@ -196,35 +212,68 @@ def _mark(run: RunState) -> str:
     return str(started or highest or "")
 
 
-def _since(ports: Ports, record_type: str) -> str:
-    with ports.store.unit() as unit:
-        cursor = unit.cursor(record_type)
+def _since(unit: Unit, ports: Ports, record_type: str) -> str:
+    cursor = unit.cursor(record_type)
     if cursor is None:
         raise ValueError(f"{record_type} has no complete scan")
     return (cursor - timedelta(seconds=ports.connector.capabilities.overlap_seconds)).isoformat()
 
 
-def _next(run: RunState, ports: Ports) -> None:
-    """The next record type of this phase, else the next phase."""
+def _go_on(run: RunState, ports: Ports) -> None:
+    """The next record type of this phase, else the next phase; past those that would find nothing.
+
+    A scan that has planned nothing by then has nothing to guard or to apply, and ends here.
+    """
+    with ports.store.unit() as unit:
+        phase, index = _following(run)
+        work: dict[int, set[Phase]] = {}
+        while run.kind in SCANS and phase in PASSABLE and not run.position.get("unknown"):
+            if index not in work:
+                work[index] = _work(unit, run, phase, run.record_types[index])
+            if phase in work[index]:
+                break
+            _place(run, phase, type=index)
+            phase, index = _following(run)
+        if phase is Phase.GUARD and run.kind in SCANS and not run.counts.planned:
+            _place(run, Phase.DONE)
+            _move_watermarks(unit, run)
+            run.status = RunStatus.COMPLETED
+            unit.save_run(run)
+        else:
+            _enter(unit, run, ports, phase, type=index)
+
+
+def _work(unit: Unit, run: RunState, phase: Phase, record_type: str) -> set[Phase]:
+    """Of that phase and those that come behind it."""
+    plan = _PLANS[run.kind]
+    phases = [each for each in plan[plan.index(phase) :] if each in PASSABLE]
+    is_full = run.kind is RunKind.FULL
+    return unit.phases_with_work(run.run_id, record_type, phases, recheck_matches=is_full)
+
+
+def _following(run: RunState) -> tuple[Phase, int]:
+    """The phase and the number of the record type that come behind the run's own."""
     index = run.position.get("type", 0) + 1
     if index < len(run.record_types):
-        _enter(run, ports, run.phase, type=index)
-        return
+        return run.phase, index
     phases = _PLANS[run.kind]
     position = phases.index(run.phase) + 1
-    _enter(run, ports, phases[position] if position < len(phases) else Phase.GUARD)
+    return (phases[position] if position < len(phases) else Phase.GUARD), 0
 
 
-def _enter(run: RunState, ports: Ports, phase: Phase, **position: int) -> None:
+def _place(run: RunState, phase: Phase, **position: int) -> None:
     kept: JsonObject = {
         name: run.position[name] for name in ("marks", "unknown", "lost", "set_aside") if name in run.position
     }
     run.phase = phase
     run.position = {**kept, "type": 0, **position}
+
+
+def _enter(unit: Unit, run: RunState, ports: Ports, phase: Phase, **position: int) -> None:
+    _place(run, phase, **position)
     if phase is Phase.OBSERVE and run.kind is RunKind.DELTA:
-        run.position["since"] = _since(ports, run.record_types[run.position["type"]])
-    with ports.store.unit() as unit:
-        unit.save_run(run)
+        run.position["since"] = _since(unit, ports, run.record_types[run.position["type"]])
+    unit.save_run(run)
 
 
 def _end(run: RunState, ports: Ports, status: RunStatus) -> RunState:

@@ -44,15 +44,23 @@ PAGE = 100
 def settle_open_intents(run: RunState, ports: Ports) -> bool:
     """One page; True when no open intent is left that this worker may settle."""
     with ports.store.unit() as unit:
-        intents = unit.take_open_intents(PAGE)
-    if not intents:
-        return True
+        intents = take_intents(unit)
+    settle_intents(intents, run, ports)
+    return len(intents) < PAGE
+
+
+def take_intents(unit: Unit) -> list[Intent]:
+    """A page of open intents for ``settle_intents``; they are this worker's once the unit has ended."""
+    return unit.take_open_intents(PAGE)
+
+
+def settle_intents(intents: Sequence[Intent], run: RunState, ports: Ports) -> None:
+    """Look up what became of them, and store it with the run."""
     for record_type in dict.fromkeys(intent.action.record_type for intent in intents):
         book = ports.books.get(record_type)
         if book is not None:
             group = [intent for intent in intents if intent.action.record_type == record_type]
             _settle(group, run, book, ports)
-    return len(intents) < PAGE
 
 
 def resolve_by_scan(run: RunState, ports: Ports) -> None:

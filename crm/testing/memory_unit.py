@@ -31,6 +31,7 @@ from crm.model import (
     LoneContact,
     Observation,
     OpenConflict,
+    Phase,
     PlanLine,
     PlanTotals,
     RemoteState,
@@ -294,6 +295,17 @@ class MemoryUnit:
         return {contact_id: named[contact_id] for contact_id in contact_ids if contact_id in named}
 
     # due work
+
+    def phases_with_work(
+        self, run_id: str, record_type: str, phases: Sequence[Phase], *, recheck_matches: bool
+    ) -> set[Phase]:
+        first: dict[Phase, Callable[[], Sequence[object]]] = {
+            Phase.MISSING: lambda: self.missing_links(run_id, record_type, "", 1),
+            Phase.CHANGED: lambda: self.due_links(record_type, "", 1),
+            Phase.PAIR: lambda: self.unpaired_records(run_id, record_type, "", 1),
+            Phase.UNPAIRED: lambda: self.unpaired_contacts(record_type, "", 1, recheck_matches=recheck_matches),
+        }
+        return {phase for phase in phases if first[phase]()}
 
     def due_links(self, record_type: str, after: str, limit: int) -> list[LinkView]:
         answered = {row.link_id for row in self._state.conflicts.values() if row.answer and not row.closed}

@@ -40,6 +40,7 @@ from crm.model import (
     LinkState,
     LinkView,
     Observation,
+    Phase,
     PlanLine,
     RemoteRecord,
     RemoteState,
@@ -451,6 +452,28 @@ class StoreContract:
         world.pass_time(1801)
         assert _due(world) == {edited.link_id, seen.link_id, asked.link_id, later.link_id}
         assert quiet.link_id not in _due(world)
+
+    def test_a_phase_has_work_where_its_first_page_is_not_empty(self, world: StoreWorld) -> None:
+        run_id = world.start_run(RunKind.FULL)
+        every = (Phase.MISSING, Phase.CHANGED, Phase.PAIR, Phase.UNPAIRED)
+
+        def found(*phases: Phase) -> set[Phase]:
+            with world.store.unit() as unit:
+                return unit.phases_with_work(run_id, TYPE, phases, recheck_matches=True)
+
+        assert found(*every) == found() == set()
+        contact_id = world.make_contact({"firstName": "Ada"})
+        assert found(*every) == {Phase.UNPAIRED}
+        assert found(Phase.PAIR) == set()
+        with world.store.unit() as unit:
+            unit.save_observations(run_id, [Observation(RemoteRecord(TYPE, "r1", {}))])
+        assert found(*every) == {Phase.PAIR, Phase.UNPAIRED}
+        link = Link(world.store.new_id(), contact_id, TYPE, "r1", synced_version=1)
+        with world.store.unit() as unit:
+            unit.save_links([link])
+        assert found(*every) - {Phase.MISSING} == set()
+        world.edit_contact(contact_id, {"firstName": "Grace"})
+        assert found(*every) - {Phase.MISSING} == {Phase.CHANGED}
 
     def test_due_links_are_paged_by_id(self, world: StoreWorld) -> None:
         links = sorted(_stored_link(world, f"R{n}", synced_version=0).link_id for n in range(5))

@@ -460,7 +460,7 @@ def test_a_run_that_fails_wherever_it_begins_is_given_up(site, monkeypatch):
         calls.append(1)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(engine_run, "settle_open_intents", broken)
+    monkeypatch.setattr(engine_run, "take_intents", broken)
     while site.step(run_id).left is not Left.ENDED:
         pass
     assert (site.row(run_id).status, site.row(run_id).error_code, len(calls)) == ("failed", "internal.error", 3)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 
 from tests.harness.bench.figures import Report, lines
-from tests.harness.bench.loads import LOADS
+from tests.harness.bench.loads import LOADS, warm_up
 from tests.harness.bench.stand import BASES, BenchError, Line, Stand, opened
 from tests.harness.binaries import ServicesError
 
@@ -22,6 +22,7 @@ TIGHT = {"hubspot": (20, 2000), "pipedrive": (20, None), "salesforce": (None, No
 
 
 def measure(stand: Stand, names: list[str], records: int) -> Iterator[Report]:
+    warm_up(stand)
     for name in names:
         stand.open_site()
         yield from LOADS[name](stand, records)

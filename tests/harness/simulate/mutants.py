@@ -110,9 +110,8 @@ def _watermark_is_now(patch: Patch) -> None:
 def _watermark_without_overlap(patch: Patch) -> None:
     """A delta begins behind the last change seen: ties and what becomes visible late are lost."""
 
-    def exact(ports, record_type):
-        with ports.store.unit() as unit:
-            return (unit.cursor(record_type) + timedelta(milliseconds=1)).isoformat()
+    def exact(unit, ports, record_type):
+        return (unit.cursor(record_type) + timedelta(milliseconds=1)).isoformat()
 
     patch.set(run, "_since", exact)
 
