@@ -290,7 +290,14 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
                 *("Role", "ConnectionStatus", "Health", "SyncMode", "SyncDirection", "ConflictStrategy", "TieRule"),
                 *("BlankHandling", "DriftHandling", "OnDeletion", "SyncType", "RunPurpose", "RunTrigger", "RunState"),
                 *("PlanStatus", "PlanLineStatus", "PlanLineKind", "QuestionKind", "QuestionStatus"),
-                *("WebhookStatus", "DeliveryStatus", "AuditScope", "AuditStatus", "MappingReach"),
+                *(
+                    "WebhookStatus",
+                    "DeliveryStatus",
+                    "AuditScope",
+                    "AuditStatus",
+                    "MappingReach",
+                    "ConnectionEventKind",
+                ),
                 *("NoticeKind", "MessageStatus"),
             )
         },

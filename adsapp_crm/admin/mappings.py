@@ -51,6 +51,7 @@ from adsapp_crm.services.mappings import (
     MappingsRefusedError,
     WantedMapping,
     current_mappings,
+    described_types,
     judge_mappings,
     replace_mappings,
 )
@@ -92,7 +93,7 @@ class MappingForm(forms.Form):
 
     def __init__(self, *args: Any, connection: CrmConnection, **named: Any) -> None:
         super().__init__(*args, **named)
-        kinds = list(connection.schema)
+        kinds = described_types(connection)
         kind = self.data.get("record_type") or self.initial.get("record_type") or next(iter(kinds), "")
         described = definitions_of(connection, kind) if kind in connection.schema else {}
         fields = sorted(described.values(), key=lambda each: each.label.casefold())

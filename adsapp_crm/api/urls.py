@@ -37,6 +37,7 @@ from adsapp_crm.api.views.contacts import (
 )
 from adsapp_crm.api.views.cron import CronView
 from adsapp_crm.api.views.fields import FieldsRefreshView, FieldsView
+from adsapp_crm.api.views.history import ConnectionHistoryView, FiguresView
 from adsapp_crm.api.views.log_in import CallbackView, ConfirmView
 from adsapp_crm.api.views.mapping import MappingView
 from adsapp_crm.api.views.mapping_work import (
@@ -136,6 +137,7 @@ urlpatterns = [
     path("crm/audits", AuditsView.as_view(), name="audits"),
     path("crm/audits/<uuid:audit_id>", AuditView.as_view(), name="audit"),
     path("crm/audits/<uuid:audit_id>/repair", AuditRepairView.as_view(), name="audit-repair"),
+    path("crm/figures", FiguresView.as_view(), name="figures"),
     path("crm/me", MeView.as_view(), name="me"),
     path("crm/connections", ConnectionsView.as_view(), name="connections"),
     path("crm/connections/<uuid:connection_id>", ConnectionView.as_view(), name="connection"),
@@ -143,6 +145,7 @@ urlpatterns = [
     path("crm/connections/<uuid:connection_id>/resume", ConnectionResumeView.as_view(), name="connection-resume"),
     path("crm/connections/<uuid:connection_id>/debug", ConnectionDebugView.as_view(), name="connection-debug"),
     path("crm/connections/<uuid:connection_id>/examine", ConnectionExamineView.as_view(), name="connection-examine"),
+    path("crm/connections/<uuid:connection_id>/history", ConnectionHistoryView.as_view(), name="connection-history"),
     path("crm/connections/<uuid:connection_id>/schedule", ScheduleView.as_view(), name="schedule"),
     path("crm/connections/<uuid:connection_id>/fields", FieldsView.as_view(), name="fields"),
     path("crm/connections/<uuid:connection_id>/fields/refresh", FieldsRefreshView.as_view(), name="fields-refresh"),

@@ -30,7 +30,7 @@ from adsapp_crm.models import (
 from adsapp_crm.services.mapping_changes import linked_types, note_change, rules_of
 from adsapp_crm.services.refusals import Refusal, RefusedError
 from adsapp_crm.storage import codec
-from adsapp_crm.wiring import definitions_of
+from adsapp_crm.wiring import definitions_of, record_types_of
 from crm.mapping.app_fields import APP_FIELDS, CUSTOM_PREFIX, app_field
 from crm.mapping.build import BrokenMapping, MappingRow, build_field_map
 from crm.mapping.lint import Finding, Samples, Severity, lint
@@ -70,6 +70,11 @@ def described(definitions: Mapping[str, Sequence[FieldDefinition]]) -> dict[str,
         digest = hashlib.sha256(json.dumps(encoded, sort_keys=True).encode()).hexdigest()
         result[record_type] = {"hash": digest, "fetchedAt": datetime.now(UTC).isoformat(), "fields": encoded}
     return result
+
+
+def described_types(connection: CrmConnection) -> list[str]:
+    """Record types whose fields the CRM has described; the first is meant where none is named."""
+    return [kind for kind in record_types_of(connection) if kind in connection.schema]
 
 
 def current_mappings(connection: CrmConnection) -> list[CrmFieldMapping]:

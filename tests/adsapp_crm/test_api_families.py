@@ -377,3 +377,30 @@ def test_rules_that_changed_since_are_not_overwritten(browser, row):
     assert late.json()["code"] == "request.precondition"
     assert len({read["ETag"], first["ETag"], after["ETag"]}) == 3
     assert browser.get(where)["ETag"] == after["ETag"]
+
+
+# History and figures.
+
+
+def test_what_happened_to_a_connection_is_listed_by_kind_and_page(browser, row):
+    """Pausing and a changed rule, newest first, with who did it; another kind of word is refused."""
+    send(browser, "POST", f"connections/{row.pk}/pause")
+    send(browser, "PATCH", f"connections/{row.pk}", {"strategy": "manual"})
+    where = f"connections/{row.pk}/history"
+    first = get(browser, f"{where}?limit=1")
+    (event,) = first["items"]
+    assert (event["kind"], event["details"]["changed"]["strategy"][1]) == ("settings", "manual")
+    assert event["actor"].startswith("user:")
+    assert get(browser, f"{where}?limit=1&cursor={first['nextCursor']}")["items"][0]["kind"] == "paused"
+    assert {each["kind"] for each in get(browser, f"{where}?kind=paused")["items"]} == {"paused"}
+    assert browser.get(f"/api/crm/{where}?kind=unicorn").status_code == 400
+
+
+def test_figures_are_counted_by_day_and_crm(browser, row):
+    """One entry for each day of a span that there is."""
+    found = get(browser, "figures?days=7")["items"]
+    assert [each["crmType"] for each in found] == [row.crm_type]
+    assert len(found[0]["days"]) == 7
+    assert set(found[0]["days"][-1]) >= {"day", "runs", "written", "lagSeconds", "conflicts"}
+    assert len(get(browser, "figures")["items"][0]["days"]) == 30
+    assert browser.get("/api/crm/figures?days=365").status_code == 400

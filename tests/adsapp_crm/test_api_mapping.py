@@ -120,6 +120,17 @@ def test_a_value_that_does_not_come_back_is_shown(browser, tenant, connection):
     assert stored(tenant) == []
 
 
+def test_the_guide_s_body_for_salesforce_is_about_its_contacts(browser, tenant):
+    """It names no record type; however the database orders the described ones, people are Contacts first."""
+    fields = [FieldDefinition("FirstName", "First name", "name", "string")]
+    with tenant.context():
+        CrmConnection.objects.create(crm_type="salesforce", schema=described({"Lead": fields, "Contact": fields}))
+
+    answer = put(browser, row("firstName", "FirstName", direction="bidirectional"), crmType="salesforce")
+
+    assert [each["recordType"] for each in answer.json()["mappings"]] == ["Contact"]
+
+
 def test_unknown_keys_are_refused(browser, tenant, connection):
     """A misspelt key would be ignored in silence otherwise."""
     answer = put(browser, row("firstName", "firstname", directon="to_crm"), organization="another")

@@ -16,7 +16,13 @@ from adsapp_crm.api.shapes.mappings import EXAMPLE, MappingSetSerializer
 from adsapp_crm.models import CrmConnection
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.connections import find_connection
-from adsapp_crm.services.mappings import MappingsRefusedError, current_mappings, replace_mappings, shape_mapping
+from adsapp_crm.services.mappings import (
+    MappingsRefusedError,
+    current_mappings,
+    described_types,
+    replace_mappings,
+    shape_mapping,
+)
 from adsapp_crm.services.refusals import refuse
 
 
@@ -53,7 +59,7 @@ class MappingView(OrganizationView):
                 if version is not None and version != connection.mapping_version:
                     text = f"The mappings are at version {connection.mapping_version} and not {version}."
                     raise refuse("request.precondition", text)
-                first = next(iter(connection.schema), "")
+                first = next(iter(described_types(connection)), "")
                 wanted = [wanted_mapping(row, first) for row in asked["mappings"]]
                 replace_mappings(connection, wanted, actor=actor_of(request), applies_to=reach_of(asked))
                 connection.refresh_from_db(fields=["mapping_version"])

@@ -36,6 +36,7 @@ from adsapp_crm.services.mapping_preview import is_for_readers, preview_of
 from adsapp_crm.services.mappings import (
     WantedMapping,
     current_mappings,
+    described_types,
     findings_of,
     pointer_of,
     replace_mappings,
@@ -185,4 +186,4 @@ def _version(connection: CrmConnection, version: int) -> CrmMappingVersion:
 
 
 def _first_type(connection: CrmConnection) -> str:
-    return next(iter(connection.schema), "")
+    return next(iter(described_types(connection)), "")

@@ -24,6 +24,7 @@ from adsapp_crm.services.mappings import (
     MappingsRefusedError,
     WantedMapping,
     current_mappings,
+    described_types,
     judge_mappings,
     replace_mappings,
 )
@@ -55,7 +56,7 @@ def mapping(request: HttpRequest, crm: str) -> HttpResponse:
 
 
 def kinds_of(connection: CrmConnection) -> Sequence[str]:
-    return [kind for kind in record_types_of(connection) if kind in connection.schema] or record_types_of(connection)
+    return described_types(connection) or record_types_of(connection)
 
 
 def _group(connection: CrmConnection, kind: str, rows: Sequence[CrmFieldMapping]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
             result["total_seconds"] = round(time.monotonic() - began, 1)
             _show(steps, result, failure)
             if not options.once:
-                _show_addresses(result["addresses"], log_in["email"])
+                _show_addresses(result["addresses"], log_in["email"], stack.environment["CRON_SECRET"])
             if options.once:
                 if options.json:
                     print(json.dumps(result))
@@ -194,9 +194,10 @@ def _show(steps: list[Step], result: dict[str, Any], failure: str) -> None:
     _say(f"\n{verdict} {result['requests']} requests, {result['total_seconds']} s in all, seed {result['seed']}.")
 
 
-def _show_addresses(addresses: dict[str, str], email: str) -> None:
+def _show_addresses(addresses: dict[str, str], email: str, cron_secret: str) -> None:
     """Where to look while it runs."""
     _say(f"\nLog-in: {email}  password {PASSWORD}")
+    _say(f"CRON_SECRET: {cron_secret}")
     for key, address in addresses.items():
         named = {"dashboard": "Dashboard", "admin": "Admin"}.get(key, f"{key}'s records")
         _say(f"{named}: {address}")

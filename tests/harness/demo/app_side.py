@@ -175,7 +175,7 @@ class App:
 
     # looking
 
-    def resting_links(self, count: int) -> list[Pair]:
+    def resting_links(self, least: int, most: int) -> list[Pair]:
         """Links without an open question or a refused field, with an e-mail address on both sides."""
         from adsapp_crm.models import CrmSyncState
 
@@ -190,12 +190,12 @@ class App:
                     link.crm_record_id,
                     bool(link.contact.company and link.contact.job_title and link.contact.custom_fields.get("tier")),
                 )
-                for link in found.select_related("contact")[:count]
+                for link in found.select_related("contact")[:most]
             ]
 
         pairs: list[Pair] = self._do(find)
-        if len(pairs) < count:
-            message = f"only {len(pairs)} links are at rest, {count} are needed"
+        if len(pairs) < least:
+            message = f"only {len(pairs)} links are at rest, {least} are needed"
             raise RuntimeError(message)
         return pairs
 

@@ -86,7 +86,7 @@ class Scenario:
     def _edit_both_sides(self) -> str:
         """People and programs edit, delete and merge on both sides; one delta brings it all together."""
         edits = self.edits
-        resting = self.app.resting_links(4 * edits.people)
+        resting = self.app.resting_links(edits.people, 4 * edits.people)
         kept = [next(pair for pair in resting if pair.complete) for _ in range(edits.merged)]
         resting = [pair for pair in resting if pair not in kept]
         for pair in kept:  # the older link's record stays the primary one, and lacks nothing
