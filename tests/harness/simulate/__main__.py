@@ -19,6 +19,7 @@ from tests.harness.simulate.mutate import run_mutants
 from tests.harness.simulate.playing import play_seed
 from tests.harness.simulate.schedule import Result
 from tests.harness.simulate.shrink import shrink
+from tests.harness.simulate.speed import run_speed
 from tests.harness.simulate.table import print_table, summarize
 
 DEFAULT = "0:200"
@@ -31,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.jobs < 1:
         parser.error("--jobs: at least 1")
+    if options.speed:
+        return run_speed(as_json=options.json)
     if options.compare:
         return run_compare(_seeds(parser, options.seeds or DEFAULT), options.jobs, as_json=options.json)
     if options.mutants is not None:
@@ -79,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--keep", action="store_true", help="with --mutants: store the killing seeds")
     parser.add_argument("--known", action="store_true", help="with --mutants: only those with a known killing seed")
     parser.add_argument("--compare", action="store_true", help="play the seeds with two widely used ways too")
+    parser.add_argument("--speed", action="store_true", help="measure the planner and the simulator")
     return parser
 
 
