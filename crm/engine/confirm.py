@@ -368,11 +368,11 @@ def _confirm_fields(link: Link, effects: tuple[Effect, ...], by_id: Mapping[str,
 def _failed_link(outcome: Outcome, link: Link, version: int, book: Rulebook) -> Link:
     """The CRM refuses the record: shown with its reason, tried again some times, then left to a person.
 
-    A link that follows a merge does so all the same; what both sides hold is decided again there.
+    A link that follows a merge does so all the same, and a pair is one; what both sides hold is decided again there.
     """
     attempts = link.attempts + 1
     sent, action = outcome.sent, outcome.action
-    if action.kind is ActionKind.RELINK:
+    if action.kind in (ActionKind.RELINK, ActionKind.LINK):
         link = replace(
             link, contact_id=action.contact_id, remote_id=action.remote_id, state=LinkState.LIVE, observed=None
         )

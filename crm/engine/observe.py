@@ -116,14 +116,17 @@ def observe_page(run: RunState, ports: Ports) -> bool:
 
 
 def _note_taken(run: RunState, subjects: Sequence[_Subject], ports: Ports) -> None:
-    """Records that a create without an outcome has made, and that are another contact's by now (merged in the CRM)."""
+    """Records that a create without an outcome has made, and that are another contact's by now (merged in the CRM), or
+    become that by this run.
+    """
     unknown: dict[str, list[str]] = run.position.get("unknown", {})
     if not unknown:
         return
     markers = {f"{ports.organization_id}:{contact_id}": contact_id for contact_id, _ in unknown.values()}
     for subject in subjects:
         contact_id = markers.get(subject.record.marker)
-        if contact_id and subject.own is not None and subject.own.contact.contact_id != contact_id:
+        pairs = [view for view in (subject.own, *subject.former) if view is not None]
+        if contact_id and pairs and contact_id not in {view.contact.contact_id for view in pairs}:
             unknown = {
                 intent_id: [owner, subject.record.remote_id if owner == contact_id else remote_id]
                 for intent_id, (owner, remote_id) in unknown.items()
@@ -224,6 +227,7 @@ def _plan_views(
     heirs = _heirs_of(subjects, book, ports)
     actions = _plan_all(subjects, heirs, book, ports)
     run.position = {**run.position, "after": last_link_id}
+    _note_taken(run, subjects, ports)
     seen = {
         view.link.link_id: view.contact.version
         for subject, action in zip(subjects, actions, strict=True)

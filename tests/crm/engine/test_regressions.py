@@ -647,3 +647,41 @@ def test_nobody_is_made_beside_a_record_that_outlived_its_contact():
     assert [record.remote_id for record in pair.crm.live()] == [pair.remote_id]
     (question,) = pair.store.open_conflicts()
     assert (question.contact_id, question.draft.code) == (other, "match.email_taken")
+
+
+def test_a_pair_whose_first_push_is_refused_is_a_pair_all_the_same():
+    """The contact waited with a question; without its link the pair was made, refused and told again by every run."""
+    pair = Pair(PIPEDRIVE_LIKE, strategy=Strategy.ADSAPP_WINS)
+    contact_id = pair.store.app.create_contact({"firstName": "Grace#", "lastName": "Hopper", "email": "g@x.example"})
+    first, second = (pair.crm.user_creates({"lastname": "Hopper", "email": "g@x.example"}) for _ in range(2))
+    pair.wait(600)
+    pair.run(RunKind.FULL)
+    pair.crm.user_edits(second, {"email": "other@x.example"})
+    ledger = []
+    for _ in range(6):
+        pair.wait(4000)
+        pair.run(RunKind.FULL)
+        ledger.append(len(pair.store.ledger()))
+    (link,) = (link for link in pair.store.links() if link.contact_id == contact_id)
+    assert (link.remote_id, link.state, link.error_code) == (first, LinkState.LIVE, "rule.validation")
+    assert ledger[-1] == ledger[-3]
+
+
+def test_a_lost_create_whose_record_another_link_follows_in_the_same_run_is_a_question():
+    """A linked record was merged into it: the scan sees a record without a link, and pairs it before the create's."""
+    pair = Pair(PIPEDRIVE_LIKE)
+    contact_id = pair.store.app.create_contact({"lastName": "Hopper", "email": "grace@x.example"})
+    pair.connector.faults.lost_after = 1.0
+    pair.run()
+    pair.connector.faults.stop()
+    made = next(record.remote_id for record in pair.crm.live() if record.values["lastname"] == "Hopper")
+    assert pair.crm.user_merges(pair.remote_id, made) == made
+    for _ in range(3):
+        pair.wait(4000)
+        pair.run(RunKind.FULL)
+    assert [record.remote_id for record in pair.crm.live()] == [made]
+    assert {link.contact_id: link.state for link in pair.store.links()} == {
+        pair.contact_id: LinkState.LIVE,
+        contact_id: LinkState.PENDING,
+    }
+    assert [question.draft.code for question in pair.store.open_conflicts()] == ["match.taken"]
