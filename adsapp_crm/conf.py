@@ -47,6 +47,11 @@ def extra_hosts() -> tuple[str, ...]:
     return tuple(_read("CRM_EXTRA_HOSTS", ()))
 
 
+def outgoing_hosts() -> tuple[str, ...]:
+    """Hosts that are not public and that organizations' outgoing webhooks may call all the same."""
+    return tuple(_read("CRM_OUTGOING_HOSTS", ()))
+
+
 def single_organization() -> str:
     """Id of the organization that provider credentials from the environment belong to; empty when there are several."""
     return str(_read("CRM_SINGLE_ORGANIZATION", ""))

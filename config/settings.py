@@ -354,6 +354,8 @@ CRM_METRICS_TOKENS = [
 ]
 
 CRM_EXTRA_HOSTS = env_list("CRM_EXTRA_HOSTS")
+# Not the same list: every organization's administrators name addresses, and what stands before a CRM is not theirs.
+CRM_OUTGOING_HOSTS = env_list("CRM_OUTGOING_HOSTS")
 # Whether each CRM's log-in comes back to /api/crm/connect/callback/<crm>; otherwise all share the guide's address.
 CRM_CALLBACK_PER_PROVIDER = env_bool("CRM_CALLBACK_PER_PROVIDER", default=False)
 CRM_SINGLE_ORGANIZATION = env_str("CRM_SINGLE_ORGANIZATION", "")

@@ -27,7 +27,7 @@ NOTICES = table(
         "outgoing.not_public",
         _("The address of the outgoing webhook is not public"),
         _("Notices are posted by https, on its default port, to hosts that the internet reaches, and nowhere else."),
-        _("Give a public https address; the operator may list an inner host in CRM_EXTRA_HOSTS."),
+        _("Give a public https address; the operator may list an inner host in CRM_OUTGOING_HOSTS."),
         Retry.SOON,
         "http://localhost:9000/hook",
     ),

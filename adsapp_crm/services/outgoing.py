@@ -36,8 +36,11 @@ class NewWebhook:
 
 
 def hosts() -> HostPolicy:
-    """Every public host by https, and what the operator lists in CRM_EXTRA_HOSTS."""
-    return HostPolicy(extra_hosts=conf.extra_hosts(), any_public=True)
+    """Every public host by https, and what the operator lists in CRM_OUTGOING_HOSTS.
+
+    Not what stands in CRM_EXTRA_HOSTS: customers choose the path, and a proxy or a stand-in of ours is not for them.
+    """
+    return HostPolicy(extra_hosts=conf.outgoing_hosts(), any_public=True)
 
 
 def add_webhook(organization_id: uuid.UUID, url: str, kinds: Sequence[str], *, actor: str) -> NewWebhook:

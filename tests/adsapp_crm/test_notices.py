@@ -388,6 +388,7 @@ def test_the_sweep_finds_who_waits(tenant, connection, monkeypatch):
 
 # Where it may go ------------------------------------------------------------------------------------------------
 
+REAL_HOSTS = outgoing.hosts
 INNER = [
     "http://hooks.example.com/",
     "https://hooks.example.com:8443/",
@@ -434,9 +435,15 @@ def test_a_name_that_turns_inward_later_is_not_posted_to(tenant, connection):
         assert CrmMessage.objects.get(webhook=row).code == "outgoing.not_public"
 
 
-def test_a_host_that_the_operator_lists_may_be_inner(tenant, monkeypatch):
-    monkeypatch.setattr(outgoing, "hosts", lambda: HostPolicy(any_public=True, extra_hosts=("127.0.0.1",)))
+def test_a_host_that_the_operator_lists_may_be_inner(tenant, monkeypatch, settings):
+    """Listed for this: what stands in front of a CRM is for connectors, and customers would choose the path there."""
+    monkeypatch.setattr(outgoing, "hosts", REAL_HOSTS)
+    settings.CRM_EXTRA_HOSTS = ["127.0.0.1"]
+    with pytest.raises(RefusedError) as refused:
+        add_webhook(tenant.id, "http://127.0.0.1:9/", EVERYTHING, actor="user:test")
+    assert refused.value.code == "outgoing.not_public"
 
+    settings.CRM_OUTGOING_HOSTS = ["127.0.0.1"]
     assert add_webhook(tenant.id, "http://127.0.0.1:9/", EVERYTHING, actor="user:test").secret.startswith("whsec_")
 
 
