@@ -12,12 +12,12 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib.sessions.models import Session
 from django.db import connection as database
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from adsapp_crm import conf
@@ -277,11 +277,12 @@ def cleanup() -> Outcome:
             outcome.counts[name] = outcome.counts.get(name, 0) + removed
     old = Now() - timedelta(days=conf.log_retention_days())
     old_slots = CrmJobSlot.objects.filter(claimed_at__lt=old, finished_at__isnull=False)
-    outcome.counts["job_slots"] = old_slots.delete()[0]
-    outcome.counts["webhook_refusals"] = CrmWebhookRefusal.objects.filter(last_at__lt=old).delete()[0]
-    outcome.counts["sessions"] = Session.objects.filter(expire_date__lt=Now()).delete()[0]
+    outcome.counts["job_slots"] = _delete_rows(old_slots)
+    outcome.counts["webhook_refusals"] = _delete_rows(CrmWebhookRefusal.objects.filter(last_at__lt=old))
+    outcome.counts["sessions"] = _delete_rows(Session.objects.filter(expire_date__lt=Now()))
     outcome.counts["log_in_attempts"] = sum(
-        model.objects.filter(attempt_time__lt=old).delete()[0] for model in (AccessAttempt, AccessFailureLog, AccessLog)
+        _delete_rows(model.objects.filter(attempt_time__lt=old))
+        for model in (AccessAttempt, AccessFailureLog, AccessLog)
     )
     return outcome
 
@@ -324,6 +325,17 @@ def _delete(organization_id: uuid.UUID, model: type[OrganizationModel], conditio
                 [organization_id, ids],
             )
         removed += len(ids)
+        if len(ids) < BATCH_ROWS:
+            break
+    return removed
+
+
+def _delete_rows(old: QuerySet[Any]) -> int:
+    """The same for a table of no organization."""
+    removed = 0
+    for _ in range(MOST_BATCHES):
+        ids = list(old.order_by("pk").values_list("pk", flat=True)[:BATCH_ROWS])
+        removed += old.model._default_manager.filter(pk__in=ids).delete()[0] if ids else 0
         if len(ids) < BATCH_ROWS:
             break
     return removed

@@ -5,6 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from axes.models import AccessAttempt
+from django.contrib.sessions.models import Session
+from django.db import connection as database
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from adsapp_crm import models
@@ -79,6 +83,39 @@ def test_cleanup_removes_what_is_older_than_its_retention(tenant, other, fill, s
             assert CrmLedgerEntry.objects.count() == 2
             assert ContactChange.objects.count() == 1
     assert young.status == "completed"
+
+
+def test_cleanup_removes_bounded_batches_of_what_belongs_to_no_organization(monkeypatch, tenant):
+    """Refusals, sessions, log-in attempts, slots: so many at once, so many batches a day, and the rest tomorrow."""
+    monkeypatch.setattr(jobs, "BATCH_ROWS", 3)
+    monkeypatch.setattr(jobs, "MOST_BATCHES", 2)
+    now = timezone.now()
+    old, lately = now - timedelta(days=31), now - timedelta(days=29)
+    for number in range(8):
+        day = (old - timedelta(days=number)).date()
+        models.CrmWebhookRefusal.objects.create(crm_type="hubspot", code="webhook.rate", day=day, last_at=old)
+        Session.objects.create(session_key=f"over{number}", expire_date=now - timedelta(hours=1))
+        AccessAttempt.objects.create(username=f"u{number}", ip_address="127.0.0.1", failures_since_start=1)
+        CrmJobSlot.objects.create(kind="cleanup", slot=f"old {number}", finished_at=old)
+    AccessAttempt.objects.update(attempt_time=old)
+    CrmJobSlot.objects.update(claimed_at=old)
+    models.CrmWebhookRefusal.objects.create(crm_type="hubspot", code="webhook.rate", day=lately.date(), last_at=lately)
+    Session.objects.create(session_key="good", expire_date=now + timedelta(hours=1))
+    AccessAttempt.objects.create(username="lately", ip_address="127.0.0.1", failures_since_start=1)
+    CrmJobSlot.objects.create(kind="cleanup", slot="lately", finished_at=now)
+    told = ("webhook_refusals", "sessions", "log_in_attempts", "job_slots")
+
+    with CaptureQueriesContext(database) as first:
+        counts = jobs.cleanup().counts
+
+    assert [counts[name] for name in told] == [6] * 4
+    batches = [each["sql"] for each in first if each["sql"].startswith('DELETE FROM "django_session"')]
+    assert len(batches) == 2
+    for left in (2, 0):
+        counts = jobs.cleanup().counts
+        assert [counts[name] for name in told] == [left] * 4
+    for model in (models.CrmWebhookRefusal, Session, AccessAttempt, CrmJobSlot):
+        assert model.objects.count() == 1
 
 
 def test_conflict_flags_follow_the_open_questions(tenant, fill):

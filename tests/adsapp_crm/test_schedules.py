@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core.management import call_command
 from django.db import connection as database
+from django.db.models import Value
+from django.db.models.functions import Concat
 from django.test import Client
 
 from adsapp_crm.models import CrmConnection, CrmJobSlot
+from adsapp_crm.selectors import database_now, figures_of
 from adsapp_crm.services import jobs
 from adsapp_crm.services.jobs import Job
 from adsapp_crm.services.refusals import RefusedError
-from adsapp_crm.services.schedules import change_schedule, late_after, schedule_of, take_due
-from adsapp_crm.services.standing import health_of
+from adsapp_crm.services.schedules import GRACE, change_schedule, late_after, schedule_of, take_due
+from adsapp_crm.services.standing import health_of, standings
 from crm.model import RunKind
 from tests.adsapp_crm.dashboard_stand import BASE
 
@@ -87,6 +93,42 @@ def test_a_daily_sync_waits_for_its_time_and_is_not_late_before_it(tenant, row):
     assert due_times(tenant)[0] == NOON.replace(day=4, hour=23)
 
 
+@pytest.mark.parametrize(
+    ("said", "hours", "late"),
+    [
+        ({}, 1, True),
+        ({"dailyAt": "now+1"}, 20, False),
+        ({"dailyAt": "now-1"}, 23, True),
+        ({"quietFrom": "now-4", "quietUntil": "now+1"}, 3, False),
+        ({"quietFrom": "now-4", "quietUntil": "now-1"}, 3, True),
+    ],
+)
+def test_metrics_board_and_probe_judge_by_the_schedule(tenant, row, said, hours, late):
+    """A time of the day, quiet hours, or the plain interval: the same word in every place."""
+    now = database_now()
+
+    def wall(text):
+        return (now + timedelta(hours=int(text.removeprefix("now")))).strftime("%H:00")
+
+    plan(tenant, status="active", health="healthy", last_success_at=now - timedelta(hours=hours))
+    with tenant.context():
+        if said:
+            change_schedule(row.pk, {"timeZone": "UTC", **{key: wall(text) for key, text in said.items()}})
+        word = health_of(CrmConnection.objects.get(), now)
+
+    grace = int(GRACE.total_seconds())
+    assert word == ("late" if late else "healthy")
+    assert [each[1] for each in figures_of("crm_connection_figures", grace)] == [word]
+    assert [each[3] for each in figures_of("crm_connection_board", grace, 5)] == [word]
+    assert [each.health for each in standings()] == [word]
+    code = 0
+    try:
+        call_command("crm_status", "--fail-on", "late", stdout=io.StringIO())
+    except SystemExit as done:
+        code = done.code
+    assert code == int(late)
+
+
 def test_full_syncs_of_many_connections_are_spread_over_the_nights(tenant, row):
     """All of an installation at one hour would be a herd."""
     with tenant.context():
@@ -98,27 +140,30 @@ def test_full_syncs_of_many_connections_are_spread_over_the_nights(tenant, row):
 
 
 def test_beats_and_the_cron_route_together_run_a_job_once(settings, tenant, row):
-    """Four at a time, whoever comes first: one slot of each job, one claim."""
+    """Three beats and a cron call at a time, in fifty slots over the five jobs: fifty claims."""
     settings.CRON_SECRETS = ["s" * 32]
     header = {"Authorization": "Bearer " + "s" * 32}
 
+    leaving = threading.Barrier(4)
+
     def beat(job):
-        try:
-            return jobs.claim_slot(job) is not None
-        finally:
-            database.close()
+        return jobs.claim_slot(job) is not None
 
     def cron(job):
-        try:
-            return Client().post(f"/api/cron/crm-sync?job={job}", headers=header).json()["started"]
-        finally:
-            database.close()
+        return Client().post(f"/api/cron/crm-sync?job={job}", headers=header).json()["started"]
+
+    def leave(_number):
+        leaving.wait()
+        database.close()
 
     with ThreadPoolExecutor(4) as together:
-        for job in Job:
-            firing = [together.submit(door, job) for door in (beat, beat, beat, cron)]
-            assert sum(each.result() for each in firing) == 1
-    assert CrmJobSlot.objects.count() == len(Job)
+        for slot in range(10):
+            for job in Job:
+                firing = [together.submit(door, job) for door in (beat, beat, beat, cron)]
+                assert sum(each.result() for each in firing) == 1
+            CrmJobSlot.objects.exclude(slot__startswith="past").update(slot=Concat(Value(f"past {slot} "), "slot"))
+        list(together.map(leave, range(4)))
+    assert CrmJobSlot.objects.count() == 50
 
 
 @pytest.mark.parametrize(
