@@ -47,6 +47,7 @@ class Setting:
     name: str
     """Its key in ``ConnectorContext.settings``."""
     environment: str
+    """The operator's variable; blank where the grant says it."""
     default: str
     choices: tuple[str, ...] = ()
     whole: tuple[int, int] | None = None

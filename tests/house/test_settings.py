@@ -11,8 +11,23 @@ from pathlib import Path
 
 import pytest
 
+from crm.registry import PROVIDERS
 from tests.harness.environment import production_like
 
+
+def _example(name: str) -> str:
+    if name.endswith("_base"):
+        return "https://crm.example.com"
+    return "sandbox" if name == "environment" else "x" * 40
+
+
+PROVIDERS_SAY = {
+    variable: _example(name)
+    for found in PROVIDERS.values()
+    for name, variable in [*found.environment.items(), *((each.name, each.environment) for each in found.settings)]
+    if variable
+}
+"""Every variable of every provider, with a value that it may have."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -49,6 +64,16 @@ def test_the_readme_table_names_exactly_what_is_read():
     named = set(re.findall(r"^\| `([A-Z_]+)`", (ROOT / "README.md").read_text(), re.MULTILINE))
 
     assert read_variables() == named
+
+
+def test_every_variable_that_a_provider_declares_is_read_for_it():
+    """And under the name by which the provider asks: a setting that nobody reads would be a promise."""
+    done = load_settings(PROVIDERS_SAY, show="settings.CRM_PROVIDERS")
+    assert done.returncode == 0, done.stderr
+    read = ast.literal_eval(done.stdout)
+    for key, found in PROVIDERS.items():
+        declared = dict(found.environment) | {each.name: each.environment for each in found.settings}
+        assert set(read[key]) == {name for name, variable in declared.items() if variable}, key
 
 
 @pytest.mark.parametrize("name", ["DJANGO_SECRET_KEY", "CRM_PUBLIC_URL", "DATABASE_URL", "REDIS_URL", "FERNET_KEYS"])

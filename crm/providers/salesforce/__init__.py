@@ -19,8 +19,8 @@ PROVIDER: Final = Provider(
         "client_secret": "SALESFORCE_CLIENT_SECRET",
     },
     settings=(
-        Setting("instance_url", "CRM_SALESFORCE_INSTANCE_URL", ""),
-        Setting("user_id", "CRM_SALESFORCE_USER_ID", ""),
+        Setting("instance_url", "", ""),
+        Setting("user_id", "", ""),
         Setting("login_base", "CRM_SALESFORCE_LOGIN_BASE", ""),
         Setting(
             "environment",

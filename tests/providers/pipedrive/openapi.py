@@ -1,7 +1,8 @@
 """Pipedrive's OpenAPI documents as a check on requests and answers, where their folder is present.
 
-``CRM_SPECS_DIR`` names the folder with ``openapi-v1.yaml`` and ``openapi-v2.yaml``. The documents call many values
-non-null that Pipedrive sends as null, so null passes for every property that is not required.
+``CRM_SPECS_DIR`` names the folder with ``openapi-v1.yaml`` and ``openapi-v2.yaml``; unset, they are looked for beside
+the checkout, in ``shared/specs/pipedrive``. The documents call many values non-null that Pipedrive sends as
+null, so null passes for every property that is not required.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import jsonschema
 import yaml
 
 VARIABLE = "CRM_SPECS_DIR"
+BESIDE = Path(__file__).resolve().parents[3].parent / "shared" / "specs" / "pipedrive"
 
 
 def folder() -> Path | None:
-    """Where the documents are, or None when the variable is not set or leads nowhere."""
+    """Where the documents are, or None when they are at neither place."""
     text = os.environ.get(VARIABLE, "")
-    found = Path(text) if text else None
-    return found if found is not None and (found / "openapi-v2.yaml").is_file() else None
+    found = Path(text) if text else BESIDE
+    return found if (found / "openapi-v2.yaml").is_file() else None
 
 
 class Operation:
