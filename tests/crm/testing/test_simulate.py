@@ -6,12 +6,15 @@ import json
 
 import pytest
 
+from crm.model import LinkState
 from tests.harness.simulate.__main__ import main
 from tests.harness.simulate.compare import ENGINES, measure
+from tests.harness.simulate.difference import differences
 from tests.harness.simulate.mutants import MUTANTS, known_killers
 from tests.harness.simulate.playing import play_seed
 from tests.harness.simulate.schedule import draw_steps, end_of, take_step
 from tests.harness.simulate.shrink import shrink
+from tests.harness.simulate.speed import RECORDS_A_SECOND, planner_speed
 from tests.harness.simulate.twins import settle_down
 from tests.harness.simulate.workers import Figures
 from tests.harness.simulate.world import World
@@ -80,6 +83,28 @@ def test_a_failing_schedule_is_shrunk_and_still_fails():
         short = shrink(failing, plays=20)
     assert len(short.steps) < len(failing.steps)
     assert invariant in {name for name, _ in short.violations}
+
+
+def test_a_failure_shows_where_the_two_sides_differ():
+    """Unequal fields, a pair that ended, and who stands alone; blank is blank in every form."""
+    end = {
+        "c1": ("live", {"firstName": "Ada", "tags": (), "company": "Looms"}),
+        "c2": ("live", {"firstName": "Grace"}),
+        "crm:1": ("live", {"firstname": "Ada", "labels": None, "company": "Engines"}),
+        "crm:2": ("archived", {"firstname": "Grace"}),
+        "crm:l1": ("c1", "1", LinkState.LIVE),
+        "crm:l2": ("c2", "2", LinkState.DELETED_IN_CRM),
+    }
+    assert differences(end) == [
+        "c1 ~ crm:1 company: app 'Looms', CRM 'Engines'",
+        "c2 ~ crm:2 is deleted_in_crm",
+        "c2 stands alone: live {'firstName': 'Grace'}",
+    ]
+
+
+def test_the_planner_is_fast_enough():
+    """Five thousand records a second are wanted; a tenth of what it does leaves room for a slow machine."""
+    assert planner_speed(1000) > RECORDS_A_SECOND
 
 
 def test_the_comparison_finds_losses_in_the_others_and_none_in_ours():

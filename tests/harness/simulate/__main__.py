@@ -13,6 +13,7 @@ from functools import partial
 
 from tests.harness.binaries import ServicesError
 from tests.harness.simulate.compare import run_compare
+from tests.harness.simulate.difference import differences
 from tests.harness.simulate.ground import MEMORY, Ground
 from tests.harness.simulate.mutants import MUTANTS, SEEDS, known_killers
 from tests.harness.simulate.mutate import run_mutants
@@ -149,6 +150,8 @@ def _print_failure(result: Result, *, trace: bool) -> None:
         print("\n".join(result.trace))
     for name, text in result.violations[:12]:
         print(f"  {name}: {text}")
+    if trace:
+        print("\n".join(["  both sides at the end:", *(f"    {line}" for line in differences(result.end))]))
 
 
 if __name__ == "__main__":
