@@ -160,6 +160,13 @@ class Contact(OrganizationModel):
                 name="contacts_keys_open",
                 condition=models.Q(phone_normalized__isnull=True) | models.Q(email_normalized__isnull=True),
             ),
+            indexed(
+                "id",
+                name="contacts_ended",
+                condition=models.Q(deleted_at__isnull=False)
+                | models.Q(merged_into__isnull=False)
+                | models.Q(erased_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -28,6 +28,7 @@ from adsapp_crm.models import (
     Organization,
 )
 from adsapp_crm.services.mapping_changes import linked_types, note_change, rules_of
+from adsapp_crm.services.record_actions import retry_refused
 from adsapp_crm.services.refusals import Refusal, RefusedError
 from adsapp_crm.storage import codec
 from adsapp_crm.wiring import definitions_of, record_types_of
@@ -160,14 +161,18 @@ def replace_mappings(
     kept: list[CrmFieldMapping] = []
     fresh: list[CrmFieldMapping] = []
     linked = linked_types(locked)
+    touched: set[str] = set()
     for position, each in enumerate(wanted):
         row = stored.pop((each.record_type, each.app_field, each.remote_field), None)
         before = None if row is None else rules_of(row)
         filled = _filled(row, locked, each, position)
         if each.record_type in linked:
             note_change(filled, before, applies_to)
+        if before != rules_of(filled):
+            touched.add(each.record_type)
         (fresh if row is None else kept).append(filled)
     removed = [row.pk for row in stored.values()]
+    touched.update(row.record_type for row in stored.values())
     CrmFieldMapping.objects.filter(pk__in=removed).update(deleted_at=Now())
     CrmFieldMapping.objects.bulk_update(
         kept,
@@ -178,6 +183,7 @@ def replace_mappings(
         ],
     )
     CrmFieldMapping.objects.bulk_create(fresh)
+    retry_refused(locked.pk, touched)
     return _store_version(locked, actor, "")
 
 

@@ -6,7 +6,7 @@ All of it runs in the current organization's context and writes to our rows only
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from django.db.models import Q, QuerySet
@@ -43,6 +43,12 @@ def retry_links(links: QuerySet[CrmSyncState]) -> int:
     return links.filter(FAILING, excluded_at__isnull=True).update(
         due=True, error_code="", troubles={}, attempts=0, next_attempt_at=Now()
     )
+
+
+def retry_refused(connection_id: uuid.UUID, record_types: Collection[str]) -> int:
+    """After a change of the mapping or of the CRM's fields: what was refused before may be taken now."""
+    links = CrmSyncState.objects.filter(connection_id=connection_id, crm_record_type__in=record_types)
+    return retry_links(links) if record_types else 0
 
 
 def exclude_links(links: QuerySet[CrmSyncState], *, actor: str) -> int:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from adsapp_crm.models import Contact, CrmConnection, CrmFieldMapping, CrmLedgerEntry, CrmPlanLine
+from adsapp_crm.models import Contact, CrmConnection, CrmFieldMapping, CrmLedgerEntry, CrmPlanLine, CrmSyncState
 from adsapp_crm.services.conflict_rules import wanted_of
 from adsapp_crm.services.mapping_changes import question_of
 from adsapp_crm.services.mappings import WantedMapping, current_mappings, replace_mappings
@@ -189,3 +189,31 @@ def test_it_is_asked_only_where_records_are_concerned(site):
         assert question_of(connection, rows, [replace(each, blank_rule="never") for each in wanted]) is None
         added = question_of(connection, rows, [*wanted, WantedMapping("contacts", "city", "city")])
         assert (added.fields, added.adds_only) == (("city",), True)
+
+
+def test_what_was_refused_is_tried_again_when_the_mapping_or_the_crm_s_fields_change(site, people):
+    """The value is the same as before; nobody has to press retry."""
+    levels = {"steps": [{"step": "value_map", "map": {"Engines 0": "A", "Engines 1": "B", "Engines 2": "C"}}]}
+    change(site, transform_rule=levels)
+    with site.inside:
+        Contact.objects.filter(pk=people[0]).update(company="Looms")
+    assert written(site.run(RunKind.DELTA)) == 0
+    assert refused(site) == [people[0]]
+
+    levels = {"steps": [{"step": "value_map", "map": {"Looms": "L", **levels["steps"][0]["map"]}}]}
+    change(site, transform_rule=levels)
+
+    assert written(site.run(RunKind.DELTA)) == 1
+    assert refused(site) == []
+    with site.inside:
+        CrmSyncState.objects.filter(contact_id=people[1]).update(error_code="field.picklist", attempts=3)
+        connection = CrmConnection.objects.get(pk=site.connection_id)
+        connection.schema["contacts"]["hash"] = "of another description"
+        connection.save(update_fields=["schema"])
+    site.run()
+    assert refused(site) == []
+
+
+def refused(site):
+    with site.inside:
+        return [str(each.contact_id) for each in CrmSyncState.objects.all() if each.troubles or each.error_code]

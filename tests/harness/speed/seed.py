@@ -48,6 +48,10 @@ def seed(links: int) -> Seeded:
         webhook = models.CrmWebhook.objects.create(connection=row, path_token="token")
         audit = models.CrmAudit.objects.create(connection=row)
         member = models.Membership.objects.get()
+        outgoing = models.CrmOutgoingWebhook(url="https://hooks.example.com/", kinds=["run.finished"])
+        outgoing.organization_id = organization.pk
+        outgoing.seal("whsec_b2YgYSByZWNlaXZlciB0aGF0IGlzIG5vd2hlcmU=")
+        outgoing.save()
         on = {"connection_id": f"'{row.pk}'"}
         base = json.dumps({str(field.pk): {"app": "Ann", "crm": "Ann", "definition": "1"}})
         _fill(
@@ -157,6 +161,7 @@ def seed(links: int) -> Seeded:
             "Membership": member.pk,
             "ApiKey": uuid.UUID(int=0),
             "CrmAudit": audit.pk,
+            "CrmOutgoingWebhook": outgoing.pk,
         },
     )
 
