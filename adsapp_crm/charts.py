@@ -10,7 +10,7 @@ from typing import Final
 
 WIDTH: Final = 720
 HEIGHT: Final = 200
-LEFT, RIGHT, TOP, BOTTOM = 56, 24, 10, 24  # half of the last day's name stands right of the plot
+LEFT, RIGHT, TOP, BOTTOM = 80, 24, 10, 24  # "16 h 40 min" fits left, half of the last day's name right of the plot
 PLOT_WIDTH: Final = WIDTH - LEFT - RIGHT
 PLOT_HEIGHT: Final = HEIGHT - TOP - BOTTOM
 TICKS: Final = 4

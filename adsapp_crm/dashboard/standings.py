@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from adsapp_crm.dashboard.wording import RECORD_WORDS, Said, health_said
+from adsapp_crm.dashboard.wording import ACTORS, RECORD_WORDS, Said, health_said
 from adsapp_crm.models import CrmConnection, CrmPlan, CrmSyncLog, User
 from adsapp_crm.models.choices import ConnectionStatus, Health, PlanStatus, RunPurpose, SyncMode
 from adsapp_crm.selectors import database_now
@@ -124,11 +124,11 @@ def waiting_plans(rows: Iterable[CrmConnection]) -> dict[Any, CrmPlan]:
 
 
 def names_of(actors: Iterable[str]) -> dict[str, str]:
-    """Actor (``user:<id>``) -> the person's name or address; other actors keep their word."""
+    """Actor (``user:<id>``) -> the person's name or address; what is no person gets words, or keeps its own."""
     wanted = {actor for actor in actors if actor}
     ids = [each for each in map(_user_id, wanted) if each is not None]
     people = {f"user:{user.pk}": user.name or user.email for user in User.objects.filter(pk__in=ids)} if ids else {}
-    return {actor: people.get(actor, actor.partition(":")[2] or actor) for actor in wanted}
+    return {actor: people.get(actor) or str(ACTORS.get(actor, actor.partition(":")[2] or actor)) for actor in wanted}
 
 
 def _user_id(actor: str) -> uuid.UUID | None:

@@ -100,7 +100,7 @@ def organization_named(text: str) -> uuid.UUID:
     if found is None:
         raise refuse(
             "organization.unknown",
-            "No organization has this id, or exactly one has this name.",
+            "There is no organization with this id, and not exactly one with this name.",
             field="ORG",
             fix="Give the id, or the exact name if only one organization has it.",
         )

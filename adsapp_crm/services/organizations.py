@@ -13,6 +13,8 @@ from adsapp_crm.services.refusals import RefusedError, from_validation, refuse
 from adsapp_crm.tenancy import current_organization, organization_context
 from crm.normalize import sanitize_text
 
+MOST_NAME_CHARACTERS = 200
+
 
 def create_organization(
     name: str,
@@ -30,6 +32,13 @@ def create_organization(
     was made: ``organization.invalid``, ``user.email``, ``user.password``.
     """
     shown = sanitize_text(name)[0].strip()
+    if len(shown) > MOST_NAME_CHARACTERS:
+        raise refuse(
+            "organization.invalid",
+            f"The name has {len(shown)} characters.",
+            field="name",
+            fix=f"Use {MOST_NAME_CHARACTERS} characters or fewer.",
+        )
     organization = Organization(id=uuid7(), name=shown, region=region.strip().upper(), time_zone=time_zone)
     try:
         organization.clean_fields()

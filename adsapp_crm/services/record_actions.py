@@ -9,11 +9,11 @@ import uuid
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
-from adsapp_crm.models import CrmLedgerEntry, CrmSyncState
-from adsapp_crm.models.choices import LinkStatus
+from adsapp_crm.models import CrmConflict, CrmLedgerEntry, CrmSyncState
+from adsapp_crm.models.choices import LinkStatus, QuestionStatus
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.storage import codec
 from crm.model import Action, ActionKind, LinkState, Rule
@@ -24,14 +24,22 @@ _CURRENT: Final = (LinkStatus.LIVE, LinkStatus.PENDING)
 
 def failing_links(connection_id: uuid.UUID, code: str = "") -> QuerySet[CrmSyncState]:
     """Links that fail as a whole; ``code`` narrows to one reason."""
-    links = CrmSyncState.objects.filter(connection_id=connection_id, state__in=_CURRENT, excluded_at__isnull=True)
+    links = _unasked(connection_id)
     return links.filter(error_code=code) if code else links.exclude(error_code="")
 
 
 def troubled_links(connection_id: uuid.UUID) -> QuerySet[CrmSyncState]:
     """Links of which single fields fail while the rest is in sync."""
+    return _unasked(connection_id).filter(error_code="").exclude(troubles={})
+
+
+def _unasked(connection_id: uuid.UUID) -> QuerySet[CrmSyncState]:
+    """Links that are neither left out nor wait for an answer: those count as excluded or conflict, not as failing."""
+    asked = CrmConflict.objects.filter(
+        link_id=OuterRef("pk"), status__in=[QuestionStatus.OPEN, QuestionStatus.ANSWERED]
+    )
     links = CrmSyncState.objects.filter(connection_id=connection_id, state__in=_CURRENT, excluded_at__isnull=True)
-    return links.filter(error_code="").exclude(troubles={})
+    return links.filter(~Exists(asked))
 
 
 def excluded_links(connection_id: uuid.UUID) -> QuerySet[CrmSyncState]:

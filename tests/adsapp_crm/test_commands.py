@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
+from threading import Barrier
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, ProgrammingError
+from django.db import OperationalError, ProgrammingError, connections
 from psycopg import errors as postgres
 
 from adsapp_crm.models import Contact, User
@@ -73,6 +75,25 @@ def test_a_second_organization_of_one_name_is_refused(make_organization):
     make_organization("Acme BV")
 
     assert refused("crm_org", "Acme BV", "--email", "bob@acme.example")[1]["field"] == "NAME"
+
+
+def test_two_commands_at_once_make_one_organization_of_a_name(monkeypatch):
+    """The second one waits for the first and is refused."""
+    both = Barrier(2)
+    monkeypatch.setattr("sys.stdin", StringIO())
+
+    def make(email):
+        both.wait()
+        try:
+            return run("crm_org", "Acme BV", "--email", email)[0]
+        except CommandError as error:
+            return error.returncode
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(make, ["ann@acme.example", "bob@acme.example"])) == [0, 2]
+    assert len(list(organization_ids())) == 1
 
 
 def test_an_import_takes_good_rows_and_lists_the_others(tenant, tmp_path):

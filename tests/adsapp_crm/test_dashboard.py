@@ -23,11 +23,13 @@ from adsapp_crm.models import (
     CrmPlan,
     CrmSyncLog,
     CrmSyncState,
+    CrmWebhookEvent,
 )
 from adsapp_crm.models.choices import ConnectionEventKind, Role
 from adsapp_crm.selectors import database_now
 from adsapp_crm.services.analytics import figures_by_day
 from adsapp_crm.services.connection_history import note, note_schema
+from adsapp_crm.services.standing import count_links
 from crm.model import RunKind
 from tests.adsapp_crm.dashboard_stand import BASE, dashboard_stand, text_of
 from tests.adsapp_crm.hubspot_account import TOKEN
@@ -345,6 +347,23 @@ def test_failing_records_are_listed_by_reason_and_handled_together(synced):
         assert CrmSyncState.objects.filter(excluded_at__isnull=False).count() == 2
     assert "2 records are tried again" in synced.follow("/records", act="include", which="all", state="excluded")
     assert "Nothing was chosen" in synced.follow("/records", act="retry", which="chosen")
+
+
+def test_a_failing_record_that_waits_for_an_answer_is_listed_as_a_conflict_alone(stand):
+    """The card counts it once, so the list of failing ones leaves it out."""
+    stand.connect()
+    for name in ("Ada One", "Ada Two", "Ada Three"):
+        stand.contact(firstName=name, email="shared@x.example")
+    stand.sync()
+    with stand.inside:
+        asked = CrmConflict.objects.get(kind="match", status="open")
+        counts = count_links(CrmConnection.objects.get())
+    page = stand.get("/records?state=failing")
+    assert counts["failing"] == page.count('name="link"')
+    assert str(asked.contact_id) not in page
+    question = stand.get(f"/conflicts/{asked.pk}")
+    assert "None of these: make a new record" in question
+    assert "These two are one person" not in question  # there is no second one
 
 
 # Conflicts --------------------------------------------------------------------------------------------------
@@ -784,3 +803,15 @@ def test_no_page_asks_more_than_fifteen_queries_however_many_rows_there_are(cont
         run = CrmSyncLog.objects.latest("started_at")
     many = {path: len(queries_of(contested, path)) for path in [*listed, f"/runs/{run.pk}"]}
     assert {path: number for path, number in many.items() if number > max(few.get(path, 0), MOST_QUERIES)} == {}
+
+
+def test_events_of_an_app_s_own_address_are_told_on_the_connection_s_page(synced):
+    """HubSpot's need no subscription of ours, and are none the less webhooks; the schedule has a name too."""
+    assert "none; changes are found by the schedule" in synced.get("/connections/hubspot")
+    with synced.inside:
+        CrmWebhookEvent.objects.create(connection_id=synced.connection_id, event_key="1", event_type="changed")
+        CrmSyncLog.objects.update(actor="beat")
+    page = synced.get("/connections/hubspot")
+    assert "sent by the app; the last" in page
+    assert "the schedule" in page
+    assert "beat" not in page

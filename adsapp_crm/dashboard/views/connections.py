@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 
 from adsapp_crm.dashboard.access import actor_of, attempt, organization_of, page, show
 from adsapp_crm.dashboard.standings import card_of, names_of, waiting_plans, with_names
-from adsapp_crm.models import CrmConnection, CrmWebhook
+from adsapp_crm.models import CrmConnection, CrmWebhook, CrmWebhookEvent
 from adsapp_crm.models.choices import ConflictStrategy, OnDeletion, Role, SyncMode, TieRule
 from adsapp_crm.selectors import database_now
 from adsapp_crm.services.audits import drifted, last_audit, plan_of
@@ -155,7 +155,7 @@ def _context(row: CrmConnection, form: RulesForm) -> dict[str, Any]:
         "audit": audit,
         "drifted": drifted(audit) if audit is not None else 0,
         "repairs": plan_of(audit) if audit is not None else [],
-        "webhook": CrmWebhook.objects.filter(connection=row).order_by("-created_at").first(),
+        **_webhooks(row),
     }
 
 
@@ -254,3 +254,12 @@ def end(request: HttpRequest, crm: str) -> HttpResponse:
         done=_("Disconnected. Links, mappings and history are kept for the day you connect the same account again."),
         atomic=False,
     )
+
+
+def _webhooks(row: CrmConnection) -> dict[str, Any]:
+    """How the CRM tells us of changes; events of an app's own address come without a subscription of ours."""
+    hook = CrmWebhook.objects.filter(connection=row).order_by("-created_at").first()
+    if hook is not None:
+        return {"webhook": hook}
+    events = CrmWebhookEvent.objects.filter(connection=row).order_by("-received_at")
+    return {"webhook": None, "last_event_at": events.values_list("received_at", flat=True).first()}

@@ -11,6 +11,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from crm.fakes import FAKES
 from crm.testing.wsgi import LoopbackServer
 
+LAST_PORT = 65_535
+REFUSED = 2  # the commands' exit code for refused input; their module needs the database, which a fake does not
+
 
 class Command(BaseCommand):
     help = "Serve a stand-in for a CRM, with rules, limits, webhooks and faults, until interrupted."
@@ -29,8 +32,12 @@ class Command(BaseCommand):
         parser.add_argument("--token", default=None, help="the access token it accepts")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        if options["search_lag"] < 0:
-            raise CommandError("--search-lag: must not be negative; use 0 for a search that is never late")
+        if not 0 <= options["search_lag"] < float("inf"):
+            raise _refused("--search-lag: must not be negative or endless; use 0 for a search that is never late")
+        if not 0 <= options["port"] <= LAST_PORT:
+            raise _refused(f"--port: must be between 0 and {LAST_PORT}; 0 takes a free one")
+        if options["pidfile"] and not options["pidfile"].parent.is_dir():
+            raise _refused(f"--pidfile: there is no folder {options['pidfile'].parent}. Choose one that there is")
         given = {"token": options["token"]} if options["token"] else {}
         try:
             fake = FAKES[options["provider"]](
@@ -41,14 +48,14 @@ class Command(BaseCommand):
                 **given,
             )
         except OSError as error:
-            raise CommandError(f"--data: {error}. Choose a file in a folder that can be written") from error
+            raise _refused(f"--data: {error}. Choose a file in a folder that can be written") from error
         except ValueError as error:
-            raise CommandError(f"--data: {error}. Choose another file") from error
+            raise _refused(f"--data: {error}. Choose another file") from error
         try:
             server = LoopbackServer(fake, host=options["host"], port=options["port"])
         except OSError as error:
             fake.close()
-            raise CommandError(f"--port: {error}. Choose another one; 0 takes a free one") from error
+            raise _refused(f"--port: {error}. Choose another one; 0 takes a free one") from error
         server.start()
         if options["pidfile"]:
             options["pidfile"].write_text(str(os.getpid()))
@@ -59,3 +66,7 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             server.stop()
             fake.close()
+
+
+def _refused(text: str) -> CommandError:
+    return CommandError(text, returncode=REFUSED)

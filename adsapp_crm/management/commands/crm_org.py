@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.db import connection as database
+from django.db import transaction
 
 from adsapp_crm.management.command import OK, CrmCommand
 from adsapp_crm.selectors import find_organization
@@ -30,7 +32,13 @@ class Command(CrmCommand):
         )
 
     def work(self, options: Mapping[str, Any]) -> int:
-        if find_organization(options["name"]) is not None:
+        with transaction.atomic(), database.cursor() as cursor:
+            # Names of commands mean one organization, so two of these commands wait for each other.
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('crm_org'))")
+            return self._make(options)
+
+    def _make(self, options: Mapping[str, Any]) -> int:
+        if find_organization(options["name"].strip()) is not None:
             raise refuse(
                 "organization.invalid",
                 "An organization of this name exists.",

@@ -38,7 +38,9 @@ def login_base(environment: str, override: str = "") -> str:
 def check_instance(url: str, extra_hosts: tuple[str, ...] = ()) -> str:
     """The address that data is called at; raises ConfigurationError (``config.host``) when it may not be called."""
     if not url:
-        raise ConfigurationError("The Salesforce connection has no instance address. Connect it again.")
+        raise ConfigurationError(
+            "Salesforce is connected by a log-in at Salesforce: a token alone does not say where the organization is."
+        )
     policy = HostPolicy(endpoints.HOST_SUFFIXES, extra_hosts)
     parts = policy.check_url(url)
     host = parts.hostname or ""

@@ -301,6 +301,9 @@ def test_the_command_serves_without_a_database_and_survives_a_kill(tmp_path: Pat
         ("--data", "{folder}/letter.txt", "letter.txt is not a file of this fake"),
         ("--data", "{folder}/none/account.data", "Choose a file in a folder that can be written"),
         ("--search-lag", "-1", "--search-lag: must not be negative"),
+        ("--search-lag", "nan", "--search-lag: must not be negative"),
+        ("--port", "99999", "--port: must be between 0 and 65535"),
+        ("--pidfile", "{folder}/none/fake.pid", "--pidfile: there is no folder"),
     ],
 )
 def test_the_command_says_what_it_cannot_do(tmp_path: Path, option: str, value: str, told: str) -> None:
@@ -308,8 +311,9 @@ def test_the_command_says_what_it_cannot_do(tmp_path: Path, option: str, value: 
     (tmp_path / "letter.txt").write_text("Dear Ada")
     with LoopbackServer(HubSpotFake()) as server:
         taken = server.url.rsplit(":", 1)[1]
-        with pytest.raises(CommandError, match=re.escape(told)):
+        with pytest.raises(CommandError, match=re.escape(told)) as refused:
             call_command(Command(), "hubspot", option, value.format(taken=taken, folder=tmp_path))
+    assert refused.value.returncode == 2
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
