@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crm.engine.decide import Facts, Rules, Verdict, decide_field
 from crm.engine.life import left_as_it_stands
@@ -283,3 +285,80 @@ def test_a_typed_field_is_compared_in_its_own_terms():
     here = view(link=pairs(name=BasePair("Ada", 1, "d1")))
 
     assert only(plan_link(here, record(first=1), book(changed))) == (Side.CRM, 7, Rule.MAPPING_CHANGED)
+
+
+# Both answers, over all that can stand between two sides ----------------------------------------------------------
+
+VALUES = st.sampled_from([None, "Ada", "Dr Ada", "Bea", "Dr Dr Cyd"])
+RULES = st.builds(
+    lambda direction, steps, drift, blank, strategy: {
+        "direction": direction,
+        "steps": steps,
+        "drift": drift,
+        "blank_rule": blank,
+        "strategy": strategy,
+    },
+    st.sampled_from(Direction),
+    st.sampled_from([(), PREFIXED]),
+    st.sampled_from(DriftRule),
+    st.sampled_from(BlankRule),
+    st.sampled_from([Strategy.ADSAPP_WINS, Strategy.CRM_WINS]),
+)
+
+
+def applied(planned, app, crm, base, version):
+    """Both sides and the base after a plan has been carried out."""
+    for effect in planned.action.effects if planned.action else ():
+        app = effect.after if effect.side is Side.APP else app
+        crm = effect.after if effect.side is Side.CRM else crm
+        base = {effect.mapping_id: BasePair(effect.app_value, effect.crm_value, "d1", version=version)}
+    return app, crm, base
+
+
+def planned_for(field_map, app, crm, base, evidence=None):
+    here = view(contact(firstName=app), link={"base": base})
+    return plan_link(here, record(first=crm), book(field_map), evidence)
+
+
+@given(st.data(), VALUES, VALUES, st.none() | st.tuples(VALUES, VALUES), RULES, RULES)
+def test_from_now_on_writes_nothing_and_then_every_edit_flows(data, app, crm, agreed, before, after):
+    """Whatever rested under the former rules; an edit is decided as from an agreed pair of the new ones."""
+    base = {"m-name": BasePair(*agreed, "d1", version=1)} if agreed else {}
+    then = replace(NAME, **before, version=1)
+    app, crm, base = applied(planned_for(then, app, crm, base), app, crm, base, 1)
+    if planned_for(then, app, crm, base).action is not None:
+        return
+    opens = (before["direction"], before["drift"]) != (after["direction"], after["drift"])
+    now = replace(
+        NAME, **after, version=2, former=Former(NOON, before["direction"], before["drift"]) if opens else None
+    )
+
+    planned = planned_for(now, app, crm, base, Evidence())
+
+    effects = planned.action.effects if planned.action else ()
+    assert all(effect.side is None for effect in effects)
+    app, crm, base = applied(planned, app, crm, base, 2)
+    scanned = replace(now, former=None)
+    assert planned_for(scanned, app, crm, base).action is None
+    if base and data.draw(st.booleans()) and after["direction"] is not Direction.FROM_CRM:
+        action = planned_for(scanned, "Eve", crm, base).action
+        if not scanned.correspond("Eve", crm):
+            assert action.effects[0].side is Side.CRM
+
+
+@given(VALUES, VALUES, st.none() | st.tuples(VALUES, VALUES), RULES, RULES)
+def test_existing_records_are_brought_into_step_once_and_never_blanked(app, crm, agreed, before, after):
+    """A second look finds nothing; what an unmoved pair gets is no blank."""
+    base = {"m-name": BasePair(*agreed, "d1", version=1)} if agreed else {}
+    then = replace(NAME, **before, version=1)
+    app, crm, base = applied(planned_for(then, app, crm, base), app, crm, base, 1)
+    now = replace(NAME, **after, version=2, revisits_before=2)
+
+    planned = planned_for(now, app, crm, base)
+
+    for effect in planned.action.effects if planned.action else ():
+        assert not (effect.rule is Rule.MAPPING_CHANGED and effect.after is None)
+    troubles = planned.action.troubles if planned.action else {}
+    app, crm, base = applied(planned, app, crm, base, 2)
+    here = view(contact(firstName=app), link={"base": base, "troubles": troubles})
+    assert plan_link(here, record(first=crm), book(now)).action is None
