@@ -73,6 +73,7 @@ from adsapp_crm.api.views.plans import (
 )
 from adsapp_crm.api.views.records import (
     ContactRecordsView,
+    ContactRoundTripView,
     RecordCountsView,
     RecordsExcludeView,
     RecordsIncludeView,
@@ -127,6 +128,7 @@ urlpatterns = [
     path("crm/conflicts/<uuid:conflict_id>/ignore", ConflictIgnoreView.as_view(), name="conflict-ignore"),
     path("crm/changes", ChangesView.as_view(), name="changes"),
     path("crm/changes/<uuid:change_id>", ChangeView.as_view(), name="change"),
+    path("crm/contacts/<uuid:contact_id>/round-trip", ContactRoundTripView.as_view(), name="contact-round-trip"),
     path("crm/contacts/<uuid:contact_id>/records", ContactRecordsView.as_view(), name="contact-records"),
     path("crm/records", RecordsView.as_view(), name="records"),
     path("crm/records/counts", RecordCountsView.as_view(), name="record-counts"),

@@ -60,6 +60,7 @@ _PAGES = [
     path("records.csv", records.export, name="records-export"),
     path("contacts", contacts.search, name="contacts"),
     path("contacts/<uuid:contact_id>", contacts.contact, name="contact"),
+    path("contacts/<uuid:contact_id>/test", contacts.round_trip, name="round-trip"),
     path("activity", activity.activity, name="activity"),
     path("figures", activity.figures, name="figures"),
     path("webhooks", webhooks.listing, name="webhooks"),

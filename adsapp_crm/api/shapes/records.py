@@ -13,6 +13,7 @@ from adsapp_crm.api.serializers import StrictSerializer
 from adsapp_crm.api.shapes.effects import shape_value
 from adsapp_crm.services.explain import FieldStand
 from adsapp_crm.services.records import WORDS
+from adsapp_crm.services.round_trip import Outcome
 from adsapp_crm.services.sensitive import is_sensitive
 
 MOST_AT_ONCE: Final = 1000
@@ -37,6 +38,25 @@ class RecordSerializer(serializers.Serializer):  # type: ignore[type-arg]
     nextAttemptAt = serializers.DateTimeField(source="next_attempt_at", allow_null=True)
     lastSyncedAt = serializers.DateTimeField(source="last_synced_at", allow_null=True)
     excludedBy = serializers.CharField(source="excluded_by")
+
+
+class WantedRoundTripSerializer(StrictSerializer):
+    connectionId = serializers.UUIDField()
+
+
+class TriedFieldSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    adsappField = serializers.CharField(source="app_field")
+    crmField = serializers.CharField(source="remote_field")
+    outcome = serializers.ChoiceField(choices=[each.value for each in Outcome])
+    code = serializers.CharField(help_text="Why it was refused; else empty.")
+
+
+class RoundTripSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    recordType = serializers.CharField(source="record_type")
+    ok = serializers.BooleanField(source="is_fine", help_text="Every field came back as it went.")
+    code = serializers.CharField(help_text="Why the test record could not be made or read; else empty.")
+    leftOver = serializers.CharField(source="left_over", help_text="Id of a test record that could not be deleted.")
+    tried = TriedFieldSerializer(many=True, source="fields")
 
 
 class CountQuery(StrictSerializer):

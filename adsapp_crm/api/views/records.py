@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from django.db.models import QuerySet
 from rest_framework.request import Request
 
-from adsapp_crm.api.access import OrganizationView, actor_of
+from adsapp_crm.api.access import OrganizationView, actor_of, organization_of
 from adsapp_crm.api.lookups import check_named, find_connection
 from adsapp_crm.api.operations import Operation
 from adsapp_crm.api.paging import listed, page_of
@@ -19,7 +19,9 @@ from adsapp_crm.api.shapes.records import (
     RecordQuery,
     RecordsDoneSerializer,
     RecordSerializer,
+    RoundTripSerializer,
     StandsSerializer,
+    WantedRoundTripSerializer,
 )
 from adsapp_crm.api.views.contacts import find_contact
 from adsapp_crm.models import CrmSyncState
@@ -29,6 +31,7 @@ from adsapp_crm.services.record_actions import contact_ids_of, exclude_links, in
 from adsapp_crm.services.records import chosen_records, count_records, find_records
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.retrying import AT_ONCE, start_retry
+from adsapp_crm.services.round_trip import try_round_trip
 from adsapp_crm.tasks import send_after_commit, sync_now
 
 _CHOSEN = {"connectionId": "0198b1f0-0000-7000-8000-000000000001", "code": "field.too_long"}
@@ -57,6 +60,26 @@ class RecordCountsView(OrganizationView):
         asked = self.query(request)
         with self.work(request):
             return self.answer(request, count_records(find_connection(asked["connectionId"], field="connectionId")))
+
+
+class ContactRoundTripView(OrganizationView):
+    opens_own_transactions: ClassVar[bool] = True
+    operations: ClassVar = {
+        "POST": Operation(
+            Role.OPERATOR,
+            "Try a contact's values in the CRM by a test record",
+            RoundTripSerializer,
+            body=WantedRoundTripSerializer,
+            problems=(404, 409),
+            example={"connectionId": "0198b1f0-0000-7000-8000-000000000001"},
+        )
+    }
+
+    def post(self, request: Request, contact_id: uuid.UUID) -> Any:
+        """It is made, read back, compared and deleted again; the contact's own record is not touched."""
+        connection_id = self.body(request)["connectionId"]
+        tried = try_round_trip(organization_of(request), contact_id, connection_id, actor=actor_of(request))
+        return self.answer(request, tried)
 
 
 class ContactRecordsView(OrganizationView):

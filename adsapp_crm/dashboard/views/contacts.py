@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import TemplateDoesNotExist, render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
 
 from adsapp_crm.dashboard.access import actor_of, attempt, organization_of, page, show
 from adsapp_crm.dashboard.standings import names_of
@@ -21,8 +22,10 @@ from adsapp_crm.services.contact_search import find_contacts
 from adsapp_crm.services.explain import FieldStand, Stand, explain_contacts
 from adsapp_crm.services.record_actions import exclude_links, include_links, retry_links, unlink
 from adsapp_crm.services.refusals import refuse
+from adsapp_crm.services.round_trip import try_round_trip
 from adsapp_crm.services.syncing import start_run
 from adsapp_crm.tasks import send_after_commit, sync_now
+from adsapp_crm.tenancy import organization_context
 from crm.model import RunKind
 from crm.normalize import email_key
 from crm.registry import PROVIDERS, Provider
@@ -125,6 +128,22 @@ def _act(request: HttpRequest, found: Contact) -> HttpResponse:
         return _("It is being synced now. Reload the page in a moment to see what came of it.")
 
     return attempt(request, act, back=here, done=str)
+
+
+@require_POST
+@page(role=Role.OPERATOR, calls_crm=True)
+def round_trip(request: HttpRequest, contact_id: uuid.UUID) -> HttpResponse:
+    """Make a test record of the contact's values in the CRM that the form names, and show what came back."""
+    organization_id = organization_of(request)
+    connection_id = _uuid(request.POST.get("connection", ""))
+    if connection_id is None:
+        raise refuse("connection.unknown", _("There is no active connection with this id."))
+    tried = try_round_trip(organization_id, contact_id, connection_id, actor=actor_of(request))
+    with organization_context(organization_id):
+        found = Contact.objects.get(pk=contact_id)
+        row = CrmConnection.objects.get(pk=connection_id)
+    context = {"contact": found, "name": name_of(found), "provider": PROVIDERS[row.crm_type], "tried": tried}
+    return show(request, "round_trip.html", context)
 
 
 def _resync(request: HttpRequest, found: Contact, connection_id: uuid.UUID) -> None:

@@ -30,6 +30,8 @@ ROLES: Final = (
 
 
 SHOWN_GRANTS: Final = 20
+STAFF_IDS: Final = "staff_%s"
+"""Of the fields' elements: the form beside it has an e-mail address and a role as well."""
 
 
 class MemberForm(forms.Form):
@@ -79,7 +81,7 @@ def _page(request: HttpRequest, *, new_key: str = "", forms_: dict[str, forms.Fo
         "roles": [(role.label, text) for role, text in ROLES],
         "member_form": MemberForm(),
         "key_form": KeyForm(),
-        "staff_form": StaffForm(),
+        "staff_form": StaffForm(auto_id=STAFF_IDS),
         "grants": _grants(),
         **(forms_ or {}),
     }
@@ -111,7 +113,7 @@ def _grants() -> list[Any]:
 
 
 def _let_in(request: HttpRequest) -> HttpResponse:
-    form = StaffForm(request.POST)
+    form = StaffForm(request.POST, auto_id=STAFF_IDS)
     if not form.is_valid():
         return _page(request, forms_={"staff_form": form})
     asked = form.cleaned_data
