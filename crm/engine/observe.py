@@ -419,7 +419,7 @@ def read_part(run: RunState, ports: Ports, book: Rulebook) -> Part:
     _note_clock(run, page)
     done = run.position.get("done", [])
     left = [record for record in page.records if record.remote_id not in done]
-    records = tuple(left[: page_limit(run)])
+    records = tuple(left[: page_limit(run, len(left))])  # the CRM's page may be larger than one of ours
     rest = {name: value for name, value in run.position.items() if name != "done"}
     if len(records) == len(left):
         return Part(records, {**rest, "after": page.next}, page.next is None)

@@ -14,9 +14,11 @@ from collections.abc import Iterator
 
 from tests.harness.bench.figures import Report, lines
 from tests.harness.bench.loads import LOADS, warm_up
+from tests.harness.bench.moments import MOMENTS
 from tests.harness.bench.stand import BASES, BenchError, Line, Stand, opened
 from tests.harness.binaries import ServicesError
 
+SCENARIOS = {**LOADS, **MOMENTS}
 TIGHT = {"hubspot": (20, 2000), "pipedrive": (20, None), "salesforce": (None, None)}
 """Burst and window at which pacing shows with few records."""
 
@@ -25,7 +27,7 @@ def measure(stand: Stand, names: list[str], records: int) -> Iterator[Report]:
     warm_up(stand)
     for name in names:
         stand.open_site()
-        yield from LOADS[name](stand, records)
+        yield from SCENARIOS[name](stand, records)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--latency", type=float, default=0.0, metavar="MS", help="of each request to the CRM (0)")
     parser.add_argument("--limits", choices=("real", "none", "tight"), default="none", help="of the CRM (none)")
     parser.add_argument("--provider", choices=sorted(BASES), help="only this one (all)")
-    parser.add_argument("--scenario", action="append", choices=sorted(LOADS), help="only these (all)")
+    parser.add_argument("--scenario", action="append", choices=sorted(SCENARIOS), help="only these (all)")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args(arguments)
     if options.records < 100:
@@ -45,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
             burst, window = TIGHT[provider] if options.limits == "tight" else (None, None)
             line = Line(options.latency, "none" if options.limits == "none" else "real", burst, window)
             with opened(provider, line) as stand:
-                for report in measure(stand, options.scenario or list(LOADS), options.records):
+                for report in measure(stand, options.scenario or list(SCENARIOS), options.records):
                     reports.append(report)
                     print("\n".join(lines([report])), file=sys.stderr, flush=True)
     except (BenchError, ServicesError) as error:

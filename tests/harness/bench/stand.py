@@ -61,7 +61,8 @@ class Site:
 
     def edit(self, remote_id: str, number: int) -> None:
         names = {"hubspot": "lastname", "salesforce": "LastName", "pipedrive": "name"}
-        changed = {names[self.provider]: f"Changed{number}"}
+        before = "First " if self.provider == "pipedrive" else ""
+        changed = {names[self.provider]: f"{before}Changed{number}"}
         body = {"fields" if self.provider == "salesforce" else "properties": changed}
         self.back_door("PATCH", f"records/{remote_id}", body)
 
@@ -123,16 +124,29 @@ class Stand:
         self.site = Site(self.provider, f"http://127.0.0.1:{self.port}")
 
     def open_worker(self, log: IO[bytes]) -> None:
+        self._log = log
+        self.worker = self._worker()
+
+    @contextlib.contextmanager
+    def second_worker(self) -> Iterator[Worker]:
+        worker = self._worker()
+        try:
+            yield worker
+        finally:
+            worker.process.terminate()
+            worker.process.wait()
+
+    def _worker(self) -> Worker:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.harness.bench.worker"],
             cwd=services.CHECKOUT,
             env=self.stack.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=self._log,
             text=True,
         )
-        self.worker = Worker(process)
+        return Worker(process)
 
     def ideal(self, work: str, records: int = 0, first: int = 0, in_flight: int = 8) -> dict[str, Any]:
         """The bare loop, in a process of its own, at the limit that rules here."""
@@ -178,7 +192,9 @@ def make_tenant(stand: Stand, people: range = range(0)) -> Tenant:
     from adsapp_crm.services.organizations import create_organization
 
     mark = uuid.uuid4().hex[:8]
-    made, _owner = create_organization(f"Bench {mark}", email=f"{mark}@bench.example", password=mark * 2, region="NL")
+    made, _owner = create_organization(
+        f"Bench {mark}", email=f"{mark}@bench.example", password=f"bench-{mark}-{mark}", region="NL"
+    )
     add_contacts(made.id, people)
     payload: dict[str, Any] = {"token": stand.token}
     if stand.provider == "salesforce":

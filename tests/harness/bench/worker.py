@@ -11,6 +11,7 @@ import re
 import resource
 import sys
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -134,26 +135,76 @@ def main() -> None:
 
 
 def _do(told: dict[str, Any], meter: Meter) -> dict[str, Any]:
-    from adsapp_crm.services.stepping import Left, step_run
+    work = {"run": _run, "events": _events, "cycle": _cycle}[told.get("work", "run")]
+    meter.begin()
+    found = work(told)
+    return {**meter.end(), **found}
+
+
+def _run(told: dict[str, Any]) -> dict[str, Any]:
+    """A run of a kind, or the one that an approved plan makes, to its end."""
     from adsapp_crm.services.syncing import approve_plan, start_run
     from adsapp_crm.tenancy import organization_context
     from crm.model import RunKind
 
     organization = told["organization"]
-    meter.begin()
     if "plan" in told:
         with organization_context(organization, actor="bench"):
             run_id = approve_plan(told["plan"], actor="bench").pk
     else:
         chosen = told.get("contacts", ())
         run_id = start_run(organization, told["connection"], RunKind(told["kind"]), actor="bench", contact_ids=chosen)
+    parked = _to_its_end(organization, run_id)
+    return {"parkedSeconds": parked, **_ended(organization, run_id)}
+
+
+def _to_its_end(organization: str, run_id: Any) -> float:
+    """Seconds for which it waited for the CRM."""
+    from adsapp_crm.services.stepping import Left, step_run
+
     parked = 0.0
     while (step := step_run(organization, run_id)).left is not Left.ENDED:
         if step.left is not Left.MORE:
             time.sleep(0.1)
             parked += 0.1
-    found = meter.end()
-    return {**found, "parkedSeconds": parked, **_ended(organization, run_id)}
+    return parked
+
+
+def _cycle(told: dict[str, Any]) -> dict[str, Any]:
+    """A run of the same kind for each of these connections, one after the other."""
+    parts = [_run({"kind": told["kind"], "organization": org, "connection": each}) for org, each in told["connections"]]
+    return {"statuses": [part["status"] for part in parts], "calls": sum(part["calls"] for part in parts)}
+
+
+def _events(told: dict[str, Any]) -> dict[str, Any]:
+    """Webhook events about these records, so many for each, as the intake stores them; then the task that they wake."""
+    from adsapp_crm.models import CrmConnection
+    from adsapp_crm.services import inbox
+    from adsapp_crm.tenancy import organization_context
+    from crm.providers.base import ChangeHint, HintKind
+
+    organization, connection = uuid.UUID(told["organization"]), uuid.UUID(told["connection"])
+    with organization_context(organization):
+        account_id = str(CrmConnection.objects.get(pk=connection).remote_account_id)
+    hints = [
+        ChangeHint(account_id, told["recordType"], remote_id, HintKind.CHANGED, f"{told['mark']}-{number}-{remote_id}")
+        for number in range(told.get("each", 1))
+        for remote_id in told["remoteIds"]
+    ]
+    began = time.monotonic()
+    for start in range(0, len(hints), 100):
+        inbox.store(organization, connection, account_id, hints[start : start + 100])
+    stored = time.monotonic()
+    runs = 0
+    while True:
+        inbox.settle(organization, connection)
+        run_id = inbox.start_refetch(organization, connection)
+        if run_id is None:
+            break
+        _to_its_end(str(organization), run_id)
+        runs += 1
+    applied = time.monotonic()
+    return {"events": len(hints), "runs": runs, "storeSeconds": stored - began, "applySeconds": applied - stored}
 
 
 def _ended(organization: str, run_id: Any) -> dict[str, Any]:
