@@ -243,7 +243,9 @@ def plan_relink(
     others = [view for view in live if view is not keeper]
     if keeper is None or (keeper is own and not others):
         return NOTHING
-    fields = _plan_fields(keeper, survivor, book, evidence, merged=keeper is not own)
+    follows = keeper is not own
+    pair = _of_others(keeper, book) if follows else keeper
+    fields = _plan_fields(pair, survivor, book, evidence, merged=follows)
     if fields.contested:
         return Planned(None, tuple(fields.contested))
     conflicts = list(fields.conflicts)
@@ -330,7 +332,7 @@ def plan_heir(
                 before=_precondition(view.contact, record, view.link.base, book),
             )
         )
-    fields = _plan_fields(replace(view, contact=heir), record, book, evidence)
+    fields = _plan_fields(_of_others(replace(view, contact=heir), book), record, book, evidence)
     if fields.contested:
         return Planned(None, tuple(fields.contested))
     return Planned(
@@ -435,6 +437,15 @@ def _edited(view: LinkView, record: RemoteRecord, book: Rulebook, *, app: bool) 
             if field_map.canonical_crm(seen) != field_map.canonical_crm(pair.crm):
                 return True
     return False
+
+
+def _of_others(view: LinkView, book: Rulebook) -> LinkView:
+    """A pair of which one side is another one since a merge: nobody has changed a consent, so none is agreed there,
+    and an opt-out of either wins.
+    """
+    consents = {field_map.mapping_id for field_map in book.maps if field_map.consent}
+    base = {mapping_id: pair for mapping_id, pair in view.link.base.items() if mapping_id not in consents}
+    return replace(view, link=replace(view.link, base=base))
 
 
 def _plan_fields(

@@ -19,6 +19,7 @@ from crm.mapping.field_map import FieldMap
 from crm.mapping.kinds import Kind
 from crm.model import (
     ActionKind,
+    BasePair,
     ConflictKind,
     ContactState,
     DeletionPolicy,
@@ -210,6 +211,26 @@ def test_a_merged_contact_passes_its_link_to_a_free_heir():
 
     assert (planned.action.kind, planned.action.contact_id) == (ActionKind.RELINK, "c2")
     assert ("Heir", Side.CRM) in {(effect.after, effect.side) for effect in planned.action.effects}
+
+
+def test_no_opt_out_is_taken_back_by_a_merge_on_either_side():
+    """The heir, or the survivor, was never asked: that is no edit of the other one's answer."""
+    consents = (NAME, OPT_OUT)
+    merged = contact(state=ContactState.MERGED, emailOptOut=True)
+    out = BasePair(True, True, OPT_OUT.definition)
+    linked = view(merged, link={"base": {**BASE, OPT_OUT.mapping_id: out}})
+    survivor = record("r9", out=False)
+    kept = view(contact(emailOptOut=True), link={"base": {**BASE, OPT_OUT.mapping_id: out}})
+
+    heir = plan_heir(linked, contact("c2", emailOptOut=False), True, record(out=True), book(*consents)).action
+    relink = plan_relink(survivor, [kept], None, book(*consents)).action
+
+    assert {
+        (effect.side, effect.after, effect.rule) for effect in heir.effects if effect.app_field == "emailOptOut"
+    } == {(Side.APP, True, Rule.OPT_OUT_WINS)}
+    assert {
+        (effect.side, effect.after, effect.rule) for effect in relink.effects if effect.app_field == "emailOptOut"
+    } == {(Side.CRM, True, Rule.OPT_OUT_WINS)}
 
 
 def test_a_merged_contact_whose_heir_is_linked_proposes_a_merge_of_the_records():
