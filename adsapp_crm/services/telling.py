@@ -15,10 +15,18 @@ from django.db import connection as database
 from django.db.models.functions import Now
 
 from adsapp_crm import conf
-from adsapp_crm.models import CrmConnection, CrmMessage, CrmNotice, CrmOutgoingWebhook, Membership, uuid7
-from adsapp_crm.models.choices import ConnectionStatus, Health, NoticeKind, Role
+from adsapp_crm.models import (
+    CrmConnection,
+    CrmConnectionEvent,
+    CrmMessage,
+    CrmNotice,
+    CrmOutgoingWebhook,
+    Membership,
+    uuid7,
+)
+from adsapp_crm.models.choices import ConnectionEventKind, ConnectionStatus, Health, NoticeKind, Role
 from adsapp_crm.selectors import open_connections
-from adsapp_crm.services.schedules import GRACE
+from adsapp_crm.services.schedules import GRACE, late_after
 from adsapp_crm.services.standing import health_of
 from adsapp_crm.tenancy import current_organization, organization_context
 
@@ -67,9 +75,15 @@ def watch_late(now: datetime) -> int:
             continue
         with organization_context(each.organization_id, actor="beat"):
             row = CrmConnection.objects.select_for_update(no_key=True).filter(pk=each.connection_id).first()
-            if row is not None and health_of(row, now) == Health.LATE:
+            if row is not None and health_of(row, now) == Health.LATE and not _just_began(row, now):
                 told += _tell_state(row.pk, Health.LATE)
     return told
+
+
+def _just_began(row: CrmConnection, now: datetime) -> bool:
+    """It works again only since a moment ago: its next sync has not come yet, so nobody is told that it is late."""
+    begun = CrmConnectionEvent.objects.filter(connection=row, kind__in=_BEGINNINGS).order_by("-at").first()
+    return begun is not None and late_after(row, begun.at) > now
 
 
 def _tell_state(connection_id: uuid.UUID, word: str) -> bool:
@@ -78,6 +92,7 @@ def _tell_state(connection_id: uuid.UUID, word: str) -> bool:
         return bool(cursor.fetchone()[0])
 
 
+_BEGINNINGS: Final = (ConnectionEventKind.RESUMED, ConnectionEventKind.RECONNECTED, ConnectionEventKind.HEALED)
 _News = tuple[NoticeKind, uuid.UUID | None, datetime, dict[str, Any]]
 
 

@@ -225,6 +225,18 @@ def test_a_person_pauses_and_resumes(tenant, connection):
     assert mail.outbox == []
 
 
+def test_a_connection_that_was_resumed_is_not_late_before_its_next_sync(tenant, connection):
+    """The pause was long; what is told of is a sync that fails to come afterwards."""
+    change(tenant, connection, last_success_at=Now() - timedelta(days=2))
+    with tenant.context(actor="user:test"):
+        pause_connection(connection.pk, actor="user:test")
+        resume_connection(connection.pk, actor="user:test")
+
+    assert watch_late(database_now()) == 0
+    assert watch_late(database_now() + timedelta(minutes=29)) == 0
+    assert watch_late(database_now() + timedelta(minutes=31)) == 1
+
+
 def test_conflicts_are_mailed_once_a_day_and_posted_each_time(tenant, connection):
     receiver = Receiver()
     hook(tenant)

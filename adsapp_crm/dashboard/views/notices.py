@@ -30,7 +30,7 @@ PAGE_SIZE: Final = 30
 class WebhookForm(forms.Form):
     url = forms.CharField(
         label=lazy("Address"),
-        widget=forms.URLInput(attrs={"placeholder": "https://", "autocomplete": "off"}),
+        widget=forms.TextInput(attrs={"placeholder": "https://", "inputmode": "url", "autocomplete": "off"}),
         strip=True,
     )
     kinds = forms.MultipleChoiceField(
