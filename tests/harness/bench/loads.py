@@ -15,8 +15,9 @@ READ_BATCH = {"hubspot": 100, "salesforce": 2000, "pipedrive": 500}
 WRITE_BATCH = {"hubspot": 100, "salesforce": 200, "pipedrive": 1}
 SET_UP = {"hubspot": 2, "salesforce": 8, "pipedrive": 4}
 """Descriptions of fields, members and the account, and Salesforce's leads: the same however many records there are."""
-IDLE_REQUESTS = {"hubspot": 1, "salesforce": 2, "pipedrive": 1}
-"""One for each object type."""
+RECORD_TYPES = {"hubspot": 1, "salesforce": 2, "pipedrive": 1}
+IDLE_REQUESTS = {"hubspot": 1, "salesforce": 2, "pipedrive": 2}
+"""One for each object type; Pipedrive shows new records by one list and changed ones by another."""
 MATCHING = 0.6
 
 
@@ -96,12 +97,16 @@ def pull(stand: Stand, records: int) -> Iterator[Report]:
     stand.site.seed(0, records)
     load.tenant = make_tenant(stand)
     ideal = stand.ideal("read")
+    before = _table_bytes()
     run = load.run("pull")
+    grown = {name: size - before[name] for name, size in _table_bytes().items() if size > before[name]}
+    load.report.raw["tableBytes"] = grown
     _expect(run, "created_in_app", records)
     pages = math.ceil(records / READ_BATCH[stand.provider])
     load.report.add(
         *_requests(run, records, ideal["requests"], pages + _looks(run) + SET_UP[stand.provider]),
         *_costs(run, records, _yardstick(stand, records)),
+        Figure("growth of the database, a record", sum(grown.values()) / records, "B"),
         *_wall(run, ideal, stand),
     )
     yield load.report
@@ -278,6 +283,18 @@ def _wall(run: dict[str, Any], ideal: dict[str, Any], stand: Stand) -> Iterable[
     if rules and most is not None:
         allowed = (run["site"]["totalRequests"] - most) / most * seconds
         yield Figure("share of the allowed rate", allowed / run["seconds"] * 100, "%", least=95)
+
+
+def _table_bytes() -> dict[str, int]:
+    """Of each table with its indexes."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname, pg_total_relation_size(c.oid) FROM pg_class c"
+            " WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace"
+        )
+        return dict(cursor.fetchall())
 
 
 def _engine_statements(run: dict[str, Any]) -> float:

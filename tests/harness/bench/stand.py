@@ -193,7 +193,7 @@ def make_tenant(stand: Stand, people: range = range(0)) -> Tenant:
 
     mark = uuid.uuid4().hex[:8]
     made, _owner = create_organization(
-        f"Bench {mark}", email=f"{mark}@bench.example", password=f"bench-{mark}-{mark}", region="NL"
+        f"Bench {mark}", email=f"{mark}@bench.example", password=f"x{uuid.uuid4().hex}", region="NL"
     )
     add_contacts(made.id, people)
     payload: dict[str, Any] = {"token": stand.token}
