@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.db import transaction
@@ -23,7 +23,7 @@ from adsapp_crm.admin.wording import connection_label, crm_label, shown_value
 from adsapp_crm.models import CrmConflict, User
 from adsapp_crm.models.choices import QuestionKind, QuestionStatus, Role
 from adsapp_crm.services.conflict_review import Question, alike, answer, question_of, together_with, who_could_be_whom
-from adsapp_crm.services.conflicts import answer_conflict, create_anyway, ignore_match, link_pair
+from adsapp_crm.services.conflicts import answer_conflict, create_anyway, ignore_match, link_pair, merge_named
 from adsapp_crm.services.contact_names import name_of
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.storage import codec
@@ -42,12 +42,16 @@ class Picked:
     remember: bool
 
 
+_OF_PEOPLE: Final = (QuestionKind.MATCH, QuestionKind.MERGE)
+"""Kinds that ask who is whom, not what a field holds."""
+
+
 def _keep(side: Side) -> Callable[[HttpRequest, CrmConflict], object]:
     return lambda request, row: answer_conflict(row.pk, side=side, actor=actor_of(request))
 
 
 def _has_sides(row: CrmConflict) -> bool:
-    return row.kind != QuestionKind.MATCH and row.status != QuestionStatus.CLOSED
+    return row.kind not in _OF_PEOPLE and row.status != QuestionStatus.CLOSED
 
 
 def _drain(rows: Sequence[CrmConflict]) -> None:
@@ -89,7 +93,7 @@ class ConflictAdmin(OrganizationAdmin):
             lazy("The contacts and records are not synced until somebody takes them in again."),
             lazy("Left %d contacts or records out of the sync."),
             lambda request, row: ignore_match(row.pk, actor=actor_of(request)),
-            applies=lambda row: row.kind == QuestionKind.MATCH and row.status != QuestionStatus.CLOSED,
+            applies=lambda row: row.kind in _OF_PEOPLE and row.status != QuestionStatus.CLOSED,
             harmful=True,
         ),
     )
@@ -141,7 +145,7 @@ class ConflictAdmin(OrganizationAdmin):
             "settled": row.status == QuestionStatus.CLOSED,
             **more,
         }
-        if row.kind in (QuestionKind.MATCH, QuestionKind.MERGE):
+        if row.kind in _OF_PEOPLE:
             contacts, records = who_could_be_whom(row)
             context |= {"contacts": [(each, name_of(each)) for each in contacts], "records": records}
         return TemplateResponse(request, "adsapp_crm/admin/conflict.html", context)
@@ -153,7 +157,7 @@ class ConflictAdmin(OrganizationAdmin):
             return HttpResponseRedirect(here)
         try:
             with transaction.atomic():
-                if row.kind == QuestionKind.MATCH:
+                if row.kind in _OF_PEOPLE:
                     number = self._match(request, row)
                 else:
                     picked = _picked(request, row)
@@ -192,6 +196,8 @@ class ConflictAdmin(OrganizationAdmin):
     def _match(self, request: HttpRequest, row: CrmConflict) -> int:
         if request.POST.get("act") == "ignore":
             ignore_match(row.pk, actor=actor_of(request))
+        elif request.POST.get("act") == "merge":
+            merge_named(row.pk, into=request.POST.get("contact", ""), actor=actor_of(request))
         elif request.POST.get("act") == "create":
             create_anyway(row.pk, actor=actor_of(request))
         else:

@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 
 from adsapp_crm.models import Contact, CrmConflict, CrmConnection, CrmLedgerEntry, CrmObservation, CrmSyncState
 from adsapp_crm.models.choices import LinkStatus, QuestionKind, QuestionStatus, RecordState
+from adsapp_crm.services.contacts import merge_contacts
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.storage import codec
 from adsapp_crm.storage.links import CREATE
@@ -60,6 +61,8 @@ def answer_conflict(
         conflict = _asked(conflict_id)
         if conflict.kind == QuestionKind.MATCH:
             raise _unfit("A match is answered with a pair, or by ignoring it.")
+        if conflict.kind == QuestionKind.MERGE:
+            raise _unfit("A merge is answered by merging the contacts, or by leaving them as they are.")
         if typed and conflict.kind != QuestionKind.FIELD:
             raise _unfit("Only a field can be answered with a value.")
         shown = codec.decode_values(conflict.values)
@@ -120,12 +123,37 @@ def create_anyway(conflict_id: uuid.UUID, *, actor: str) -> CrmConflict:
         return _store_answer(conflict, dict(CREATE), actor)
 
 
-def ignore_match(conflict_id: uuid.UUID, *, actor: str) -> CrmConflict:
-    """Leave the contact or record of a match conflict out of the sync until somebody takes it in again."""
+def merge_named(conflict_id: uuid.UUID, *, into: str, actor: str) -> CrmConflict:
+    """Answer a merge by merging the contacts that it names into one of them, at once; ``into`` goes on.
+
+    Raises RefusedError: ``conflict.unknown``, ``conflict.settled``, ``conflict.answer`` (no merge, or a contact that it
+    does not name), ``contact.merge``.
+    """
     with organization_context(current_organization(), actor=actor):
         conflict = _asked(conflict_id)
+        named = candidates_of(conflict).contacts
+        if conflict.kind != QuestionKind.MERGE or into not in named or len(named) < 2:
+            raise _unfit("A merge is answered with one of the contacts that it names, of which there are two or more.")
+        live = {str(each) for each in Contact.objects.live().filter(pk__in=named).values_list("pk", flat=True)}
+        for other in named:
+            if other != into and other in live:
+                merge_contacts(uuid.UUID(into), uuid.UUID(other))
+        _close(conflict, {"answer": "merge", "contact": into}, actor)
+    return conflict
+
+
+def ignore_match(conflict_id: uuid.UUID, *, actor: str) -> CrmConflict:
+    """Leave the contact or record of a match conflict out of the sync until somebody takes it in again.
+
+    What a merge asks about is left as it is: nobody is merged, and it is not asked again.
+    """
+    with organization_context(current_organization(), actor=actor):
+        conflict = _asked(conflict_id)
+        if conflict.kind == QuestionKind.MERGE:
+            _close(conflict, {"answer": MatchAnswer.IGNORE}, actor)
+            return conflict
         if conflict.kind != QuestionKind.MATCH:
-            raise _unfit("Only a match can be ignored; other questions are answered with a side.")
+            raise _unfit("Only a match or a merge can be ignored; other questions are answered with a side.")
         if conflict.contact_id is None:
             CrmObservation.objects.filter(
                 connection_id=conflict.connection_id, record_type=conflict.record_type, remote_id=conflict.remote_id

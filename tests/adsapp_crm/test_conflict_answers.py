@@ -14,7 +14,14 @@ from adsapp_crm.models import (
     CrmObservation,
     CrmSyncState,
 )
-from adsapp_crm.services.conflicts import answer_conflict, candidates_of, create_anyway, ignore_match, link_pair
+from adsapp_crm.services.conflicts import (
+    answer_conflict,
+    candidates_of,
+    create_anyway,
+    ignore_match,
+    link_pair,
+    merge_named,
+)
 from adsapp_crm.services.refusals import RefusedError
 from adsapp_crm.storage import DjangoStore
 from crm.model import Side
@@ -247,3 +254,43 @@ def test_another_organizations_conflict_is_unknown(tenant, other, connection):
     conflict = field_question(tenant, connection)
 
     assert refusal(other, lambda: answer_conflict(conflict.pk, side=Side.APP, actor="u")) == "conflict.unknown"
+
+
+def merge_question(tenant, connection):
+    """The CRM made one record of two; here they are two contacts."""
+    with tenant.context():
+        first = Contact.objects.create(first_name="Ann", email="ann@example.com")
+        second = Contact.objects.create(first_name="Annie", phone="+31612345678")
+    names = [f"contact:{each.pk}" for each in (first, second)]
+    asked = question(tenant, connection, kind="merge", contact=first, remote_id="9", candidates=names)
+    return asked, first, second
+
+
+def test_a_merge_is_answered_by_merging_into_the_contact_that_is_chosen(tenant, connection):
+    """At once: the other points to it, and what it lacked it has from the other. Answered once."""
+    asked, first, second = merge_question(tenant, connection)
+    with tenant.context():
+        merge_named(asked.pk, into=str(second.pk), actor="user:1")
+        assert Contact.objects.get(pk=first.pk).merged_into_id == second.pk
+        goes_on = Contact.objects.get(pk=second.pk)
+        assert (goes_on.first_name, goes_on.email) == ("Annie", "ann@example.com")
+        assert CrmConflict.objects.get(pk=asked.pk).status == "closed"
+        with pytest.raises(RefusedError) as refused:
+            merge_named(asked.pk, into=str(first.pk), actor="user:1")
+    assert refused.value.code == "conflict.settled"
+
+
+def test_a_merge_may_be_left_as_it_is_and_has_no_sides(tenant, connection):
+    """Nobody is merged; a side or a contact that it does not name is no answer, and changes nothing."""
+    asked, first, second = merge_question(tenant, connection)
+    with tenant.context():
+        for wrong in (
+            lambda: answer_conflict(asked.pk, actor="user:1", side=Side.CRM),
+            lambda: merge_named(asked.pk, into=str(uuid.uuid4()), actor="user:1"),
+        ):
+            with pytest.raises(RefusedError) as refused:
+                wrong()
+            assert refused.value.code == "conflict.answer"
+        ignore_match(asked.pk, actor="user:1")
+        assert Contact.objects.live().filter(pk__in=[first.pk, second.pk]).count() == 2
+        assert CrmConflict.objects.get(pk=asked.pk).status == "closed"

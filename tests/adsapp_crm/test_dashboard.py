@@ -204,6 +204,27 @@ def test_a_wrong_token_is_explained_and_connects_nothing(stand):
         assert CrmConnection.objects.count() == 0
 
 
+def test_merged_contacts_are_merged_here_from_the_question(stand):
+    """The page shows both and lets one go on; it has no sides to keep."""
+    stand.connect()
+    first, second = (stand.contact(firstName=name, email=f"{name}@x.example") for name in ("ann", "annie"))
+    with stand.inside:
+        asked = CrmConflict.objects.create(
+            connection_id=stand.connection_id,
+            kind="merge",
+            contact_id=first,
+            remote_id="9",
+            code="state.merged",
+            candidates=[f"contact:{first}", f"contact:{second}"],
+        )
+    page = stand.get(f"/conflicts/{asked.pk}")
+    assert "Is this one person?" in page
+    assert "Keep ADSapp" not in text_of(page)
+    stand.follow(f"/conflicts/{asked.pk}", act="merge", contact=second)
+    with stand.inside:
+        assert str(Contact.objects.get(pk=first).merged_into_id) == second
+
+
 def test_before_the_first_sync_one_may_choose_to_only_watch(stand):
     """One click on the page before the first sync, and one back; the page says which it is."""
     stand.connect()

@@ -21,7 +21,7 @@ from adsapp_crm.models import CrmConflict, CrmConnection
 from adsapp_crm.models.choices import QuestionKind, QuestionStatus, Role
 from adsapp_crm.services.conflict_review import MOST_AT_ONCE, alike, question_of, typed_value, who_could_be_whom
 from adsapp_crm.services.conflict_rules import remember_side
-from adsapp_crm.services.conflicts import answer_conflict, create_anyway, ignore_match, link_pair
+from adsapp_crm.services.conflicts import answer_conflict, create_anyway, ignore_match, link_pair, merge_named
 from adsapp_crm.services.contact_names import name_of
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.storage import codec
@@ -31,6 +31,8 @@ from crm.registry import PROVIDERS
 
 PAGE_SIZE: Final = 25
 _SIDES: Final = tuple(Side)
+_OF_PEOPLE: Final = (QuestionKind.MATCH, QuestionKind.MERGE)
+"""Kinds that ask who is whom, not what a field holds."""
 
 
 @page(writes=Role.OPERATOR)
@@ -99,7 +101,7 @@ def _bulk(request: HttpRequest) -> HttpResponse:
     ids = [each for each in map(_uuid, request.POST.getlist("conflict")) if each is not None]
     chosen = _asked(request.GET) if everything else CrmConflict.objects.filter(pk__in=ids, status=QuestionStatus.OPEN)
     what = request.POST.get("act", "")
-    chosen = chosen.filter(kind=QuestionKind.MATCH) if what == "ignore" else chosen.exclude(kind=QuestionKind.MATCH)
+    chosen = chosen.filter(kind__in=_OF_PEOPLE) if what == "ignore" else chosen.exclude(kind__in=_OF_PEOPLE)
     number = chosen.count()
     if number == 0 or what not in ("app", "crm", "ignore"):
         return attempt(request, lambda: None, back=here, done=_("Nothing was chosen that can be answered this way."))
@@ -162,7 +164,7 @@ def conflict(request: HttpRequest, conflict_id: uuid.UUID) -> HttpResponse:
         "address": record_address(row, found.record_type, found.remote_id),
         "change": asked.change,
         "answered_by": names_of([found.answered_by]).get(found.answered_by, ""),
-        **(_candidates(found) if found.kind == QuestionKind.MATCH else {}),
+        **(_candidates(found) if found.kind in _OF_PEOPLE else {}),
     }
     context["changed_by"] = names_of([asked.change.who]).get(asked.change.who, "") if asked.change else ""
     return show(request, "conflict.html", context)
@@ -174,7 +176,7 @@ def _candidates(found: CrmConflict) -> dict[str, Any]:
 
 
 def _settle(request: HttpRequest, found: CrmConflict) -> HttpResponse:
-    """``act``: app, crm, value (with ``value``), pair (with ``contact`` and ``record``), create, ignore."""
+    """``act``: app, crm, value (``value``), pair (``contact``, ``record``), merge (``contact``), create, ignore."""
     what, said = request.POST.get("act", ""), request.POST
     here = reverse("dashboard:conflict", args=[found.pk])
     acts: dict[str, Callable[[], Any]] = {
@@ -186,6 +188,7 @@ def _settle(request: HttpRequest, found: CrmConflict) -> HttpResponse:
         "pair": lambda: link_pair(
             found.pk, contact_id=said.get("contact", ""), remote_id=said.get("record", ""), actor=actor_of(request)
         ),
+        "merge": lambda: merge_named(found.pk, into=said.get("contact", ""), actor=actor_of(request)),
         "create": lambda: create_anyway(found.pk, actor=actor_of(request)),
         "ignore": lambda: ignore_match(found.pk, actor=actor_of(request)),
     }

@@ -13,12 +13,22 @@ from typing import Any, Final
 import requests
 from django.db.models.functions import Now
 
-from adsapp_crm.models import Contact, CrmConflict, CrmConnection, CrmFieldMapping, CrmPlan, CrmSyncLog, CrmSyncState
+from adsapp_crm.models import (
+    Contact,
+    CrmConflict,
+    CrmConnection,
+    CrmFieldMapping,
+    CrmPlan,
+    CrmSyncLog,
+    CrmSyncState,
+    User,
+)
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.api_keys import make_key
 from adsapp_crm.services.connections import connect_with_token
 from adsapp_crm.services.contacts import create_contact, update_contact
 from adsapp_crm.services.organizations import add_member, create_organization
+from adsapp_crm.services.staff import let_in
 from adsapp_crm.services.syncing import Left, approve_plan, request_undo, start_run, step_run
 from adsapp_crm.tenancy import organization_context
 from crm.model import RunKind
@@ -123,6 +133,8 @@ class Scene:
             CrmSyncState.objects.filter(pk__in=ids[6:8]).update(excluded_at=Now(), excluded_by=self.actor)
             add_member("joris@harbour.example", Role.OPERATOR)
             make_key("Invoice export", ["read"], actor=self.actor)
+            User.objects.create_user("sam@adsapp.example", is_staff=True)
+            let_in("sam@adsapp.example", "viewer", hours=4, reason="ticket 812", by=self.actor)
 
     def _plan_undo(self, run_id: uuid.UUID) -> uuid.UUID:
         with self._inside():
@@ -176,6 +188,7 @@ class Scene:
             "contact": f"/contacts/{asked}",
             "contact-odd": f"/contacts/{odd.pk}",
             "webhooks": "/webhooks",
+            "notices": "/notices",
             "people": "/people",
             "organizations": "/organizations",
         }
