@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from functools import wraps
+from typing import Any, ClassVar, Final, TypeVar
 
 from django.contrib.admin import helpers
 from django.contrib.admin.utils import unquote
@@ -34,6 +35,24 @@ from adsapp_crm.services.contact_names import name_of
 from adsapp_crm.services.staff import log_staff_access
 from adsapp_crm.tenancy import current_organization_or_none
 from crm.normalize import email_key
+
+Told = TypeVar("Told")
+Row = TypeVar("Row", bound=Model)
+
+
+def told_once(method: Callable[[Any, Row], Told]) -> Callable[[Any, Row], Told]:
+    """For a read-only field that asks the database: a page asks it several times, and its answer stays with the row."""
+
+    @wraps(method)
+    def asked(page: Any, row: Row) -> Told:
+        kept = row.__dict__.setdefault("_told_once", {})
+        if method.__name__ not in kept:
+            kept[method.__name__] = method(page, row)
+        answer: Told = kept[method.__name__]
+        return answer
+
+    return asked
+
 
 RANK: Final[Mapping[str, int]] = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2, Role.OWNER: 3}
 MOST_NAMESAKES: Final = 100

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from adsapp_crm.admin.acts import Act
-from adsapp_crm.admin.base import OrganizationAdmin, actor_of
+from adsapp_crm.admin.base import OrganizationAdmin, actor_of, told_once
 from adsapp_crm.admin.wording import TONES, connection_label, explained, shown_counts, shown_json
 from adsapp_crm.models import CrmConnection
 from adsapp_crm.models.choices import ConnectionStatus, Health, Role
@@ -107,10 +107,12 @@ class ConnectionAdmin(OrganizationAdmin):
         return row.health, Health(row.health).label
 
     @admin.display(description=_("health"))
+    @told_once
     def health_now(self, row: CrmConnection) -> Any:
         return Health(health_of(row, database_now())).label
 
     @admin.display(description=_("records"))
+    @told_once
     def records(self, row: CrmConnection) -> SafeString:
         return shown_counts(count_links(row))
 

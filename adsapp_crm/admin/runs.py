@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from adsapp_crm.admin.acts import Act
-from adsapp_crm.admin.base import OrganizationAdmin, actor_of
+from adsapp_crm.admin.base import OrganizationAdmin, actor_of, told_once
 from adsapp_crm.admin.wording import TONES, connection_label, explained, linked, shown_counts, shown_effects
 from adsapp_crm.models import Contact, CrmLedgerEntry, CrmPlan, CrmPlanLine, CrmSyncLog
 from adsapp_crm.models.choices import PlanLineKind, PlanStatus, Role, RunPurpose
@@ -130,6 +130,7 @@ class RunAdmin(OrganizationAdmin):
         return linked("crmplan", run.plan_id, run.plan or "") or "–"
 
     @admin.display(description=_("lines"))
+    @told_once
     def lines(self, run: CrmSyncLog) -> SafeString | str:
         return _table(CrmLedgerEntry.objects.filter(run_id=run.pk).order_by("id")[:MOST_LINES])
 
@@ -206,10 +207,12 @@ class PlanAdmin(OrganizationAdmin):
         return shown_counts({key: value for key, value in plan.totals.items() if not isinstance(value, list)})
 
     @admin.display(description=_("lines by kind"))
+    @told_once
     def numbers(self, plan: CrmPlan) -> SafeString | str:
         return shown_counts(dict(_numbers([plan])))
 
     @admin.display(description=_("lines"))
+    @told_once
     def lines(self, plan: CrmPlan) -> SafeString | str:
         return _table(CrmPlanLine.objects.filter(plan=plan).order_by("plan_id", "stage", "status", "seq")[:MOST_LINES])
 
