@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Final
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
@@ -35,6 +36,15 @@ def server_error(request: HttpRequest) -> HttpResponse:
         answer["Retry-After"] = str(DATABASE_RETRY_SECONDS)
         return answer
     return error_answer(request, "internal.error", 500)
+
+
+def locked_out(
+    request: HttpRequest, _response: HttpResponse | None = None, _credentials: object = None
+) -> HttpResponse:
+    """429: too many failures for this name at this address, however right the password may be."""
+    answer = error_answer(request, "user.locked", 429)
+    answer["Retry-After"] = str(int(settings.AXES_COOLOFF_TIME.total_seconds()))
+    return answer
 
 
 def error_answer(request: HttpRequest, code: str, status: int) -> HttpResponse:

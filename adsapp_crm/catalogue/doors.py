@@ -40,6 +40,14 @@ DOORS = table(
         "A request to the machine's IP address.",
     ),
     (
+        "user.locked",
+        _("Too many wrong passwords"),
+        _("Five log-ins with this name failed from your address, so it is locked for fifteen minutes."),
+        _("Wait, then try again; somebody else's tries from another address do not lock you out."),
+        Retry.AT_TIME,
+        "A saved password that was changed since.",
+    ),
+    (
         "request.csrf",
         _("The form's token is missing or old"),
         _("The browser's session is known, but the request does not prove that a page of ours sent it."),

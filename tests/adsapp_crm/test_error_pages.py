@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from unittest import mock
+from urllib.parse import urlencode
 
 import pytest
 from django.db import InterfaceError, OperationalError
 from django.test import Client
 
 PAGE = {"Accept": "text/html"}
+FORM = "application/x-www-form-urlencoded"
 
 
 def shown(answer, code):
@@ -70,3 +72,24 @@ def test_a_log_in_that_is_confirmed_without_its_token_ends_on_a_page(tenant):
     answer = browser.post(path, {"decision": "connect"}, headers=PAGE)
     assert answer.status_code == 403
     assert shown(answer, "request.csrf")
+
+
+@pytest.mark.django_db
+def test_a_locked_name_is_told_until_when(tenant):
+    """A page with cause, fix and Retry-After, for the right password too."""
+    browser = Client()
+    for _ in range(5):
+        browser.post("/login", {"username": tenant.user.email, "password": "wrong"})
+    answer = browser.post("/login", {"username": tenant.user.email, "password": "wrong"}, headers=PAGE)
+    assert answer.status_code == 429
+    assert shown(answer, "user.locked")
+    assert answer["Retry-After"] == "900"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["a" * 100_000, "\u0130" * 255, "a\x00b", "\udcff", ""])
+def test_a_name_that_no_account_has_is_no_failure_of_ours(name):
+    browser = Client(raise_request_exception=False)
+    form = urlencode({"username": name, "password": "x"}, errors="surrogatepass")
+    headers = {"User-Agent": "u" * 5000, "Accept": "text/html," + "a" * 5000}
+    assert browser.post("/login", form, FORM, headers=headers).status_code == 200
