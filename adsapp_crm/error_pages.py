@@ -10,7 +10,7 @@ import sys
 from typing import Final
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 
@@ -30,8 +30,13 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noq
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500, or 503 where the database is away, restarts, or let two requests wait for each other."""
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+    """500; 400 for what the database could not read; 503 where it is away, restarts, or had two requests wait for
+    each other.
+    """
+    error = sys.exc_info()[1]
+    if isinstance(error, DataError):  # text that no column holds, a NUL above all: input that no check named
+        return error_answer(request, "request.unreadable", 400)
+    if isinstance(error, OperationalError | InterfaceError):
         answer = error_answer(request, "internal.database", 503)
         answer["Retry-After"] = str(DATABASE_RETRY_SECONDS)
         return answer

@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, ClassVar, Final, TypeVar
 
+from django.contrib import admin
 from django.contrib.admin import helpers
 from django.contrib.admin.utils import unquote
 from django.contrib.messages import WARNING
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, Q, QuerySet
+from django.db.models.constants import LOOKUP_SEP
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -81,6 +83,8 @@ class OrganizationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     """Columns that a search for anything else looks in, for exactly that."""
     searched_contact: ClassVar[str] = ""
     """The column with a contact's id, found by that contact's e-mail address."""
+    linked_by: ClassVar[Sequence[str]] = ()
+    """Columns that links of ours filter by, besides those of ``list_filter``."""
     change_form_outer_before_template = "adsapp_crm/admin/_acts.html"
     search_fields: ClassVar[Sequence[str]] = ("pk",)
 
@@ -113,6 +117,19 @@ class OrganizationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     def get_list_filter(self, request: HttpRequest) -> Sequence[Any]:
         """None without an organization: a filter by connection would read the connections."""
         return super().get_list_filter(request) if current_organization_or_none() is not None else ()
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Only what a filter of the list or a link of ours asks for.
+
+        Django takes any column of the table, those that no page shows too: asked for by its beginning, a hash or a
+        stored answer would be read out letter by letter.
+        """
+        named = {"id", "pk", *self.linked_by}
+        for each in self.list_filter:
+            by_itself = isinstance(each, type) and issubclass(each, admin.SimpleListFilter)
+            named.add(each.parameter_name if by_itself else each if isinstance(each, str) else each[0])
+        asked = lookup.partition(LOOKUP_SEP)[0]
+        return asked in named and bool(super().lookup_allowed(lookup, value, request))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

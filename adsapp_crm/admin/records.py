@@ -178,6 +178,7 @@ class LedgerAdmin(OrganizationAdmin):
     joined = ("connection", "contact")
     list_display = ("at", "crm", "kind", "who", "effects", "rule", "actor")
     list_filter = ("connection", "kind", "at")
+    linked_by = ("run_id",)
     searched_ids = ("pk", "run_id", "contact_id", "link_id")
     searched_texts = ("remote_id",)
     searched_contact = "contact_id"

@@ -229,6 +229,7 @@ class PlanLineAdmin(OrganizationAdmin):
     joined = ("plan__connection",)
     list_display = ("seq", "crm", "kind", "contact_id", "remote_id", "effects", "state_word", "code")
     list_filter = ("status", "kind", "deletes", "blanks", "overrules")
+    linked_by = ("plan",)
     searched_ids = ("pk", "plan_id", "contact_id")
     searched_texts = ("remote_id",)
     search_help_text = _("The id of a plan, a contact or a CRM record")

@@ -35,7 +35,7 @@ DOORS = table(
         "request.unreadable",
         _("The request cannot be read"),
         _("Its Host header names another address than this installation's, or a part of it is malformed."),
-        _("Use the address in CRM_PUBLIC_URL; DJANGO_ALLOWED_HOSTS takes further names of this installation."),
+        _("Use the address in CRM_PUBLIC_URL, or one of DJANGO_ALLOWED_HOSTS, and send text without NUL characters."),
         Retry.NO,
         "A request to the machine's IP address.",
     ),

@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
+from adsapp_crm.admin.base import OrganizationAdmin
 from adsapp_crm.models import User
 from tests.adsapp_crm.api_matrix import NOWHERE
 from tests.adsapp_crm.page_matrix import MODELS, SAID, dashboard_pages
@@ -124,3 +125,39 @@ def test_five_wrong_passwords_lock_the_name_at_that_address(tenant, spelling):
     assert 302 not in wrong
     assert enter("a long enough one", "127.8.8.8") == 429
     assert enter("a long enough one", "127.8.8.9") == 302
+
+
+def test_a_list_is_asked_by_its_filters_only(staff, mine):
+    """Columns that no page shows cannot be read letter by letter, by whoever may open the list."""
+    shown = {"id", "pk"}
+    for model, page in admin.site._registry.items():
+        if not isinstance(page, OrganizationAdmin):
+            continue
+        filters = {
+            each if isinstance(each, str) else each[0] for each in page.list_filter if not isinstance(each, type)
+        }
+        for field in model._meta.concrete_fields:
+            if field.name not in {*shown, *filters, *page.linked_by} and field.attname not in page.linked_by:
+                assert not page.lookup_allowed(f"{field.name}__startswith", "a"), (model, field.name)
+    where = {name: reverse(f"admin:adsapp_crm_{name}_changelist") for name in ("apikey", "idempotencykey", "contact")}
+    for path in (
+        f"{where['apikey']}?secret_hash__startswith=a",
+        f"{where['idempotencykey']}?response__body__email__startswith=a",
+        f"{where['contact']}?custom_fields__tier=gold",
+    ):
+        assert staff.get(path).status_code == 400, path
+    lines, ledger = (reverse(f"admin:adsapp_crm_{name}_changelist") for name in ("crmplanline", "crmledgerentry"))
+    assert staff.get(f"{lines}?plan__id__exact={mine['CrmPlan']}").status_code == 200
+    assert staff.get(f"{ledger}?run_id={mine['CrmSyncLog']}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/dashboard/settings/crm/contacts?q=%00",
+        "/dashboard/settings/crm/conflicts?field=%00",
+        "/admin/adsapp_crm/crmplan/?status__exact=%00",
+    ],
+)
+def test_text_that_no_column_holds_is_bad_input(staff, path):
+    assert staff.get(path).status_code < 500
