@@ -526,8 +526,8 @@ def _no_check_read(patch: Patch) -> None:
     "I12",
     "I5",
     "error",
-    equivalent="Nobody gets the line of such a record while the write's claim lasts, and once that has ended the next run"
-    " settles the write before it plans. The line is dropped and planned anew: this spares work alone.",
+    equivalent="Nobody gets the line of such a record while the write's claim lasts, and once that has ended the next"
+    " run settles the write before it plans. The line is dropped and planned anew: this spares work alone.",
 )
 def _open_intents_hold_nothing(patch: Patch) -> None:
     """A record is planned while a write of it has no outcome."""
