@@ -8,6 +8,7 @@ from django.urls import include, path
 from config.csp import ADMIN_PREFIX
 
 handler400 = "adsapp_crm.error_pages.bad_request"
+handler404 = "adsapp_crm.error_pages.not_found"
 handler500 = "adsapp_crm.error_pages.server_error"
 
 urlpatterns = [

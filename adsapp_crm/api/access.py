@@ -71,6 +71,8 @@ class OrganizationView(APIView):
         body = _read_body(request)
         super().initial(request, *args, **kwargs)
         _check_query(request, self.operations.get(request.method or ""))
+        if body:
+            _check_no_body(request, self.operations.get(request.method or ""))
         staff_access_id = getattr(request, "staff_access_id", None)
         if staff_access_id is not None:
             log_staff_access(organization_of(request), staff_access_id, method=request.method or "", path=request.path)
@@ -192,6 +194,13 @@ def _read_body(request: Request) -> bytes:
     if announced > MAX_BODY_BYTES or len(body) > MAX_BODY_BYTES:
         raise refuse("request.too_large", f"A body has at most {MAX_BODY_BYTES} bytes.")
     return body
+
+
+def _check_no_body(request: Request, operation: Operation | None) -> None:
+    """Where no body is read there is none, or an empty object: whoever sends keys expects that they count."""
+    reads_none = operation is not None and operation.body is None and operation.takes == "application/json"
+    if reads_none and request.data not in (None, {}):
+        raise refuse("request.invalid", "This address takes no body.", fix="Leave the body out, or send {}.")
 
 
 def _check_query(request: Request, operation: Operation | None) -> None:

@@ -401,6 +401,18 @@ def test_without_a_counter_nobody_is_held(tenant, browser):
         assert browser.get("/api/crm/me").status_code == 200
 
 
+def test_where_no_body_is_read_one_is_refused_and_nothing_done(tenant, browser):
+    """An erasure cannot be taken back: a body that was meant for another address must not set it off."""
+    with tenant.context():
+        contact = create_contact({"firstName": "Ada"})
+    path = f"{CONTACTS}/{contact.pk}/erase"
+    for body in ({"dryRun": True}, [1], "yes"):
+        assert problem(post(browser, path, body)) == (400, "request.invalid")
+    with tenant.context():
+        assert Contact.objects.get(pk=contact.pk).first_name == "Ada"
+    assert post(browser, path, {}).status_code == 200
+
+
 def test_a_body_is_bounded(tenant, browser):
     """413 for one that is too large, 415 for one that is no JSON."""
     large = browser.post(CONTACTS, b" " * (2 * 1024 * 1024 + 1), content_type="application/json")

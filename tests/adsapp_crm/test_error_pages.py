@@ -93,3 +93,13 @@ def test_a_name_that_no_account_has_is_no_failure_of_ours(name):
     form = urlencode({"username": name, "password": "x"}, errors="surrogatepass")
     headers = {"User-Agent": "u" * 5000, "Accept": "text/html," + "a" * 5000}
     assert browser.post("/login", form, FORM, headers=headers).status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/dashboard/settings/crm/contacts/nope", "/nope"])
+def test_an_address_that_is_none_leads_back(path):
+    """With the way to the overview, in place of two bare words."""
+    answer = Client().get(path, headers=PAGE)
+    assert answer.status_code == 404
+    assert shown(answer, "request.not_found")
+    assert b"To the overview" in answer.content
