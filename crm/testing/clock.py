@@ -83,3 +83,16 @@ def parse_iso_ms(text: str) -> int | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+class LeapingClock:
+    """Seconds since the epoch for a limiter whose client does not sit out its waits: ``sleep`` moves it on at once."""
+
+    def __init__(self) -> None:
+        self._ahead_seconds = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self._ahead_seconds
+
+    def sleep(self, seconds: float) -> None:
+        self._ahead_seconds += seconds

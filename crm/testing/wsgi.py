@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import requests
@@ -310,6 +310,10 @@ def _environ_of(request: requests.PreparedRequest, read_timeout_seconds: float |
     return environ
 
 
+_KEPT_IN_MEMORY: Final = 256 << 20
+"""Bytes of an answer: a file for the rest would stay open where the client hangs up."""
+
+
 class LoopbackServer:
     """The application on a real socket, in a background thread. A context manager.
 
@@ -321,7 +325,14 @@ class LoopbackServer:
         self._sockets: dict[int, Any] = {}
         try:
             self._server = create_server(
-                app, map=self._sockets, host=host, port=port, threads=threads, ident=None, channel_timeout=600
+                app,
+                map=self._sockets,
+                host=host,
+                port=port,
+                threads=threads,
+                ident=None,
+                channel_timeout=600,
+                outbuf_overflow=_KEPT_IN_MEMORY,
             )
         except OSError:
             wasyncore.close_all(self._sockets, ignore_all=True)

@@ -9,7 +9,8 @@ from functools import partial
 import pytest
 
 from crm.registry import PROVIDERS
-from crm.testing.contract import CHECKS, Check, Stand
+from crm.testing.contract import CHECKS
+from crm.testing.contract_stand import Check, Stand
 from tests.providers.hubspot.stand import hubspot_stand
 from tests.providers.pipedrive.stand import connected_stand as pipedrive_stand
 from tests.providers.salesforce.stand import salesforce_stand

@@ -17,8 +17,8 @@ from crm.providers.base import ConnectorContext
 from crm.providers.hubspot import PROVIDER
 from crm.providers.hubspot.fake import DEFAULT_TOKEN, HubSpotFake
 from crm.providers.hubspot.sync import HubSpotConnector
-from crm.testing.clock import FakeClock
-from crm.testing.contract import Sample, StandFields
+from crm.testing.clock import FakeClock, LeapingClock
+from crm.testing.contract_stand import Sample, StandFields
 from crm.testing.faults import Fault
 from crm.testing.wsgi import LoopbackServer
 
@@ -30,7 +30,11 @@ _FAULTS = {
     "html": "html_ok",
     "rate_limited": "rate_limited",
     "unauthorized": "unauthorized",
+    "day_used_up": "rate_limited",
+    "half_body": "half_body",
+    "huge_body": "huge_body",
 }
+_LONGER_THAN_ANY = (32 << 20) + 1
 
 
 _WHEN = {"hs_timestamp": "2026-10-01T09:00:00.000Z"}
@@ -49,14 +53,11 @@ OTHERS = {
 }
 
 
-def no_wait(seconds: float) -> None:
-    """Tests do not sit out a wait."""
-
-
 def context_for(url: str, **changes: Any) -> ConnectorContext:
     """What the wiring would give; the budgets are HubSpot's, without the time they take."""
+    clock = LeapingClock()
     keys = {scope: f"test:{scope.value}" for scope in Scope}
-    limiter = MemoryLimits(max_wait_seconds=10_000).limiter(
+    limiter = MemoryLimits(max_wait_seconds=10_000, clock=clock).limiter(
         BoundBudgets(PROVIDER.budgets, keys, priority=Priority.INTERACTIVE)
     )
     given: dict[str, Any] = {
@@ -64,7 +65,7 @@ def context_for(url: str, **changes: Any) -> ConnectorContext:
         "limiter": limiter,
         "settings": {"api_base": url},
         "extra_hosts": ("127.0.0.1",),
-        "sleep": no_wait,
+        "sleep": clock.sleep,
     }
     return ConnectorContext(**{**given, **changes})
 
@@ -127,7 +128,12 @@ class HubSpotStand:
     def fail(self, kind: str, *, times: int = 1, writes_only: bool = False) -> None:
         path = _BATCH_WRITES if writes_only else "*"
         retry_after = 1.0 if kind == "rate_limited" else None
-        self.fake.faults.add(Fault(_FAULTS[kind], path=path, times=times, retry_after_seconds=retry_after))
+        policy = "DAILY" if kind == "day_used_up" else None
+        more = {"retry_after_seconds": retry_after, "policy": policy, "size_bytes": _LONGER_THAN_ANY}
+        self.fake.faults.add(Fault(_FAULTS[kind], path=path, times=times, **more))
+
+    def lag_search(self, seconds: float) -> None:
+        self.fake.state.search_lag_seconds = seconds
 
     def counted(self, act: Callable[[], Any]) -> tuple[Any, dict[str, int]]:
         """What ``act`` gives, and the requests that the fake received meanwhile."""

@@ -18,8 +18,8 @@ from crm.providers.base import ConnectorContext
 from crm.providers.pipedrive import PROVIDER
 from crm.providers.pipedrive.fake import DEFAULT_TOKEN, PipedriveFake
 from crm.providers.pipedrive.sync import PipedriveConnector
-from crm.testing.clock import FakeClock
-from crm.testing.contract import Sample, StandFields
+from crm.testing.clock import FakeClock, LeapingClock
+from crm.testing.contract_stand import Sample, StandFields
 from crm.testing.faults import Fault
 from crm.testing.wsgi import LoopbackServer
 
@@ -30,7 +30,11 @@ _FAULTS = {
     "html": "html_ok",
     "rate_limited": "rate_limited",
     "unauthorized": "unauthorized",
+    "day_used_up": "rate_limited",
+    "half_body": "half_body",
+    "huge_body": "huge_body",
 }
+_LONGER_THAN_ANY = (32 << 20) + 1
 _EACH_WRITE = 100
 """A batch of the contract is as many requests here: a lost answer is meant for all of them."""
 
@@ -43,14 +47,11 @@ OTHERS = {
 }
 
 
-def no_wait(seconds: float) -> None:
-    """Tests do not sit out a wait."""
-
-
 def context_for(url: str, **changes: Any) -> ConnectorContext:
     """What the wiring would give; the budgets are Pipedrive's, without the time and the tokens they take."""
+    clock = LeapingClock()
     keys = {scope: f"test:{scope.value}" for scope in Scope}
-    limiter = MemoryLimits(max_wait_seconds=1_000_000).limiter(
+    limiter = MemoryLimits(max_wait_seconds=1_000_000, clock=clock).limiter(
         BoundBudgets(PROVIDER.budgets, keys, priority=Priority.INTERACTIVE)
     )
     settings = {"api_base": url, **changes.pop("settings", {})}
@@ -59,7 +60,7 @@ def context_for(url: str, **changes: Any) -> ConnectorContext:
         "limiter": limiter,
         "settings": settings,
         "extra_hosts": ("127.0.0.1",),
-        "sleep": no_wait,
+        "sleep": clock.sleep,
     }
     return ConnectorContext(**{**given, **changes})
 
@@ -143,7 +144,12 @@ class PipedriveStand:
         count = _EACH_WRITE if kind == "lost_answer" else times
         retry_after = 1.0 if kind == "rate_limited" else None
         for method in ("POST", "PATCH", "PUT", "DELETE") if writes_only else ("*",):
-            self.fake.faults.add(Fault(_FAULTS[kind], method=method, times=count, retry_after_seconds=retry_after))
+            more = {"retry_after_seconds": retry_after, "policy": "daily" if kind == "day_used_up" else None}
+            fault = Fault(_FAULTS[kind], method=method, times=count, size_bytes=_LONGER_THAN_ANY, **more)
+            self.fake.faults.add(fault)
+
+    def lag_search(self, seconds: float) -> None:
+        self.fake.state.search_lag_seconds = seconds
 
     def counted(self, act: Callable[[], Any]) -> tuple[Any, dict[str, int]]:
         """What ``act`` gives, and the requests that the fake received meanwhile."""

@@ -19,8 +19,8 @@ from crm.providers.salesforce import PROVIDER
 from crm.providers.salesforce.fake import DEFAULT_TOKEN, SalesforceFake
 from crm.providers.salesforce.mapping import MARKER_FIELD
 from crm.providers.salesforce.sync import SalesforceConnector
-from crm.testing.clock import FakeClock
-from crm.testing.contract import Sample, StandFields
+from crm.testing.clock import FakeClock, LeapingClock
+from crm.testing.contract_stand import Sample, StandFields
 from crm.testing.faults import Fault
 from crm.testing.wsgi import LoopbackServer
 
@@ -33,7 +33,11 @@ _FAULTS = {
     "html": "html_ok",
     "rate_limited": "rate_limited",
     "unauthorized": "unauthorized",
+    "day_used_up": "rate_limited",
+    "half_body": "half_body",
+    "huge_body": "huge_body",
 }
+_LONGER_THAN_ANY = (32 << 20) + 1
 
 
 OTHERS = {
@@ -44,10 +48,6 @@ OTHERS = {
     "Note": Sample({"Title": "Call", "Content": "Tom & Jerry\ncalled"}, {"Content": "1 < 2"}),
     "ContentNote": Sample({"Title": "Call", "Content": "They called"}, {"Title": "Second call"}),
 }
-
-
-def no_wait(seconds: float) -> None:
-    """Tests do not sit out a wait."""
 
 
 @dataclass(slots=True)
@@ -72,15 +72,16 @@ class SalesforceStand:
 
     def context(self, **changes: Any) -> ConnectorContext:
         """What the wiring would give: the stored description, the grant's user, budgets without their time."""
+        clock = LeapingClock()
         keys = {scope: f"test:{scope.value}" for scope in Scope}
-        limits = MemoryLimits(max_wait_seconds=10_000)
+        limits = MemoryLimits(max_wait_seconds=10_000, clock=clock)
         settings = {"instance_url": self.url, "user_id": self.fake.people.api_user_id}
         given: dict[str, Any] = {
             "token": lambda: Secret(DEFAULT_TOKEN),
             "limiter": limits.limiter(BoundBudgets(PROVIDER.budgets, keys, priority=Priority.INTERACTIVE)),
             "settings": {**settings, **changes.pop("settings", {})},
             "extra_hosts": ("127.0.0.1",),
-            "sleep": no_wait,
+            "sleep": clock.sleep,
             "definitions": self.definitions,
         }
         return ConnectorContext(**{**given, **changes})
@@ -139,7 +140,11 @@ class SalesforceStand:
     def fail(self, kind: str, *, times: int = 1, writes_only: bool = False) -> None:
         path = _WRITES if writes_only else "*/services/*"
         policy = "ConcurrentRequests" if kind == "rate_limited" else None
-        self.fake.faults.add(Fault(_FAULTS[kind], path=path, times=times, policy=policy))
+        fault = Fault(_FAULTS[kind], path=path, times=times, policy=policy, size_bytes=_LONGER_THAN_ANY)
+        self.fake.faults.add(fault)
+
+    def lag_search(self, seconds: float) -> None:
+        self.fake.late_seconds = seconds
 
     def counted(self, act: Callable[[], Any]) -> tuple[Any, dict[str, int]]:
         """What ``act`` gives, and the requests that the fake received meanwhile."""
