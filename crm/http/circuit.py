@@ -21,7 +21,7 @@ FAILURES: Final = 8
 WITHIN_SECONDS: Final = 60.0
 """Failures with longer pauses between them do not add up."""
 PAUSE_SECONDS: Final = 10.0
-LONGEST_PAUSE_SECONDS: Final = 300.0
+LONGEST_PAUSE_SECONDS: Final = 60.0
 PROBE_SECONDS: Final = 60.0
 """For so long the one call is waited for; its worker may have died."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import smtplib
 import threading
 import uuid
 from datetime import timedelta
@@ -271,6 +272,35 @@ def test_mail_goes_to_owners_and_administrators_who_want_it(tenant, connection):
         assert CrmMessage.objects.get(user__email="admin@example.com").code == "mail.unwanted"
     assert rows == {tenant.user.email: "delivered", "admin@example.com": "given_up"}
     assert sent.extra_headers["Message-ID"].startswith(f"<{message.pk.hex}@")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "state"),
+    [
+        (ConnectionRefusedError(), "mail.failed", "waiting"),
+        (smtplib.SMTPServerDisconnected(), "mail.failed", "waiting"),
+        (smtplib.SMTPRecipientsRefused({"x": (450, b"later")}), "mail.refused", "waiting"),
+        (smtplib.SMTPRecipientsRefused({"x": (550, b"no such user")}), "mail.refused", "given_up"),
+    ],
+)
+def test_a_mail_that_was_not_taken_is_tried_again_unless_its_address_is_none(
+    tenant, connection, monkeypatch, error, code, state
+):
+    def refuse(_mail):
+        raise error
+
+    change(tenant, connection, health=Health.NEEDS_ATTENTION)
+    with monkeypatch.context() as broken:
+        broken.setattr(sending.EmailMessage, "send", refuse)
+        assert tell(tenant.id) == 1
+    with tenant.context():
+        message = CrmMessage.objects.get()
+    assert (message.code, message.status) == (code, state)
+    due_again(tenant)
+
+    tell(tenant.id)
+
+    assert len(mail.outbox) == (state == "waiting")
 
 
 def test_without_a_mail_server_nobody_is_mailed(tenant, connection, settings):
