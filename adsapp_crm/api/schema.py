@@ -18,7 +18,7 @@ from adsapp_crm.api.shapes.problems import ProblemSerializer
 from adsapp_crm.models.choices import Role
 
 PROBLEM: Final = "application/problem+json"
-_ALWAYS: Final = (400, 401, 403, 404, 429, 500)
+_ALWAYS: Final = (400, 401, 403, 404, 429, 500, 503)
 """404 on every route: X-Organization may name a place that the person may not enter."""
 _OF_BODIES: Final = (413, 415)
 _OF_POSTS: Final = (409, 422)
@@ -37,7 +37,7 @@ _TEXTS: Final[Mapping[int, str]] = {
     500: "Something went wrong inside ADSapp.",
     501: "This CRM is connected by a token only.",
     502: "The CRM answered what nobody understands.",
-    503: "The CRM, the queue or the job's address is not there at the moment.",
+    503: "The database, the CRM, the queue or the job's address is not there at the moment.",
 }
 
 _CONNECTED = connecting.ConnectedSerializer
