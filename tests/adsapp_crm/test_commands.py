@@ -177,3 +177,10 @@ def test_a_database_that_is_away_or_behind_is_an_error_with_a_fix(cause, said, m
 
     assert (exit_code, error["code"], error["field"]) == (1, "internal.database", "DATABASE_URL")
     assert said in error["fix"]
+
+
+def test_a_batch_without_rows_is_refused():
+    """And no key is touched."""
+    exit_code, error = refused("rotate_keys", "--batch", "0")
+
+    assert (exit_code, error["code"], error["field"]) == (2, "request.invalid", "--batch")

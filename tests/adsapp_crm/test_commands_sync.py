@@ -16,6 +16,7 @@ from adsapp_crm.management.commands import crm_sync
 from adsapp_crm.models import Contact, CrmConnection, CrmFieldMapping, CrmSyncLog
 from adsapp_crm.services.connections import connect_with_token
 from adsapp_crm.services.contacts import create_contact, update_contact
+from adsapp_crm.services.syncing import approve_plan
 from adsapp_crm.storage import acquire_lease
 from tests.adsapp_crm.hubspot_account import TOKEN, hubspot_account
 
@@ -301,6 +302,18 @@ def test_a_run_that_was_cut_off_goes_on(tenant, connected):
 
     assert (code, done["runId"], done["status"]) == (0, str(run_id), "completed")
     assert done["counts"]["created_in_app"] == 1
+
+
+def test_an_approved_plan_that_was_cut_off_goes_on(tenant, connected):
+    """The same command again, which is what whoever was interrupted types."""
+    _code, held = sync("--full")
+    with tenant.context():
+        cut_off = approve_plan(uuid.UUID(held["planId"]), actor="user:test").pk
+    code, done = sync("--approve", held["planId"])
+
+    assert (code, done["status"], done["runId"]) == (0, "completed", str(cut_off))
+    assert {each["email"] for each in connected.records()} == {"ann@example.com", "bob@example.com"}
+    assert refused("crm_sync", "First", "hubspot", "--approve", held["planId"])[1] == "plan.closed"
 
 
 def _connection(tenant):

@@ -18,7 +18,7 @@ from adsapp_crm.catalogue import explain
 from adsapp_crm.management.command import OK, WRONG, CrmCommand, organization_argument, organization_named, uuid_of
 from adsapp_crm.management.progress import Progress
 from adsapp_crm.models import CrmConnection, CrmPlan, CrmPlanLine, CrmSyncLog, CrmSyncState
-from adsapp_crm.models.choices import LinkStatus, PlanStatus, RunState, RunTrigger
+from adsapp_crm.models.choices import LinkStatus, PlanStatus, RunPurpose, RunState, RunTrigger
 from adsapp_crm.services.connections import find_connection
 from adsapp_crm.services.forecasts import forecast_of, spend_said
 from adsapp_crm.services.refusals import refuse
@@ -98,6 +98,11 @@ class Command(CrmCommand):
             with organization_context(organization_id, actor=ACTOR):
                 if not CrmPlan.objects.filter(pk=plan_id, connection_id=connection_id).exists():
                     raise refuse("plan.unknown", "This connection has no such plan.", field="PLAN")
+                begun = CrmSyncLog.objects.filter(plan_id=plan_id, completed_at__isnull=True, dry_run=False)
+                under_way = begun.filter(purpose=RunPurpose.APPLY_PLAN).values_list("pk", flat=True).first()
+                if under_way is not None:
+                    self.progress(f"going on with run {under_way}, which carries this plan out")
+                    return uuid.UUID(str(under_way))
                 return approve_plan(plan_id, actor=ACTOR).pk
         kind = RunKind.MANUAL if options["contact"] else RunKind.FULL if options["full"] else RunKind.DELTA
         try:

@@ -10,6 +10,7 @@ from django.core.management.base import CommandParser
 
 from adsapp_crm.management.command import OK, WRONG, CrmCommand
 from adsapp_crm.services.keys import ROWS_A_BATCH, count_by_key, rotate_values
+from adsapp_crm.services.refusals import refuse
 
 PROGRESS_SECONDS = 1.0
 
@@ -28,7 +29,9 @@ class Command(CrmCommand):
         )
 
     def work(self, options: Mapping[str, Any]) -> int:
-        return self._look() if options["check"] else self._rotate(max(1, options["batch"]))
+        if options["batch"] < 1:
+            raise refuse("request.invalid", "A batch has at least one row.", field="--batch", fix="Leave it out.")
+        return self._look() if options["check"] else self._rotate(options["batch"])
 
     def _rotate(self, rows_a_batch: int) -> int:
         started = shown_at = time.monotonic()
