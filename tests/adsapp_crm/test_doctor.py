@@ -248,7 +248,7 @@ def test_api_dashboard_and_admin_offer_the_same(tenant, connection, pipedrive):
     """The API answers the findings; the page shows them; the admin leads there; a viewer may not."""
     client = Client()
     client.force_login(tenant.user)
-    answer = client.post(f"/api/crm/connections/{connection}/examine")
+    answer = client.post(f"/api/crm/connections/{connection}/examine", content_type="application/json")
     assert (answer.status_code, answer.json()["ok"]) == (200, True)
     assert [each["check"] for each in answer.json()["findings"]] == list(CHECKS)
     pipedrive.back_door("DELETE", f"tokens/{TOKENS['pipedrive']}")
@@ -266,5 +266,5 @@ def test_a_disconnected_connection_is_not_tested(tenant, connection):
     disconnect(tenant.id, "pipedrive", actor="user:test")
     client = Client()
     client.force_login(tenant.user)
-    assert client.post(f"/api/crm/connections/{connection}/examine").status_code == 404
+    assert client.post(f"/api/crm/connections/{connection}/examine", content_type="application/json").status_code == 404
     assert connect_with_token(tenant.id, "pipedrive", TOKENS["pipedrive"], actor="user:test").reconnected
