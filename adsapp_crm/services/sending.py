@@ -40,16 +40,17 @@ ATTEMPTS: Final = len(PAUSES_SECONDS) + 1
 STEP_SECONDS: Final = 20.0
 """A task sends for so long; a message takes ten seconds at most, and the sweep goes on with the rest."""
 
-# The claim: whoever commits it has the message until its next attempt.
+# The claim: whoever commits it has the message until its next attempt. MATERIALIZED, since a plan that asked for the
+# due one again for each row of the table would claim one after the other.
 _CLAIM: Final = """
-UPDATE crm_messages AS m SET attempts = m.attempts + 1, next_attempt_at = clock_timestamp() + make_interval(
-  secs => coalesce((%(pauses)s::double precision[])[m.attempts + 1], 3600) * (1 + random() / 10))
-FROM (
+WITH due AS MATERIALIZED (
   SELECT id FROM crm_messages WHERE organization_id = %(organization)s AND status = 'waiting'
     AND next_attempt_at <= clock_timestamp() AND (%(message)s::uuid IS NULL OR id = %(message)s::uuid)
   ORDER BY next_attempt_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
-) AS due
-WHERE m.organization_id = %(organization)s AND m.id = due.id
+)
+UPDATE crm_messages AS m SET attempts = m.attempts + 1, next_attempt_at = clock_timestamp() + make_interval(
+  secs => coalesce((%(pauses)s::double precision[])[m.attempts + 1], 3600) * (1 + random() / 10))
+FROM due WHERE m.organization_id = %(organization)s AND m.id = due.id
 RETURNING m.id, clock_timestamp()
 """
 
