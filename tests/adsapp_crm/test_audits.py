@@ -177,7 +177,7 @@ def test_the_api_lists_audits_and_repairs_by_them(stand):
     found = audit(stand)
 
     listed = stand.client.get("/api/crm/audits").json()["items"]
-    refused = stand.client.post(f"/api/crm/audits/{found.pk}/repair")
+    refused = stand.client.post(f"/api/crm/audits/{found.pk}/repair", content_type="application/json")
 
     assert [each["id"] for each in listed] == [str(found.pk)]
     assert (listed[0]["compared"], listed[0]["drifted"], listed[0]["plan"]) == (2, 0, [])
