@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from crm.engine.apply import ClaimedPage, apply_page, claim_page, next_stage
+from crm.engine.apply import apply_page, claim_page, next_stage
 from crm.engine.context import PAGE, Ports
 from crm.engine.guards import find_brakes
 from crm.engine.lone import plan_chosen_contacts, plan_contacts
@@ -50,10 +50,7 @@ def advance(run_id: str, ports: Ports) -> RunState:
     with ports.store.unit(run_id) as unit:
         run = unit.load_run(run_id)
         applying = run.phase is Phase.APPLY and not run.cancel_requested
-        page = _claim(unit, run, ports) if applying else None
-        if applying and page is None:
-            _enter(unit, run, ports, Phase.FINISH)
-            return run
+        page = claim_page(unit, run, ports) if applying else None
         settling = run.phase is Phase.SETTLE and not run.cancel_requested
         intents = take_intents(unit) if settling else []
         if settling and not intents:
@@ -162,15 +159,13 @@ def _guard(run: RunState, ports: Ports) -> None:
             _enter(unit, run, ports, Phase.APPLY, stage=0)
 
 
-def _claim(unit: Unit, run: RunState, ports: Ports) -> ClaimedPage | None:
-    """A page of the first stage that has lines left, from the run's own on; None where nothing is left to apply."""
-    stage = run.position["stage"]
-    page = claim_page(unit, run, ports)
-    while page is None and next_stage(run):
-        page = claim_page(unit, run, ports)
-    if page is not None and run.position["stage"] != stage:
-        unit.save_run(run)  # a worker that dies at this page has begun at its stage
-    return page
+def _next_stage(run: RunState, ports: Ports) -> None:
+    """Nothing is left to claim at this stage."""
+    with ports.store.unit() as unit:
+        if next_stage(run):
+            unit.save_run(run)
+        else:
+            _enter(unit, run, ports, Phase.FINISH)
 
 
 def _finish(run: RunState, ports: Ports) -> None:
@@ -200,6 +195,7 @@ _STEPS: dict[Phase, Callable[[RunState, Ports], None]] = {
     Phase.PAIR: _pair,
     Phase.UNPAIRED: _unpaired,
     Phase.GUARD: _guard,
+    Phase.APPLY: _next_stage,
     Phase.FINISH: _finish,
 }
 
@@ -226,19 +222,19 @@ def _since(unit: Unit, ports: Ports, record_type: str) -> str:
 def _go_on(run: RunState, ports: Ports) -> None:
     """The next record type of this phase, else the next phase; past those that would find nothing.
 
-    A run that has planned nothing by then has nothing to guard or to apply, and ends here.
+    A scan that has planned nothing by then has nothing to guard or to apply, and ends here.
     """
     with ports.store.unit() as unit:
         phase, index = _following(run)
         work: dict[int, set[Phase]] = {}
-        while run.kind is not RunKind.MANUAL and phase in PASSABLE and not run.position.get("unknown"):
+        while run.kind in SCANS and phase in PASSABLE and not run.position.get("unknown"):
             if index not in work:
                 work[index] = _work(unit, run, phase, run.record_types[index])
             if phase in work[index]:
                 break
             _place(run, phase, type=index)
             phase, index = _following(run)
-        if phase is Phase.GUARD and not run.counts.planned:
+        if phase is Phase.GUARD and run.kind in SCANS and not run.counts.planned:
             _place(run, Phase.DONE)
             _move_watermarks(unit, run)
             run.status = RunStatus.COMPLETED
