@@ -21,7 +21,6 @@ from adsapp_crm.models import CrmConnection, CrmLease, CrmPlan, CrmSyncLog, uuid
 from adsapp_crm.models.choices import ConnectionEventKind, ConnectionStatus, Health, PlanStatus, RunState
 from adsapp_crm.services.connection_history import note, note_schema
 from adsapp_crm.services.mappings import described, seed_default_mappings
-from adsapp_crm.services.record_actions import retry_refused
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.services.subscriptions import remove_subscription
 from adsapp_crm.services.tokens import grant_to_end, revoke_grant
@@ -222,7 +221,7 @@ def _store(
     row.save()
     kind = ConnectionEventKind.CONNECTED if known is None else ConnectionEventKind.RECONNECTED
     note(row.pk, kind, actor=actor)
-    retry_refused(row.pk, note_schema(row.pk, described_before, row.schema))
+    note_schema(row.pk, described_before, row.schema)
     return CrmConnection.objects.get(pk=row.pk), known is not None
 
 

@@ -10,7 +10,6 @@ from adsapp_crm.models import CrmConnection
 from adsapp_crm.models.choices import ConnectionStatus
 from adsapp_crm.services.connection_history import note_schema
 from adsapp_crm.services.mappings import described
-from adsapp_crm.services.record_actions import retry_refused
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.tenancy import organization_context
 from crm.ports import Limiter
@@ -39,5 +38,5 @@ def refresh_fields(
     with organization_context(organization_id, actor=actor):
         fresh = described(found)
         if CrmConnection.objects.filter(pk=connection_id, token_version=row.token_version).update(schema=fresh):
-            retry_refused(connection_id, note_schema(connection_id, row.schema, fresh))
+            note_schema(connection_id, row.schema, fresh)
         return CrmConnection.objects.get(pk=connection_id)

@@ -38,7 +38,6 @@ from adsapp_crm.services.connection_history import note_schema
 from adsapp_crm.services.connections import block_connection
 from adsapp_crm.services.mapping_changes import note_scanned
 from adsapp_crm.services.mappings import described
-from adsapp_crm.services.record_actions import retry_refused
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.schedules import late_after
 from adsapp_crm.storage import Lease, acquire_lease, kept_alive, release_lease
@@ -276,7 +275,7 @@ def _describe(connection: CrmConnection, definitions: Mapping[str, Sequence[Fiel
     connection.schema = {**before, **fresh}
     with organization_context(str(connection.organization_id)):
         CrmConnection.objects.filter(pk=connection.pk).update(schema=connection.schema)
-        retry_refused(connection.pk, note_schema(connection.pk, before, fresh))
+        note_schema(connection.pk, before, fresh)
 
 
 def note_broken(connection: CrmConnection, broken: Sequence[BrokenMapping]) -> None:
