@@ -33,12 +33,8 @@ def note_settings(connection_id: uuid.UUID, before: Mapping[str, Any], after: Ma
         note(connection_id, ConnectionEventKind.SETTINGS, changed=changed)
 
 
-def note_schema(connection_id: uuid.UUID, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Which fields the CRM added, removed or changed, by record type; both as ``CrmConnection.schema`` keeps them.
-
-    Returns the record types of which something changed.
-    """
-    told: list[str] = []
+def note_schema(connection_id: uuid.UUID, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Which fields the CRM added, removed or changed, by record type; both as ``CrmConnection.schema`` keeps them."""
     for record_type in sorted(set(before) & set(after)):
         if before[record_type].get("hash") == after[record_type].get("hash"):
             continue
@@ -50,8 +46,6 @@ def note_schema(connection_id: uuid.UUID, before: Mapping[str, Any], after: Mapp
             "changed": sorted(name for name in set(was) & set(now) if was[name] != now[name])[:MOST_FIELDS_NAMED],
         }
         note(connection_id, ConnectionEventKind.SCHEMA, **details)
-        told.append(record_type)
-    return told
 
 
 def _by_name(described: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import operator
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar, cast
 
@@ -109,9 +109,6 @@ def _same(value: Any) -> Any:
     return value
 
 
-_ENUM: Final = operator.attrgetter("value")
-
-
 @functools.cache
 def _converters(hint: Any) -> tuple[Convert, Convert]:
     """How values of this type are written and read."""
@@ -130,7 +127,7 @@ def _converters(hint: Any) -> tuple[Convert, Convert]:
     elif isinstance(origin, type) and issubclass(origin, Mapping):
         found = _mapping_converters(*_converters(arguments[1]))
     elif isinstance(hint, type) and issubclass(hint, enum.Enum):
-        found = _ENUM, hint
+        found = operator.attrgetter("value"), hint
     elif hint is datetime:
         found = datetime.isoformat, datetime.fromisoformat
     elif hint in (str, int, bool, Any):
@@ -158,47 +155,21 @@ def _optional(convert: Convert) -> Convert:
 
 def _record_converters(kind: type[Any]) -> tuple[Convert, Convert]:
     hints = typing.get_type_hints(kind)
-    fields: list[_Field] = []
+    fields = []
     for spec in dataclasses.fields(kind):
         default = spec.default if spec.default_factory is dataclasses.MISSING else spec.default_factory()
         fields.append((spec.name, *_converters(hints[spec.name]), default))
-    return _writer(kind.__name__, fields), _reader(kind, fields)
+    required = dataclasses.MISSING
 
+    def write(instance: Any) -> dict[str, Any]:
+        document = {}
+        for name, write_field, _, default in fields:
+            value = getattr(instance, name)
+            if default is required or not (value is default or value == default):
+                document[name] = write_field(value)
+        return document
 
-_Field = tuple[str, Convert, Convert, Any]
-"""Name, how it is written, how it is read, its default or MISSING."""
+    def read(document: Mapping[str, Any]) -> Any:
+        return kind(**{name: read_field(document[name]) for name, _, read_field, _ in fields if name in document})
 
-
-def _writer(name: str, fields: Sequence[_Field]) -> Convert:
-    """A function written out field by field: a page writes some thousand records."""
-    known: dict[str, Any] = {}
-    lines = ["def write(instance):", " document = {}"]
-    for place, (field, write, _, default) in enumerate(fields):
-        known |= {f"w{place}": write, f"d{place}": default}
-        given = "value" if write is _same else "value.value" if write is _ENUM else f"w{place}(value)"
-        lines.append(f" value = instance.{field}")
-        indent = " "
-        if default is not dataclasses.MISSING:
-            indent = "  "
-            lines.append(f" if not (value is d{place} or value == d{place}):")
-        lines.append(f"{indent}document[{field!r}] = {given}")
-    lines.append(" return document")
-    return _defined(name, "write", lines, known)
-
-
-def _reader(kind: type[Any], fields: Sequence[_Field]) -> Convert:
-    """Its reverse; what a document does not name gets its default."""
-    known: dict[str, Any] = {"kind": kind}
-    lines = ["def read(document):", " given = {}"]
-    for place, (field, _, read, _) in enumerate(fields):
-        known[f"r{place}"] = read
-        value = f"document[{field!r}]"
-        lines.append(f" if {field!r} in document:")
-        lines.append(f"  given[{field!r}] = {value if read is _same else f'r{place}({value})'}")
-    lines.append(" return kind(**given)")
-    return _defined(kind.__name__, "read", lines, known)
-
-
-def _defined(name: str, function: str, lines: Sequence[str], known: dict[str, Any]) -> Convert:
-    exec(compile("\n".join(lines), f"<codec of {name}>", "exec"), known)  # noqa: S102  # nosec B102 - made of field names alone
-    return cast("Convert", known[function])
+    return write, read

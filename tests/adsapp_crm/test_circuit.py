@@ -16,7 +16,7 @@ from adsapp_crm.limiter import RedisLimits, told_figures
 from adsapp_crm.models import CrmConnection, CrmSyncLog
 from adsapp_crm.services.stepping import step_run
 from adsapp_crm.services.syncing import start_run
-from crm.http.circuit import FAILURES, LONGEST_PAUSE_SECONDS, MemoryCircuit, pause_seconds
+from crm.http.circuit import FAILURES, LONGEST_PAUSE_SECONDS, PAUSE_SECONDS
 from crm.model import RunKind
 from tests.adsapp_crm.webhook_stand import add_contact, connect, stand_in
 
@@ -42,13 +42,9 @@ def shared(settings):
     return RedisLimits(client, prefix=f"test:{uuid.uuid4()}:"), client
 
 
-@pytest.fixture(params=["memory", "redis"])
-def stand(request, shared):
+@pytest.fixture
+def stand(shared):
     """(the circuit, as another worker has it, let time pass)."""
-    if request.param == "memory":
-        now = [1000.0]
-        circuit = MemoryCircuit(lambda: now[0])
-        return circuit, circuit, lambda seconds: now.__setitem__(0, now[0] + seconds)
     limits, client = shared
     return *(RedisCircuit(limits, "host", "hubspot") for _ in range(2)), ServerTime(client, limits.prefix)
 
@@ -69,7 +65,7 @@ def test_it_opens_after_failures_in_a_row_of_all_workers(stand):
     assert other.rest_seconds() == 0
     other.settle(reached=False)
 
-    assert 9 < circuit.rest_seconds() <= pause_seconds(0) == 10
+    assert 9 < circuit.rest_seconds() <= PAUSE_SECONDS == 10
     assert other.rest_seconds() > 9
 
 
