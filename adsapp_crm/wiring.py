@@ -26,7 +26,7 @@ from adsapp_crm.storage.apps import settings_of
 from adsapp_crm.storage.tokens import ConnectionTokens
 from adsapp_crm.tenancy import organization_context
 from crm.engine.context import Ports
-from crm.engine.plan import Rulebook
+from crm.engine.rulebook import Rulebook
 from crm.errors import AuthorizationExpiredError
 from crm.http.client import Call
 from crm.http.limits import BoundBudgets, Budget, Priority, Scope, politeness

@@ -16,7 +16,7 @@ from crm.engine.confirm import Outcome, confirm_page
 from crm.engine.context import PAGE, Ports, contact_keys, page_limit
 from crm.engine.match import resolve_contact
 from crm.engine.pair import plan_existing
-from crm.engine.plan import Rulebook
+from crm.engine.rulebook import Rulebook
 from crm.engine.send import Sent, send_page
 from crm.errors import ConnectionBlockedError, DuplicateRecordError, TransientError
 from crm.model import ActionKind, LineStatus, Link, LinkState, LinkView, PlanLine, Rule, RunKind, RunState

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from crm.engine.context import Ports
-from crm.engine.plan import Rulebook, plan_link
+from crm.engine.plan import plan_link
+from crm.engine.rulebook import Rulebook
 from crm.model import Action, ActionKind, ConflictChange, LinkView, RemoteRecord, RemoteState
 
 

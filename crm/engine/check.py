@@ -15,7 +15,8 @@ from crm.engine.confirm import Outcome
 from crm.engine.context import Ports, gather_evidence
 from crm.engine.digest import digest_base, digest_record
 from crm.engine.observe import gone_by_merges, plan_again
-from crm.engine.plan import Planned, Rulebook, plan_pairing
+from crm.engine.plan import Planned, plan_pairing
+from crm.engine.rulebook import Rulebook
 from crm.model import (
     Action,
     ActionKind,

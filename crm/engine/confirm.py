@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from crm.engine.context import Ports
 from crm.engine.digest import digest_value
 from crm.engine.fights import count_flip
-from crm.engine.plan import Rulebook
+from crm.engine.rulebook import Rulebook
 from crm.engine.send import Sent, confirmed_effects
 from crm.engine.taken import wait_for_person
 from crm.errors import CrmError, FieldRefusal, RecordGoneError, RecordLockedError, StaleWriteError, TransientError

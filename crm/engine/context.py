@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from crm.engine.plan import Rulebook
+from crm.engine.rulebook import Rulebook
 from crm.errors import MappingError
 from crm.mapping.field_map import FieldMap
 from crm.model import (

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from crm.engine.context import Ports, contact_keys, page_limit, store_lines
 from crm.engine.match import MADE_AND_TAKEN, Match, resolve_contact
-from crm.engine.plan import Rulebook, plan_create_in_crm
+from crm.engine.plan import plan_create_in_crm
 from crm.engine.questions import match_question, review, still_asks
+from crm.engine.rulebook import Rulebook
 from crm.model import Action, LinkState, LoneContact, OpenConflict, Rule, RunKind, RunState
 from crm.ports import Unit
 

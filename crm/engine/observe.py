@@ -13,7 +13,8 @@ from datetime import datetime
 
 from crm.engine.context import PAGE, Ports, gather_evidence, observation, page_limit, remembered_record
 from crm.engine.digest import digest_base
-from crm.engine.plan import NOTHING, Planned, Rulebook, plan_heir, plan_link, plan_relink, plan_undelete
+from crm.engine.plan import NOTHING, Planned, plan_heir, plan_link, plan_relink, plan_undelete
+from crm.engine.rulebook import Rulebook
 from crm.mapping.field_map import is_blank
 from crm.model import (
     Action,

@@ -22,8 +22,9 @@ from crm.engine.match import (
     resolve_marker,
     resolve_record,
 )
-from crm.engine.plan import Planned, Rulebook, plan_create_in_app, plan_create_in_crm, plan_pairing
+from crm.engine.plan import Planned, plan_create_in_app, plan_create_in_crm, plan_pairing
 from crm.engine.questions import match_question, review, still_asks
+from crm.engine.rulebook import Rulebook
 from crm.model import (
     Action,
     AppContact,

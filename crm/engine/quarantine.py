@@ -12,7 +12,7 @@ from dataclasses import replace
 from crm.engine.apply import ClaimedPage
 from crm.engine.context import PAGE, Ports, observation
 from crm.engine.observe import read_part
-from crm.engine.plan import Rulebook
+from crm.engine.rulebook import Rulebook
 from crm.model import (
     SET_ASIDE,
     ActionKind,

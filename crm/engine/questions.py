@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crm.engine.match import Match
-from crm.engine.plan import Rulebook
+from crm.engine.rulebook import Rulebook
 from crm.model import (
     Action,
     ActionKind,

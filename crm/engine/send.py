@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from crm.engine.context import Ports
-from crm.engine.plan import Rulebook
+from crm.engine.rulebook import Rulebook
 from crm.errors import (
     ConnectionBlockedError,
     CrmError,

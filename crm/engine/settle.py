@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from crm.engine.context import Ports
-from crm.engine.plan import Rulebook
+from crm.engine.rulebook import Rulebook
 from crm.engine.send import confirmed_effects, trust_record
 from crm.engine.taken import wait_for_person
 from crm.mapping.field_map import FieldMap

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from crm.engine.context import PAGE, Ports
 from crm.engine.digest import digest_base, digest_record
-from crm.engine.plan import Rulebook
+from crm.engine.rulebook import Rulebook
 from crm.errors import MappingError
 from crm.mapping.field_map import FieldMap
 from crm.model import (

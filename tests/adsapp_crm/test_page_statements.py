@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from adsapp_crm.models import Contact, CrmConnection, CrmPlan, CrmSyncLog
 from adsapp_crm.storage import DjangoStore, acquire_lease, release_lease
 from crm.engine.context import Ports
-from crm.engine.plan import Rulebook
+from crm.engine.rulebook import Rulebook
 from crm.engine.run import advance
 from crm.model import Phase, Policy
 from crm.testing.adversary import RECORD_TYPE, AdversaryConnector

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from crm.engine.plan import Rulebook
+from crm.engine.rulebook import Rulebook
 from crm.mapping.field_map import FieldMap
 from crm.mapping.kinds import Kind
 from crm.model import (

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from crm.engine.plan import PINGPONG, plan_link, plan_pairing
+from crm.engine.fields import PINGPONG
+from crm.engine.plan import plan_link, plan_pairing
 from crm.mapping.field_map import FieldMap
 from crm.mapping.kinds import Kind
 from crm.mapping.rule import parse_transform_rule

@@ -7,14 +7,7 @@ from dataclasses import replace
 import pytest
 
 from crm.engine.digest import digest_value
-from crm.engine.plan import (
-    plan_create_in_app,
-    plan_create_in_crm,
-    plan_heir,
-    plan_link,
-    plan_relink,
-    plan_undelete,
-)
+from crm.engine.plan import plan_create_in_app, plan_create_in_crm, plan_heir, plan_link, plan_relink, plan_undelete
 from crm.mapping.field_map import FieldMap
 from crm.mapping.kinds import Kind
 from crm.model import (

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from crm.engine.context import Ports
-from crm.engine.plan import Rulebook
+from crm.engine.rulebook import Rulebook
 from crm.engine.run import advance
 from crm.errors import TransientError
 from crm.mapping.field_map import FieldMap

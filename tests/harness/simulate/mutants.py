@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from crm.engine import apply, check, confirm, decide, lone, match, observe, pair, plan, run, send, settle, undo
+from crm.engine import apply, check, confirm, decide, fields, lone, match, observe, pair, plan, run, send, settle, undo
 from crm.errors import OutcomeUnknownError, RecordInvalidError, RejectedError
 from crm.model import (
     UNKNOWN,
@@ -184,18 +184,18 @@ def _one_sync_at_a_time(patch: Patch) -> None:
 
 def _by_record_time(patch: Patch, decides: Callable[[Any, bool], Any]) -> None:
     """``decides`` changes the facts of each field, knowing whether the record is newer than the last agreement."""
-    fields, facts, newer = plan._plan_fields, plan._facts, [False]
+    decided, facts, newer = plan.plan_fields, fields._facts, [False]
 
     def plan_fields(view, record, book, evidence, **options):
         known = view.link.remote_modified_at
         newer[0] = known is not None and record.modified_at is not None and record.modified_at > known
-        return fields(view, record, book, evidence, **options)
+        return decided(view, record, book, evidence, **options)
 
     def biased(*arguments):
         return decides(facts(*arguments), newer[0])
 
-    patch.set(plan, "_plan_fields", plan_fields)
-    patch.set(plan, "_facts", biased)
+    patch.set(plan, "plan_fields", plan_fields)
+    patch.set(fields, "_facts", biased)
 
 
 @mutant("I4", "I7")
@@ -376,9 +376,10 @@ def _link_follows_into_a_grave(patch: Patch) -> None:
 @mutant("I7", "I1", "I4")
 def _nothing_false_and_zero_are_one(patch: Patch) -> None:
     """False and zero are blank."""
-    honest = plan.is_blank
-    patch.set(plan, "is_blank", lambda value: honest(value) or not value)
-    patch.set(plan, "_push", _without_falsehood(plan._push))
+    honest = fields.is_blank
+    for module in (fields, plan):
+        patch.set(module, "is_blank", lambda value: honest(value) or not value)
+        patch.set(module, "push_field", _without_falsehood(module.push_field))
 
 
 def _without_falsehood(honest):
@@ -407,20 +408,20 @@ def _hidden_is_blank(patch: Patch) -> None:
 @mutant("I23", "I7")
 def _unread_blank_is_trusted(patch: Patch) -> None:
     """A field that could not be read for a while and is empty now was cleared by a person."""
-    honest = plan._facts
-    patch.set(plan, "_facts", lambda *arguments: replace(honest(*arguments), blank_is_trusted=True))
+    honest = fields._facts
+    patch.set(fields, "_facts", lambda *arguments: replace(honest(*arguments), blank_is_trusted=True))
 
 
 @mutant("I2", "I7", "I1")
 def _transform_without_inverse(patch: Patch) -> None:
     """Names go out in capitals and come back as they are."""
-    honest = plan.FieldMap.to_crm
+    honest = fields.FieldMap.to_crm
 
     def shouting(self, value):
         mapped = honest(self, value)
         return mapped.upper() if self.app_field in {"lastName", "company"} and isinstance(mapped, str) else mapped
 
-    patch.set(plan.FieldMap, "to_crm", shouting)
+    patch.set(fields.FieldMap, "to_crm", shouting)
 
 
 @mutant("I8", "I2")
@@ -438,22 +439,22 @@ def _one_base_for_both_sides(patch: Patch) -> None:
 @mutant("I4", "I7")
 def _whole_record_is_written(patch: Patch) -> None:
     """A change of one field writes all of them as the app holds them."""
-    honest = plan._plan_fields
+    honest = plan.plan_fields
 
     def whole(view, record, book, evidence, **options):
-        fields = honest(view, record, book, evidence, **options)
-        if not any(effect.side is Side.CRM for effect in fields.effects):
-            return fields
-        done = {effect.mapping_id for effect in fields.effects}
-        decision = decide.Decision(decide.Verdict.PUSH, plan.Rule.APP_CHANGED, 3)
+        found = honest(view, record, book, evidence, **options)
+        if not any(effect.side is Side.CRM for effect in found.effects):
+            return found
+        done = {effect.mapping_id for effect in found.effects}
+        decision = decide.Decision(decide.Verdict.PUSH, fields.Rule.APP_CHANGED, 3)
         for field_map in book.maps:
             if field_map.mapping_id not in done and record.values.get(field_map.remote_field, UNKNOWN) is not UNKNOWN:
                 value = view.contact.values.get(field_map.app_field)
-                effect = plan._push(field_map, value, record.values[field_map.remote_field], decision, {})
-                fields.effects.extend([effect] if effect else [])
-        return fields
+                effect = fields.push_field(field_map, value, record.values[field_map.remote_field], decision, {})
+                found.effects.extend([effect] if effect else [])
+        return found
 
-    patch.set(plan, "_plan_fields", whole)
+    patch.set(plan, "plan_fields", whole)
 
 
 @mutant("I4")
@@ -583,7 +584,7 @@ def _questions_are_never_closed(patch: Patch) -> None:
 @mutant("I2", "I3")
 def _fights_go_on(patch: Patch) -> None:
     """Nobody counts how often a field flips."""
-    patch.set(plan, "is_fought", lambda *_arguments: False)
+    patch.set(fields, "is_fought", lambda *_arguments: False)
 
 
 @mutant("I1", "I18", "I2", "I4")

@@ -7,7 +7,8 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from crm.engine.plan import Rulebook, plan_link
+from crm.engine.plan import plan_link
+from crm.engine.rulebook import Rulebook
 from crm.mapping.field_map import FieldMap
 from crm.mapping.kinds import Kind
 from crm.model import AppContact, BasePair, Direction, Link, LinkState, LinkView, Policy, RemoteRecord, Strategy, Value

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from crm.engine.context import Ports
-from crm.engine.plan import Rulebook
+from crm.engine.rulebook import Rulebook
 from crm.mapping.field_map import FieldMap
 from crm.mapping.kinds import Kind
 from crm.model import BlankRule, DeletionPolicy, Direction, Policy, Strategy

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crm.engine.context import Ports
-from crm.engine.plan import Rulebook
+from crm.engine.rulebook import Rulebook
 from crm.engine.run import advance
 from crm.mapping.build import MappingRow, build_field_map
 from crm.mapping.field_map import FieldMap
