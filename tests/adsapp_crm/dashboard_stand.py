@@ -13,7 +13,7 @@ from django.test import Client
 
 from adsapp_crm import wiring
 from adsapp_crm.limiter import RedisLimits
-from adsapp_crm.models import CrmFieldMapping, CrmPlan, CrmSyncLog, User
+from adsapp_crm.models import Contact, CrmConflict, CrmConnection, CrmFieldMapping, CrmPlan, CrmSyncLog, User
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services import syncing
 from adsapp_crm.services.connections import connect_with_token
@@ -87,6 +87,28 @@ class Stand:
         self.run()
         return self.approve()
 
+    def with_three_people(self) -> Stand:
+        """Connected, and three people in step on both sides."""
+        self.connect()
+        self.contact(firstName="Ada", lastName="Lovelace", email="ada@x.example", jobTitle="Countess")
+        self.contact(firstName="Bea", lastName="Smith", email="bea@x.example", city="Ghent")
+        self.account.add({"firstname": "Cyd", "lastname": "Jones", "email": "cyd@x.example"})
+        self.sync()
+        return self
+
+    def with_two_conflicts(self) -> Stand:
+        """Both sides have changed the job title of two of the three, and the connection asks."""
+        with self.inside:
+            CrmConnection.objects.update(strategy="manual")
+            for first_name in ("Ada", "Bea"):
+                Contact.objects.filter(first_name=first_name).update(job_title=f"{first_name} here")
+        for each in self.account.back_door("GET", "records")["results"]:
+            name = each["properties"]["firstname"]
+            if name in ("Ada", "Bea"):
+                self.account.edit(each["id"], jobtitle=f"{name} there")
+        self.run(RunKind.DELTA)
+        return self
+
     def get(self, path: str = "", status: int = 200) -> str:
         answer = self.client.get(f"{BASE}{path}")
         assert answer.status_code == status, (path, answer.status_code, text_of(answer.content.decode()))
@@ -107,6 +129,24 @@ class Stand:
         client = Client()
         client.force_login(User.objects.get(email=f"{role}@example.com"))
         return client
+
+
+def pages_of(stand: Stand) -> list[str]:
+    """Every page that there is something to see on, by the rows there are."""
+    with stand.inside:
+        runs = [f"/runs/{run}" for run in CrmSyncLog.objects.values_list("pk", flat=True)]
+        plans = [f"/plans/{plan}" for plan in CrmPlan.objects.values_list("pk", flat=True)]
+        contacts = [f"/contacts/{each}" for each in Contact.objects.values_list("pk", flat=True)]
+        conflicts = [f"/conflicts/{each}" for each in CrmConflict.objects.values_list("pk", flat=True)]
+        rows = CrmFieldMapping.objects.filter(deleted_at__isnull=True).values_list("pk", flat=True)
+        mapping = [f"/connections/hubspot/mapping/{each}" for each in rows]
+    fixed = ["", "/connections/hubspot", "/connections/hubspot/mapping", "/connections/hubspot/mapping/new"]
+    fixed += ["/connections/hubspot/mapping/suggestions", "/connections/hubspot/mapping/import"]
+    fixed += ["/conflicts", "/records", "/records?state=excluded", "/contacts", "/contacts?q=a", "/webhooks", "/people"]
+    fixed += ["/connections/hubspot/schedule"]
+    fixed += ["/activity", "/activity?kind=settings&crm=hubspot", "/figures", "/figures?days=90"]
+    fixed += ["/connect/hubspot", "/connect/pipedrive", "/connect/salesforce", "/organizations"]
+    return [*fixed, *runs, *[f"{run}/progress" for run in runs], *plans, *contacts, *conflicts, *mapping]
 
 
 @contextmanager

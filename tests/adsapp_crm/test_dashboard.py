@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
-from html import unescape
 
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -18,20 +15,15 @@ from adsapp_crm.models import (
     Contact,
     CrmConflict,
     CrmConnection,
-    CrmFieldMapping,
-    CrmLedgerEntry,
     CrmPlan,
     CrmSyncLog,
     CrmSyncState,
     CrmWebhookEvent,
 )
-from adsapp_crm.models.choices import ConnectionEventKind, Role
-from adsapp_crm.selectors import database_now
-from adsapp_crm.services.analytics import figures_by_day
-from adsapp_crm.services.connection_history import note, note_schema
+from adsapp_crm.models.choices import Role
 from adsapp_crm.services.standing import count_links
 from crm.model import RunKind
-from tests.adsapp_crm.dashboard_stand import BASE, dashboard_stand, text_of
+from tests.adsapp_crm.dashboard_stand import BASE, dashboard_stand, pages_of, text_of
 from tests.adsapp_crm.hubspot_account import TOKEN
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,31 +37,12 @@ def stand(tenant, settings, monkeypatch):
 
 @pytest.fixture
 def synced(stand):
-    """Three people in step on both sides."""
-    stand.connect()
-    stand.contact(firstName="Ada", lastName="Lovelace", email="ada@x.example", jobTitle="Countess")
-    stand.contact(firstName="Bea", lastName="Smith", email="bea@x.example", city="Ghent")
-    stand.account.add({"firstname": "Cyd", "lastname": "Jones", "email": "cyd@x.example"})
-    stand.sync()
-    return stand
+    return stand.with_three_people()
 
 
-def pages_of(stand):
-    """Every page that there is something to see on, by the rows there are."""
-    with stand.inside:
-        runs = [f"/runs/{run}" for run in CrmSyncLog.objects.values_list("pk", flat=True)]
-        plans = [f"/plans/{plan}" for plan in CrmPlan.objects.values_list("pk", flat=True)]
-        contacts = [f"/contacts/{each}" for each in Contact.objects.values_list("pk", flat=True)]
-        conflicts = [f"/conflicts/{each}" for each in CrmConflict.objects.values_list("pk", flat=True)]
-        rows = CrmFieldMapping.objects.filter(deleted_at__isnull=True).values_list("pk", flat=True)
-        mapping = [f"/connections/hubspot/mapping/{each}" for each in rows]
-    fixed = ["", "/connections/hubspot", "/connections/hubspot/mapping", "/connections/hubspot/mapping/new"]
-    fixed += ["/connections/hubspot/mapping/suggestions", "/connections/hubspot/mapping/import"]
-    fixed += ["/conflicts", "/records", "/records?state=excluded", "/contacts", "/contacts?q=a", "/webhooks", "/people"]
-    fixed += ["/connections/hubspot/schedule"]
-    fixed += ["/activity", "/activity?kind=settings&crm=hubspot", "/figures", "/figures?days=90"]
-    fixed += ["/connect/hubspot", "/connect/pipedrive", "/connect/salesforce", "/organizations"]
-    return [*fixed, *runs, *[f"{run}/progress" for run in runs], *plans, *contacts, *conflicts, *mapping]
+@pytest.fixture
+def contested(synced):
+    return synced.with_two_conflicts()
 
 
 # Who may enter ----------------------------------------------------------------------------------------------
@@ -385,381 +358,6 @@ def test_a_failing_record_that_waits_for_an_answer_is_listed_as_a_conflict_alone
     question = stand.get(f"/conflicts/{asked.pk}")
     assert "None of these: make a new record" in question
     assert "These two are one person" not in question  # there is no second one
-
-
-# Conflicts --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def contested(synced):
-    """Both sides changed the job title of two people, and the connection asks."""
-    with synced.inside:
-        CrmConnection.objects.update(strategy="manual")
-        for first_name in ("Ada", "Bea"):
-            Contact.objects.filter(first_name=first_name).update(job_title=f"{first_name} here")
-    for each in synced.account.back_door("GET", "records")["results"]:
-        name = each["properties"]["firstname"]
-        if name in ("Ada", "Bea"):
-            synced.account.edit(each["id"], jobtitle=f"{name} there")
-    synced.run(RunKind.DELTA)
-    return synced
-
-
-def test_a_conflict_is_shown_side_by_side_and_answered_for_all_alike(contested):
-    """One answer with the box ticked settles both, and remembering makes it the field's rule."""
-    page = contested.get("/conflicts")
-    assert "Ada here" in page
-    assert "Bea there" in page
-    with contested.inside:
-        conflict = CrmConflict.objects.get(contact__first_name="Ada")
-    page = contested.get(f"/conflicts/{conflict.pk}")
-    assert "Countess" in page
-    assert "Answer 1 other open question" in page
-    assert "2 conflicts are answered" in contested.follow(
-        f"/conflicts/{conflict.pk}", act="crm", alike="1", remember="1"
-    )
-    contested.run(RunKind.DELTA)
-    with contested.inside:
-        assert sorted(Contact.objects.values_list("job_title", flat=True)) == ["", "Ada there", "Bea there"]
-        assert CrmFieldMapping.objects.get(adsapp_field="jobTitle", deleted_at=None).strategy == "crm_wins"
-
-
-def test_many_conflicts_are_counted_before_they_are_answered(contested):
-    page = contested.client.post(f"{BASE}/conflicts", {"which": "all", "act": "app"}).content.decode()
-    assert "Answer 2 conflicts?" in page
-    with contested.inside:
-        assert CrmConflict.objects.filter(status="open").count() == 2
-    contested.post("/conflicts", which="all", act="app", confirmed="1")
-    contested.run(RunKind.DELTA)
-    assert {each.get("jobtitle") for each in contested.account.records()} >= {"Ada here", "Bea here"}
-
-
-def test_another_value_can_be_typed_for_both(contested):
-    with contested.inside:
-        conflict = CrmConflict.objects.get(contact__first_name="Ada")
-    contested.post(f"/conflicts/{conflict.pk}", act="value", value="Mathematician")
-    contested.run(RunKind.DELTA)
-    with contested.inside:
-        assert Contact.objects.get(first_name="Ada").job_title == "Mathematician"
-    assert "Mathematician" in {each.get("jobtitle") for each in contested.account.records()}
-
-
-def test_a_match_is_answered_with_the_pair_that_belongs_together(stand):
-    """Two contacts share the number of one record: the page offers both, and the chosen one is linked."""
-    stand.connect()
-    first = stand.contact(firstName="Ada One", phone="+31201234567")
-    second = stand.contact(firstName="Ada Two", phone="+31201234567")
-    (record,) = stand.account.add({"firstname": "Ada", "phone": "+31201234567"})
-    stand.sync()
-    with stand.inside:
-        conflict = CrmConflict.objects.filter(kind="match", status="open").first()
-    page = stand.get(f"/conflicts/{conflict.pk}")
-    assert first in page
-    assert second in page
-    stand.post(f"/conflicts/{conflict.pk}", act="pair", contact=second, record=record)
-    with stand.inside:
-        assert str(CrmSyncState.objects.get(state="live").contact_id) == second
-
-
-def test_a_match_is_answered_with_none_of_these(stand):
-    """The record becomes a contact of its own, and its page says that a person chose so."""
-    stand.connect()
-    stand.contact(firstName="Ada One", phone="+31201234567")
-    stand.contact(firstName="Ada Two", phone="+31201234567")
-    (record,) = stand.account.add({"firstname": "Ada Three", "phone": "+31201234567"})
-    stand.sync()
-    with stand.inside:
-        conflict = CrmConflict.objects.get(kind="match", status="open", remote_id=record)
-    assert "None of these: make a new contact" in stand.get(f"/conflicts/{conflict.pk}")
-    stand.post(f"/conflicts/{conflict.pk}", act="create")
-    stand.run(RunKind.DELTA)
-    with stand.inside:
-        assert CrmSyncState.objects.get(crm_record_id=record).contact.first_name == "Ada Three"
-        assert CrmLedgerEntry.objects.get(remote_id=record).rule == "chosen"
-        assert CrmConflict.objects.get(pk=conflict.pk).status == "closed"
-
-
-# Mapping ----------------------------------------------------------------------------------------------------
-
-
-ROW = {
-    "record_type": "contacts",
-    "app_field": "company",
-    "remote_field": "company",
-    "direction": "bidirectional",
-    "blank_rule": "propagate",
-}
-
-
-def test_a_mapping_is_added_changed_and_rolled_back(synced):
-    """Each save is a version; going back shows the difference first."""
-    base = "/connections/hubspot/mapping"
-    asked = text_of(synced.post(f"{base}/new", **ROW, save="1").content.decode())
-    assert "say below for which records the change is" in asked
-    assert "Concerned: company Existing records too" in asked
-    with synced.inside:
-        assert not CrmFieldMapping.objects.filter(adsapp_field="company", deleted_at=None).exists()
-    assert "Saved as a new version" in synced.follow(f"{base}/new", **ROW, save="1", applies_to="existing")
-    with synced.inside:
-        row = CrmFieldMapping.objects.get(adsapp_field="company", deleted_at=None)
-        version = CrmConnection.objects.get().mapping_version
-    steps = {"step-0-step": "prefix", "step-0-text": "Co. "}
-    assert "Saved as a new version" in synced.follow(f"{base}/{row.pk}", **ROW, **steps, save="1", applies_to="new")
-    with synced.inside:
-        row = CrmFieldMapping.objects.get(pk=row.pk)
-        assert row.applies_to == "new"
-        assert row.transform_rule == {"steps": [{"step": "prefix", "text": "Co. "}], "starts_at": "app"}
-    page = synced.get(f"{base}/versions/{version}")
-    assert "What going back to it would change" in page
-    assert "For which records?" in page
-    synced.post(f"{base}/versions/{version}", applies_to="existing")
-    with synced.inside:
-        row.refresh_from_db()
-        assert (row.transform_rule, row.applies_to) == (None, "existing")
-    synced.post(f"{base}/{row.pk}/remove")
-    with synced.inside:
-        assert not CrmFieldMapping.objects.filter(adsapp_field="company", deleted_at=None).exists()
-
-
-def file_of(text, name="mapping.json"):
-    return SimpleUploadedFile(name, text.encode())
-
-
-def test_a_mapping_file_shows_what_it_changes_and_is_then_saved(synced):
-    """Exported, changed and read back: one change is shown, saved once, and refused when others saved meanwhile."""
-    here = "/connections/hubspot/mapping/import"
-    document = json.loads(synced.get("/connections/hubspot/mapping.json"))
-    assert "jobTitle" in synced.get("/connections/hubspot/mapping.csv")
-    same = text_of(synced.post(here, file=file_of(json.dumps(document))).content.decode())
-    assert "Nothing: the mapping is as the file has it." in same
-    next(each for each in document["mappings"] if each["adsappField"] == "jobTitle")["direction"] = "to_crm"
-    text = json.dumps(document)
-    page = text_of(synced.post(here, file=file_of(text)).content.decode())
-    assert "Save 1 change as a new version" in page
-    assert "For which records?" in page
-    with synced.inside:
-        row = CrmFieldMapping.objects.get(adsapp_field="jobTitle", deleted_at=None)
-        version = CrmConnection.objects.get().mapping_version
-        assert row.direction == "bidirectional"
-    said = {"content": text, "save": "1", "applies_to": "existing"}
-    assert "was changed since the file was shown" in text_of(synced.follow(here, **said, version=version - 1))
-    assert f"Saved as version {version + 1}" in text_of(synced.follow(here, **said, version=version))
-    with synced.inside:
-        row.refresh_from_db()
-        assert (row.direction, row.applies_to) == ("to_crm", "existing")
-
-
-def test_a_file_that_cannot_be_taken_is_refused_with_the_reason(synced):
-    """What is no mapping at once; a pair that cannot work with its name, beside what the file would change."""
-    here = f"{BASE}/connections/hubspot/mapping/import"
-    refused = {
-        "": "The file is empty.",
-        "{": "The file is no JSON",
-        '{"crmType": "pipedrive", "mappings": []}': "another CRM than hubspot",
-        "recordType,adsappField\ncontacts,email\n": "The first line lacks crmField",
-    }
-    for text, said in refused.items():
-        page = synced.client.post(here, {"file": file_of(text)}, follow=True)
-        assert said in text_of(page.content.decode()), text
-    text = json.dumps([{"recordType": "contacts", "adsappField": "birthday", "crmField": "no_such_field"}])
-    answer = synced.client.post(here, {"content": text, "save": "1", "version": "0"})
-    assert answer.status_code == 422
-    assert "birthday and no_such_field" in text_of(answer.content.decode())
-    with synced.inside:
-        assert CrmFieldMapping.objects.filter(deleted_at=None).count() == 6
-
-
-def test_fields_are_suggested_with_their_reason_and_mapped_only_when_a_person_saves(synced):
-    """Names alone first; values are read by one call, shown beside each other, and nothing is stored of either."""
-    page = text_of(synced.get("/connections/hubspot/mapping/suggestions?type=contacts"))
-    assert "company Company Name company names alike by 100 %" in page
-    assert "postalCode" in page
-    with synced.inside:
-        before = list(CrmFieldMapping.objects.values())
-        Contact.objects.filter(email="ada@x.example").update(company="Analytical Engines")
-        link = CrmSyncState.objects.get(contact__email="ada@x.example")
-    synced.account.edit(link.crm_record_id, company="Engines Ltd")
-    page = text_of(synced.follow("/connections/hubspot/mapping/suggestions", type="contacts"))
-    assert "Analytical Engines Engines Ltd" in page
-    row = synced.get("/connections/hubspot/mapping/new?type=contacts&ours=company&theirs=company&direction=nonsense")
-    assert 'value="company" selected' in row
-    with synced.inside:
-        assert list(CrmFieldMapping.objects.values()) == before
-        assert CrmSyncState.objects.get(pk=link.pk).observed == link.observed
-
-
-def test_suggestions_of_a_crm_that_does_not_answer_fall_back_to_names(synced):
-    synced.account.back_door("POST", "faults", {"kind": "unauthorized", "times": 50})
-    page = text_of(synced.follow("/connections/hubspot/mapping/suggestions", type="contacts"))
-    assert "(auth.expired)" in page or "(auth.revoked)" in page
-    assert "names alike by 100 %" in page
-
-
-def test_a_transform_without_inverse_on_a_two_way_field_is_refused_and_changes_nothing(synced):
-    with synced.inside:
-        before = CrmConnection.objects.get().mapping_version
-    said = {**ROW, "step-0-step": "truncate", "step-0-length": "3", "save": "1"}
-    answer = synced.post("/connections/hubspot/mapping/new", **said)
-    assert answer.status_code == 422
-    page = answer.content.decode()
-    assert "Not saved; nothing was changed." in page
-    assert "Make the mapping one-way" in page
-    with synced.inside:
-        assert CrmConnection.objects.get().mapping_version == before
-
-
-def test_the_preview_shows_real_contacts_through_the_steps_and_saves_nothing(synced):
-    with synced.inside:
-        row = CrmFieldMapping.objects.get(adsapp_field="jobTitle")
-    said = {**ROW, "app_field": "jobTitle", "remote_field": "jobtitle", "step-0-step": "suffix", "step-0-text": " (x)"}
-    page = synced.post(f"/connections/hubspot/mapping/{row.pk}", **said, preview="1").content.decode()
-    assert "Countess (x)" in page
-    assert "refused" in page  # what the CRM holds now has no suffix to take off
-    with synced.inside:
-        assert CrmFieldMapping.objects.get(pk=row.pk).transform_rule is None
-
-
-def test_steps_are_added_moved_removed_and_read_from_json_without_saving(synced):
-    path = "/connections/hubspot/mapping/new"
-    two = {"step-0-step": "trim", "step-1-step": "prefix", "step-1-text": "a"}
-    page = synced.post(path, **ROW, **two, move="up-1").content.decode()
-    assert page.index('value="prefix"') < page.index('value="trim"')
-    page = synced.post(path, **ROW, **two, move="remove-0").content.decode()
-    assert 'name="step-1-step"' not in page
-    page = synced.post(path, **ROW, **two, add="1", new_step="case").content.decode()
-    assert 'name="step-2-step" value="case"' in page
-    page = synced.post(path, **ROW, use_json="1", json='{"steps": [{"step": "trim"}]}').content.decode()
-    assert 'name="step-0-step" value="trim"' in page
-    answer = synced.post(path, **ROW, use_json="1", json="{")
-    assert answer.status_code == 422
-    assert "cannot be read" in answer.content.decode()
-
-
-# Settings and people ----------------------------------------------------------------------------------------
-
-
-def test_pausing_stops_runs_and_resuming_lets_them_go_on(synced):
-    assert "Paused" in synced.follow("/connections/hubspot/change", pause="1")
-    assert "paused" in synced.follow("/connections/hubspot/sync", kind="delta")
-    assert "Resumed" in synced.follow("/connections/hubspot/change", resume="1")
-
-
-RULES = {
-    "mode": "sync",
-    "strategy": "newest_wins",
-    "tie_rule": "manual",
-    "on_app_deleted": "unlink",
-    "on_crm_deleted": "unlink",
-    "create_in_crm": "on",
-    "create_in_app": "on",
-    "max_count_deleted": "5",
-    "max_count_created": "500",
-}
-
-
-def test_rules_are_saved_and_a_wrong_one_is_refused(synced):
-    with synced.inside:
-        row = CrmConnection.objects.get()
-    said = {**RULES, "mode": "observe", "strategy": "crm_wins"}
-    del said["create_in_app"]
-    assert "observe mode" not in synced.get()
-    assert "The settings are saved" in synced.follow("/connections/hubspot", **said)
-    assert "observe mode" in synced.get()
-    assert synced.post("/connections/hubspot", **{**said, "strategy": "dice"}).status_code == 422
-    with synced.inside:
-        after = CrmConnection.objects.get(pk=row.pk)
-        assert (after.mode, after.strategy, after.create_in_app) == ("observe", "crm_wins", False)
-
-
-def test_the_crms_own_settings_are_chosen_with_help_and_a_wrong_one_is_refused(synced):
-    """Blank is the installation's value; a text that is none stays on the page with what to give."""
-    with synced.inside:
-        CrmConnection.objects.update(crm_type="salesforce")
-    page = synced.get("/connections/salesforce")
-    assert "match never makes one" in page
-    assert "Contact, as usual" in page
-    said = {**RULES, "create_type": "Lead", "crm_accounts": "match", "crm_requestsPerSecond": "7"}
-    assert "The settings are saved" in synced.follow("/connections/salesforce", **said)
-    refused = synced.post("/connections/salesforce", **{**said, "crm_accounts": "", "crm_requestsPerSecond": "900"})
-    assert refused.status_code == 422
-    assert "Give a whole number from 1 to 100." in refused.content.decode()
-    with synced.inside:
-        row = CrmConnection.objects.get()
-        assert (row.create_type, row.settings["crm"]) == ("Lead", {"accounts": "match", "requests_per_second": "7"})
-    assert "The settings are saved" in synced.follow("/connections/salesforce", **{**said, "crm_accounts": ""})
-    with synced.inside:
-        assert CrmConnection.objects.get().settings["crm"] == {"requests_per_second": "7"}
-
-
-def test_what_happened_stands_on_one_line_and_is_narrowed_by_kind(synced):
-    """Connecting, runs, settings with both values, mapping versions, pausing and new fields, newest first."""
-    synced.post("/connections/hubspot", **{**RULES, "max_count_deleted": "9"})
-    synced.post("/connections/hubspot/change", pause="1")
-    synced.post("/connections/hubspot/change", resume="1")
-    synced.get()  # tells what was done, once
-    page = text_of(synced.get("/activity"))
-    told = ["Resumed", "Paused", "Settings changed maxCountDeleted 5 → becomes 9", "Approved plan", "Connected"]
-    places = [page.index(each) for each in told]
-    assert places == sorted(places)
-    assert "Approved plan" not in text_of(synced.get("/activity?kind=settings"))
-    assert "contacts added: adsapp_contact_id" in text_of(synced.get("/activity?kind=schema&crm=hubspot"))
-    assert "Nothing of this kind yet." in text_of(synced.get("/activity?kind=webhook"))
-    with synced.inside:
-        schema = CrmConnection.objects.get().schema
-        fields = [each for each in schema["contacts"]["fields"] if each["name"] != "city"]
-        note_schema(synced.connection_id, schema, {"contacts": {"hash": "other", "fields": fields}})
-        note_schema(synced.connection_id, schema, schema)
-    assert "contacts gone: city" in text_of(synced.get("/activity?kind=schema"))
-
-
-def test_a_long_history_is_read_page_by_page(synced):
-    with synced.inside:
-        for number in range(60):
-            note(synced.connection_id, ConnectionEventKind.PAUSED, number=number)
-    first = synced.get("/activity?kind=settings")
-    (address,) = re.findall(r'href="([^"]*before=[^"]*)"', first)
-    second = synced.get(f"/activity{unescape(address)}")
-    assert text_of(first).count("Paused") == 40
-    assert text_of(second).count("Paused") == 20
-    assert "just now" in text_of(synced.get("/activity?before=nonsense"))
-
-
-def test_figures_count_what_the_runs_did(synced):
-    """Records, writes and calls of today's runs; charts with a table of the same numbers, without script or style."""
-    page = synced.get("/figures?days=7")
-    with synced.inside:
-        runs = list(CrmSyncLog.objects.all())
-        (days,) = figures_by_day(database_now(), 7).values()
-    assert [day.runs for day in days] == [0] * 6 + [len(runs)]
-    assert days[-1].calls == sum(run.api_calls for run in runs)
-    assert days[-1].written == 3
-    assert page.count('<svg class="chart"') == 3, "records, changes and calls; nothing waited, failed or was asked"
-    assert text_of(page).count("Nothing in this time.") == 3
-
-
-def test_disconnecting_keeps_links_and_history(synced):
-    assert "Disconnected" in synced.follow("/connections/hubspot/disconnect")
-    with synced.inside:
-        assert CrmConnection.objects.get().status == "disconnected"
-        assert CrmSyncState.objects.count() == 3
-
-
-def test_a_key_is_shown_once_and_can_be_revoked(stand):
-    page = stand.post("/people", act="key", name="billing", scope="read").content.decode()
-    assert page.count("crm_live_") >= 1
-    assert "It is shown this once" in page
-    again = stand.get("/people")
-    assert "It is shown this once" not in again
-    key = again.split('name="key" value="')[1].split('"')[0]
-    assert "revoked" in stand.follow("/people", act="revoke", key=key)
-
-
-def test_nobody_appoints_above_themselves_and_the_last_owner_stays(stand):
-    admin = stand.member(Role.ADMIN)
-    admin.post(f"{BASE}/people", {"act": "member", "email": "admin@example.com", "role": "owner"})
-    stand.post("/people", act="member", email=stand.tenant.user.email, role="viewer")
-    page = stand.get("/people")
-    assert page.count('<td data-label="Role">Owner</td>') == 1
 
 
 # What strangers wrote ---------------------------------------------------------------------------------------
