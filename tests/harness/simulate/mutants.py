@@ -376,9 +376,9 @@ def _link_follows_into_a_grave(patch: Patch) -> None:
 @mutant("I7", "I1", "I4")
 def _nothing_false_and_zero_are_one(patch: Patch) -> None:
     """False and zero are blank."""
-    honest = fields.is_blank
+    honest = plan.is_blank
+    patch.set(plan, "is_blank", lambda value: honest(value) or not value)
     for module in (fields, plan):
-        patch.set(module, "is_blank", lambda value: honest(value) or not value)
         patch.set(module, "push_field", _without_falsehood(module.push_field))
 
 
