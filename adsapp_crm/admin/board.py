@@ -104,7 +104,7 @@ def _own(request: HttpRequest, now: datetime) -> dict[str, Any]:
         "conflicts": [(QuestionKind(kind).label, kind, number) for kind, number in kinds],
         "plans": list(plans.select_related("run").order_by("-id")[:5]),
         "runs": list(
-            CrmSyncLog.objects.select_related("connection")
+            CrmSyncLog.objects.select_related("connection", "plan")
             .defer("connection__credentials")
             .order_by("-id")[:NEWEST_RUNS]
         ),

@@ -69,7 +69,7 @@ def _by(moment: Moment, names: Mapping[str, str]) -> str:
 
 
 def _runs(connections: Collection[uuid.UUID], before: datetime | None, size: int) -> list[Moment]:
-    rows = CrmSyncLog.objects.filter(connection__in=connections)
+    rows = CrmSyncLog.objects.select_related("plan").filter(connection__in=connections)
     rows = rows.filter(started_at__lt=before) if before else rows
     return [Moment(row.started_at, "run", row.connection_id, row) for row in rows.order_by("-started_at", "-id")[:size]]
 

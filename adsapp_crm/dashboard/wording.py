@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.utils.translation import gettext_lazy as _
 
-from adsapp_crm.models.choices import Health, RunPurpose, RunState
+from adsapp_crm.models.choices import Health, PlanStatus, RunPurpose, RunState
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -89,6 +89,8 @@ _RUN_TONES: Final[Mapping[str, str]] = {
     RunState.PARKED: WAIT,
     RunState.CANCELLED: CALM,
 }
+
+_ANSWERED_PLANS: Final = (PlanStatus.APPROVED, PlanStatus.APPLIED, PlanStatus.DROPPED)
 
 RECORD_WORDS: Final[Mapping[str, Said]] = {
     "in_sync": Said(_("in sync"), GOOD),
@@ -172,7 +174,9 @@ def health_said(health: str) -> Said:
 
 
 def run_said(run: Any) -> Said:
-    """A run's state; of a dry run that has ended, that it only showed."""
+    """A run's state; of a dry run that has ended, that it only showed, and of a held one what became of its plan."""
+    if run.status == RunState.HELD and run.plan is not None and run.plan.status in _ANSWERED_PLANS:
+        return Said(PlanStatus(run.plan.status).label, CALM)
     word = RunState(run.status).label
     if run.status == RunState.COMPLETED and run.dry_run and run.purpose == RunPurpose.SYNC:
         word = _("Dry run done")

@@ -152,11 +152,21 @@ def approve_plan(plan_id: uuid.UUID | str, *, actor: str) -> CrmSyncLog:
 
 
 def drop_plan(plan_id: uuid.UUID | str, *, actor: str) -> None:
-    """Carry out nothing of the plan; the next run plans anew. In the current organization's context."""
+    """Carry out nothing of the plan; the next run plans anew. In the current organization's context.
+
+    A connection that was held for it is no longer. Raises RefusedError: ``plan.unknown``, ``plan.closed``.
+    """
+    named = CrmPlan.objects.filter(pk=plan_id).first()
+    if named is None:
+        raise _unknown_plan()
+    connection = CrmConnection.objects.select_for_update(no_key=True).get(pk=named.connection_id)  # first, as ever
     plan = _waiting_plan(plan_id)
     shown = plan.lines.filter(status__in=[PlanLineStatus.PLANNED, PlanLineStatus.HELD])
     shown.update(status=PlanLineStatus.DROPPED, settled_at=Now())
     CrmPlan.objects.filter(pk=plan.pk).update(status=PlanStatus.DROPPED, closed_at=Now(), approved_by=actor)
+    if not CrmPlan.objects.filter(connection=connection, status=PlanStatus.HELD).exists():
+        health = Health.HEALTHY if connection.first_sync_approved_at else Health.SETTING_UP
+        CrmConnection.objects.filter(pk=connection.pk, health=Health.HELD).update(health=health)
 
 
 def cancel_run(run_id: uuid.UUID | str, *, actor: str) -> None:

@@ -238,8 +238,12 @@ def test_a_plan_that_is_dropped_writes_nothing(stand):
     stand.run()
     with stand.inside:
         plan = CrmPlan.objects.get()
+    assert "! Held" in text_of(stand.get())
     stand.post(f"/plans/{plan.pk}", drop="1")
     assert stand.account.records() == []
+    shown = text_of(stand.get())
+    assert "Dropped" in shown
+    assert "! Held" not in shown  # nothing waits for anybody, neither of the run nor of the connection
     assert "waits for nobody" in stand.get(f"/plans/{plan.pk}")
     assert "Make a new plan" in stand.follow(f"/plans/{plan.pk}", approve="1")
 

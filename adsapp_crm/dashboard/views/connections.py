@@ -134,7 +134,7 @@ def connection(request: HttpRequest, crm: str) -> HttpResponse:
 
 
 def _context(row: CrmConnection, form: RulesForm) -> dict[str, Any]:
-    runs = with_names(list(row.runs.order_by("-started_at", "-id")[:HISTORY_RUNS]))
+    runs = with_names(list(row.runs.select_related("plan").order_by("-started_at", "-id")[:HISTORY_RUNS]))
     running = next((run for run in runs if run.completed_at is None), None)
     plan = waiting_plans([row]).get(row.pk)
     audit = last_audit(row.pk)

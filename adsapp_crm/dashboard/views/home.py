@@ -15,7 +15,7 @@ RECENT_RUNS = 8
 @page()
 def home(request: HttpRequest) -> HttpResponse:
     found = cards()
-    runs = CrmSyncLog.objects.select_related("connection").defer("connection__credentials")
+    runs = CrmSyncLog.objects.select_related("connection", "plan").defer("connection__credentials")
     broken = CrmFieldMapping.objects.filter(deleted_at__isnull=True).exclude(broken_code="")
     context = {
         "cards": found,
