@@ -32,6 +32,7 @@ def run_of(page):
 
 
 def inside_window(page):
+    page.wait_for_load_state()  # a click returns when the next page is on its way, before it has a document
     return page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
 
