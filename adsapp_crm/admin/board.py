@@ -18,8 +18,9 @@ from adsapp_crm.charts import Series, bars
 from adsapp_crm.models import CrmConflict, CrmConnection, CrmPlan, CrmSyncLog
 from adsapp_crm.models.choices import ConnectionStatus, Health, PlanStatus, QuestionKind, QuestionStatus, RunState
 from adsapp_crm.selectors import database_now, figures_of
+from adsapp_crm.services.record_actions import count_failing
 from adsapp_crm.services.schedules import GRACE
-from adsapp_crm.services.standing import health_of
+from adsapp_crm.services.standing import Trouble, health_of
 from adsapp_crm.tenancy import current_organization_or_none
 
 DAYS: Final = 14
@@ -94,13 +95,17 @@ def _line(row: tuple[Any, ...], here: uuid.UUID | None) -> dict[str, Any]:
 
 def _own(request: HttpRequest, now: datetime) -> dict[str, Any]:
     """What waits for a person in the organization, and its newest runs."""
-    connections = list(CrmConnection.objects.exclude(status=ConnectionStatus.DISCONNECTED).order_by("crm_type"))
+    open_ones = CrmConnection.objects.exclude(status=ConnectionStatus.DISCONNECTED)
+    connections = list(open_ones.annotate(trouble=Trouble()).order_by("crm_type"))
+    failing = count_failing() if any(row.trouble for row in connections) else {}
     asked = CrmConflict.objects.filter(status=QuestionStatus.OPEN).order_by()
     kinds = asked.values_list("kind").annotate(number=Count("pk"))
     plans = CrmPlan.objects.filter(status__in=[PlanStatus.PLANNED, PlanStatus.HELD], run__completed_at__isnull=False)
     return {
         "name": current_name(request),
-        "connections": [(row, connection_label(row), health_of(row, now)) for row in connections],
+        "connections": [
+            (row, connection_label(row), health_of(row, now), failing.get(row.pk, 0)) for row in connections
+        ],
         "conflicts": [(QuestionKind(kind).label, kind, number) for kind, number in kinds],
         "plans": list(plans.select_related("run").order_by("-id")[:5]),
         "runs": list(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.db.models import DateTimeField, Func, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -19,9 +20,8 @@ from adsapp_crm.admin.base import OrganizationAdmin, actor_of, told_once
 from adsapp_crm.admin.wording import TONES, connection_label, explained, shown_counts, shown_json
 from adsapp_crm.models import CrmConnection
 from adsapp_crm.models.choices import ConnectionStatus, Health, Role
-from adsapp_crm.selectors import database_now
 from adsapp_crm.services.connections import pause_connection, resume_connection
-from adsapp_crm.services.standing import count_links, health_of
+from adsapp_crm.services.standing import Trouble, code_of, count_links, health_of
 from adsapp_crm.services.syncing import start_run
 from adsapp_crm.tasks import send_after_commit, sync_page
 from adsapp_crm.tenancy import current_organization
@@ -58,7 +58,7 @@ class ConnectionAdmin(OrganizationAdmin):
     joined = ()
     changed_by = Role.ADMIN
     list_display = ("crm", "state_word", "health_word", "mode", "last_sync_at", "last_success_at", "last_error_code")
-    list_filter = ("status", "health", "mode")
+    list_filter = ("status", "mode")
     ordering = ("crm_type", "-id")
     searched_texts = ("crm_type", "remote_account_id")
     search_help_text = _("The id of a connection or of its CRM account")
@@ -98,27 +98,38 @@ class ConnectionAdmin(OrganizationAdmin):
         ),
     )
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CrmConnection]:
+        asked_at = Func(function="clock_timestamp", output_field=DateTimeField())
+        rows: QuerySet[CrmConnection] = super().get_queryset(request)
+        return rows.annotate(trouble=Trouble(), asked_at=asked_at)
+
     @display(description=_("CRM"), ordering="crm_type")  # type: ignore[untyped-decorator]
     def crm(self, row: CrmConnection) -> str:
         return connection_label(row)
 
-    @display(description=_("health"), label=dict(TONES), ordering="health")  # type: ignore[untyped-decorator]
+    @display(description=_("health"), label=dict(TONES))  # type: ignore[untyped-decorator]
     def health_word(self, row: CrmConnection) -> tuple[str, Any]:
-        return row.health, Health(row.health).label
+        word = Health(health_of(row, row.asked_at))  # type: ignore[attr-defined]  # annotated
+        return word, word.label
 
     @admin.display(description=_("health"))
     @told_once
     def health_now(self, row: CrmConnection) -> Any:
-        return Health(health_of(row, database_now())).label
+        return self.health_word(row)[1]
 
     @admin.display(description=_("records"))
     @told_once
     def records(self, row: CrmConnection) -> SafeString:
-        return shown_counts(count_links(row))
+        failing = f"{reverse('admin:adsapp_crm_crmsyncstate_changelist')}?connection__id__exact={row.pk}&trouble=any"
+        counts = count_links(row)
+        if not counts["failing"]:
+            return shown_counts(counts)
+        link = format_html(' <a class="crm-link" href="{}">{}</a>', failing, _("See which fail, and why"))
+        return shown_counts(counts) + link
 
     @admin.display(description=_("last error"))
     def why(self, row: CrmConnection) -> str:
-        return explained(row.last_error_code) or "–"
+        return explained(code_of(row, self.health_word(row)[0])) or "–"
 
     @admin.display(description=_("test"))
     def test(self, row: CrmConnection) -> SafeString | str:

@@ -25,7 +25,7 @@ from adsapp_crm.models import (
     CrmSyncState,
 )
 from adsapp_crm.models.choices import LinkStatus
-from adsapp_crm.services.record_actions import exclude_links, include_links, retry_links
+from adsapp_crm.services.record_actions import FAILING, exclude_links, include_links, retry_links
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.storage import codec
 from adsapp_crm.tasks import drain, send_after_commit
@@ -42,6 +42,7 @@ class TroubleFilter(admin.SimpleListFilter):
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, Any]]:
         return [
+            ("any", _("failing")),
             ("failing", _("failing as a whole")),
             ("fields", _("refused fields")),
             ("excluded", _("left out of the sync")),
@@ -50,6 +51,8 @@ class TroubleFilter(admin.SimpleListFilter):
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[CrmSyncState]) -> QuerySet[CrmSyncState]:
         word = self.value()
+        if word == "any":
+            return queryset.filter(FAILING, excluded_at__isnull=True)
         if word == "failing":
             return queryset.exclude(error_code="")
         if word == "fields":

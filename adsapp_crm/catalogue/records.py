@@ -8,6 +8,14 @@ from adsapp_crm.catalogue.entry import Retry, table
 
 RECORDS = table(
     (
+        "record.failing",
+        _("Some records fail"),
+        _("The sync works, but the CRM or ADSapp refuses some records or some of their fields."),
+        _("Open the list of failing records: each says why. Correct it, try again, or leave it out."),
+        Retry.SLOW,
+        "Two records lack a field that the CRM requires.",
+    ),
+    (
         "record.quarantined",
         _("A record was set aside"),
         _("ADSapp itself failed at this record again and again; the run went on without it."),

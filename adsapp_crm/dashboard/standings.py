@@ -51,6 +51,10 @@ class Card:
         return health_said(self.health)
 
     @property
+    def failing(self) -> int:
+        return self.standing.counts["failing"] if self.standing else 0
+
+    @property
     def total(self) -> int:
         return sum(share.number for share in self.shares)
 

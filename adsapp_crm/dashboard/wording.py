@@ -54,8 +54,8 @@ _HEALTH: Final[Mapping[str, Said]] = {
     Health.NEEDS_ATTENTION: Said(
         Health.NEEDS_ATTENTION.label,
         WARN,
-        _("Something in the set-up or in single records keeps the sync from its work."),
-        _("Look at the reason below; the rest goes on."),
+        _("Something in the set-up, or in single records, keeps a part from syncing; the rest goes on."),
+        _("See the reason below."),
     ),
     Health.WAITING_FOR_QUOTA: Said(
         Health.WAITING_FOR_QUOTA.label,

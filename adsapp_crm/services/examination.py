@@ -16,7 +16,7 @@ from crm.errors import CrmError
 from crm.mapping.build import BrokenMapping
 from crm.model import FieldDefinition
 
-CHECKS: Final = ("token", "scopes", "schema", "mapping", "quota", "webhook", "clock")
+CHECKS: Final = ("token", "scopes", "schema", "mapping", "quota", "webhook", "clock", "records")
 SIGNED_SECONDS: Final = 300.0
 """Signed webhooks and tokens are refused by clocks that differ by more (HubSpot's window)."""
 COARSE_SECONDS: Final = 2.0
@@ -152,6 +152,15 @@ def judge_quota(use: DayUse | None, parked_seconds: float) -> list[Finding]:
     if use.limit is None:
         return [fine("quota", f"{use.used:,} requests today; the CRM has told no daily allowance.")]
     return [fine("quota", f"{use.used:,} of {use.limit:,} requests of the account's day are used.")]
+
+
+def judge_records(counts: Mapping[str, int]) -> list[Finding]:
+    """Links by state. What fails is no fault of the connection, so it is a warning."""
+    failing, total = counts["failing"], sum(counts.values())
+    if failing:
+        detail = f"{failing:,} of {total:,}"
+        return [trouble("records", "record.failing", verdict=Verdict.WARNING, detail=detail)]
+    return [fine("records", f"None of {total:,} linked records fails.")]
 
 
 def judge_clocks(database_ahead: float, crm_ahead: Sequence[float], allowed_seconds: float) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Testing a connection from end to end: token, scopes, schema, mapping, quota, webhook, clock.
+"""Testing a connection from end to end: token, scopes, schema, mapping, quota, webhook, clock, records.
 
 It reads and changes nothing, besides renewing a token that has run out, as any call would. A few requests to the CRM.
 """
@@ -30,6 +30,7 @@ from adsapp_crm.services.examination import Examination, Finding, Verdict, error
 from adsapp_crm.services.mappings import current_mappings, described
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.refused_deliveries import refused_deliveries
+from adsapp_crm.services.standing import count_links
 from adsapp_crm.services.subscriptions import address_of, is_reachable
 from adsapp_crm.storage.apps import client_of, webhook_secret_of
 from adsapp_crm.tenancy import organization_context
@@ -81,6 +82,8 @@ def examine(
     findings += _quota(row, ear)
     findings += _webhook(row, connector)
     findings += _clocks(row, ear)
+    with organization_context(organization_id):
+        findings += found.judge_records(count_links(row))
     order = {name: place for place, name in enumerate(found.CHECKS)}
     findings.sort(key=lambda each: order[each.check])
     return Examination(row.pk, row.crm_type, row.remote_account_name, database_now(), tuple(findings))

@@ -41,7 +41,8 @@ def _said(kind: NoticeKind, data: Mapping[str, Any], crm: str) -> tuple[str, lis
     """(what, why and what to do, the page)."""
     here = f"/connections/{data['crmType']}" if data.get("crmType") else ""
     if kind is NoticeKind.CONNECTION_STATE:
-        return *_state(data, crm), here
+        failing = data.get("code") == "record.failing" and data.get("crmType")
+        return *_state(data, crm), f"/records?state=failing&crm={data['crmType']}" if failing else here
     if kind is NoticeKind.BRAKE_PULLED:
         line = _(
             "A sync would have changed more than the brake allows, so nothing of it was done. See what it would do, and"

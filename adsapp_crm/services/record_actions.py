@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from adsapp_crm.models import CrmConflict, CrmLedgerEntry, CrmSyncState
@@ -33,12 +33,20 @@ def troubled_links(connection_id: uuid.UUID) -> QuerySet[CrmSyncState]:
     return _unasked(connection_id).filter(error_code="").exclude(troubles={})
 
 
-def _unasked(connection_id: uuid.UUID) -> QuerySet[CrmSyncState]:
+def count_failing() -> dict[uuid.UUID, int]:
+    """How many links fail, as a whole or in single fields, by connection; those of which none does are not named."""
+    found = _unasked().filter(FAILING).order_by().values_list("connection_id").annotate(number=Count("pk"))
+    return dict(found)
+
+
+def _unasked(connection_id: uuid.UUID | None = None) -> QuerySet[CrmSyncState]:
     """Links that are neither left out nor wait for an answer: those count as excluded or conflict, not as failing."""
     asked = CrmConflict.objects.filter(
         link_id=OuterRef("pk"), status__in=[QuestionStatus.OPEN, QuestionStatus.ANSWERED]
     )
-    links = CrmSyncState.objects.filter(connection_id=connection_id, state__in=_CURRENT, excluded_at__isnull=True)
+    links = CrmSyncState.objects.filter(state__in=_CURRENT, excluded_at__isnull=True)
+    if connection_id is not None:
+        links = links.filter(connection_id=connection_id)
     return links.filter(~Exists(asked))
 
 

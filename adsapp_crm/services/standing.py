@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection as database
-from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, Value, When
+from django.db.models import Case, CharField, Count, Exists, F, Func, OuterRef, Q, TextField, Value, When
 
 from adsapp_crm.models import CrmConflict, CrmConnection, CrmSyncState
 from adsapp_crm.models.choices import ConnectionStatus, Health, LinkStatus, QuestionStatus
@@ -74,6 +74,7 @@ def standings(only: uuid.UUID | None = None) -> Iterator[ConnectionStanding]:
 
 def standing_of(row: CrmConnection, now: datetime, name: str = "") -> ConnectionStanding:
     """In the connection's organization; ``now`` by the database's clock."""
+    health = health_of(row, now)
     return ConnectionStanding(
         organization_id=current_organization(),
         organization_name=name,
@@ -81,8 +82,8 @@ def standing_of(row: CrmConnection, now: datetime, name: str = "") -> Connection
         crm_type=row.crm_type,
         account=row.remote_account_name,
         status=row.status,
-        health=health_of(row, now),
-        code=row.last_error_code,
+        health=health,
+        code=code_of(row, health),
         last_sync_at=row.last_sync_at,
         last_success_at=row.last_success_at,
         parked_until=row.parked_until,
@@ -91,15 +92,52 @@ def standing_of(row: CrmConnection, now: datetime, name: str = "") -> Connection
 
 
 def health_of(row: CrmConnection, now: datetime) -> str:
-    """The stored word, unless time has made it another: nobody writes a row because nothing happened."""
+    """The stored word, unless time, a failing record or a broken mapping has made it another.
+
+    Nobody writes a connection's row because nothing happened, or because one of its records was refused. One query
+    where the stored word is that all is well. That it is late is told first: then nothing at all is synced.
+    """
     if row.status != ConnectionStatus.ACTIVE:
         return row.health
     if row.parked_until is not None and row.parked_until > now:
         return Health.WAITING_FOR_QUOTA
     since = row.last_success_at or row.first_sync_approved_at
-    if row.health == Health.HEALTHY and since is not None:
-        return Health.LATE if late_after(row, since) < now else Health.HEALTHY
+    if row.health == Health.HEALTHY and since is not None and late_after(row, since) < now:
+        return Health.LATE
+    if row.health == Health.HEALTHY and trouble_of(row):
+        return Health.NEEDS_ATTENTION
     return row.health
+
+
+def code_of(row: CrmConnection, health: str) -> str:
+    """Of the last error, or of what ``health`` needs attention for; empty when there is nothing to say."""
+    return (trouble_of(row) if health == Health.NEEDS_ATTENTION else "") or row.last_error_code
+
+
+class Trouble(Func):
+    """What ``trouble_of`` tells, for all rows of a list at once: ``annotate(trouble=Trouble())``."""
+
+    function = "crm_trouble_of"
+    output_field = TextField()
+
+    def __init__(self, *_expressions: Any, **named: Any) -> None:
+        super().__init__(F("organization_id"), F("pk"), **named)
+
+
+def trouble_of(row: CrmConnection) -> str:
+    """The code of a broken mapping, else ``record.failing``, else nothing; asked once for each row read."""
+    if "trouble" not in row.__dict__:
+        now_beside(row)
+    return str(row.__dict__["trouble"])
+
+
+def now_beside(row: CrmConnection) -> datetime:
+    """The database's time, asked for together with ``trouble_of``."""
+    with database.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp(), crm_trouble_of(%s, %s)", [current_organization(), row.pk])
+        now: datetime
+        now, row.__dict__["trouble"] = cursor.fetchone()
+    return now
 
 
 def count_links(row: CrmConnection) -> dict[str, int]:

@@ -204,6 +204,11 @@ def test_the_look_up_role_reads_no_contents():
         *("api_keys", "crm_connections", "crm_oauth_states", "crm_sync_logs", "crm_webhooks"),
         *("memberships", "organizations", "staff_access", "contact_changes", "crm_app_registrations"),
         *("crm_webhook_events", "crm_conflicts", "crm_sync_state", "crm_audits", "crm_notices", "crm_messages"),
+        "crm_field_mappings",
+    }
+    assert {name.partition(".")[2] for name in columns if name.startswith(("crm_sync_state.", "crm_field_map"))} == {
+        *("id", "organization_id", "connection_id", "state", "error_code", "troubles", "excluded_at"),
+        *("deleted_at", "broken_code"),
     }
     assert sql("SELECT rolcanlogin, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = 'crm_definer'") == [
         (False, False, False)

@@ -25,7 +25,7 @@ from adsapp_crm.models.choices import (
 )
 from adsapp_crm.services.connection_rules import LONGEST_DEBUG_MINUTES, crm_settings_of, rules_of
 from adsapp_crm.services.examination import CHECKS, Verdict
-from adsapp_crm.services.standing import health_of
+from adsapp_crm.services.standing import code_of, health_of
 
 MOST_ROWS: Final = 2_000_000
 
@@ -110,7 +110,8 @@ class ConnectionSerializer(serializers.Serializer):  # type: ignore[type-arg]
 
     @extend_schema_field(NoteSerializer(allow_null=True))
     def get_problem(self, row: CrmConnection) -> dict[str, str] | None:
-        return shape_notes([row.last_error_code])[0] if row.last_error_code else None
+        code = code_of(row, self.get_health(row))
+        return shape_notes([code])[0] if code else None
 
     @extend_schema_field(CrmSettingSerializer(many=True))
     def get_crmSettings(self, row: CrmConnection) -> list[dict[str, Any]]:  # noqa: N802  DRF's name for it

@@ -14,10 +14,12 @@ from adsapp_crm.api.shapes.sync import SyncResultSerializer, SyncStatusSerialize
 from adsapp_crm.api.waiting import hand_over, wait_for
 from adsapp_crm.models import Contact, CrmSyncLog
 from adsapp_crm.models.choices import ConnectionStatus, LinkStatus, Role, RunTrigger
+from adsapp_crm.selectors import database_now
 from adsapp_crm.services.connections import find_connection
 from adsapp_crm.services.counting import counted
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.run_shapes import has_ended, shape_history, shape_result
+from adsapp_crm.services.standing import health_of
 from adsapp_crm.services.syncing import RunBusyError, start_run
 from adsapp_crm.tasks import sync_now, sync_page
 from crm.model import RunKind
@@ -91,7 +93,7 @@ class SyncView(OrganizationView):
                     "crmType": connection.crm_type,
                     "status": connection.status,
                     "lastSync": connection.last_sync_at,
-                    "health": connection.health,
+                    "health": health_of(connection, database_now()),
                     "account": connection.remote_account_name,
                     "lastError": connection.last_error_code or None,
                 },

@@ -15,12 +15,12 @@ from adsapp_crm.dashboard.access import actor_of, attempt, organization_of, page
 from adsapp_crm.dashboard.standings import card_of, names_of, waiting_plans, with_names
 from adsapp_crm.models import CrmConnection, CrmWebhook, CrmWebhookEvent
 from adsapp_crm.models.choices import ConflictStrategy, OnDeletion, Role, SyncMode, TieRule
-from adsapp_crm.selectors import database_now
 from adsapp_crm.services.audits import drifted, last_audit, plan_of
 from adsapp_crm.services.connection_rules import COLUMNS, CRM_SETTINGS, change_rules, set_debug_mode
 from adsapp_crm.services.connections import disconnect, find_connection, pause_connection, resume_connection
 from adsapp_crm.services.examining import examine
 from adsapp_crm.services.quota import quota_of
+from adsapp_crm.services.standing import now_beside
 from adsapp_crm.services.syncing import RunBusyError, start_run
 from adsapp_crm.tasks import send_after_commit, sync_page
 from adsapp_crm.tenancy import organization_context
@@ -139,7 +139,7 @@ def _context(row: CrmConnection, form: RulesForm) -> dict[str, Any]:
     plan = waiting_plans([row]).get(row.pk)
     audit = last_audit(row.pk)
     names = names_of([row.connected_by, row.paused_by, row.first_sync_approved_by])
-    now = database_now()
+    now = now_beside(row)
     return {
         "card": card_of(row, now, running, plan),
         "quota": quota_of(row, now),

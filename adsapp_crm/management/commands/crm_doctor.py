@@ -26,8 +26,8 @@ _MARKS: Final = {
 
 class Command(CrmCommand):
     help = (
-        "Test a connection: token, scopes, schema, mapping, quota, webhook, clock, each with what to do about it."
-        " Changes nothing. Exit 1 when a check fails; a warning alone is exit 0."
+        "Test a connection: token, scopes, schema, mapping, quota, webhook, clock, records; each with what to do about"
+        " it. Changes nothing. Exit 1 when a check fails; a warning alone is exit 0."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
