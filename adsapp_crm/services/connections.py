@@ -19,7 +19,8 @@ from django.db.models.functions import Now
 from adsapp_crm import wiring
 from adsapp_crm.models import CrmConnection, CrmLease, CrmPlan, CrmSyncLog, uuid7
 from adsapp_crm.models.choices import ConnectionEventKind, ConnectionStatus, Health, PlanStatus, RunState
-from adsapp_crm.services.connection_history import note, note_schema
+from adsapp_crm.services.connection_history import note
+from adsapp_crm.services.describing import note_fields
 from adsapp_crm.services.mappings import described, seed_default_mappings
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.services.subscriptions import remove_subscription
@@ -221,7 +222,7 @@ def _store(
     row.save()
     kind = ConnectionEventKind.CONNECTED if known is None else ConnectionEventKind.RECONNECTED
     note(row.pk, kind, actor=actor)
-    note_schema(row.pk, described_before, row.schema)
+    note_fields(row.pk, described_before, row.schema)
     return CrmConnection.objects.get(pk=row.pk), known is not None
 
 

@@ -62,7 +62,10 @@ def retry_links(links: QuerySet[CrmSyncState]) -> int:
 
 
 def retry_refused(connection_id: uuid.UUID, record_types: Collection[str]) -> int:
-    """After a change of the mapping: what was refused before may be taken now. Who is who is no matter of it."""
+    """After a change of the mapping or of the CRM's fields what was refused may be taken.
+
+    Who is who is no matter of either.
+    """
     links = CrmSyncState.objects.filter(connection_id=connection_id, crm_record_type__in=record_types)
     links = links.exclude(error_code__startswith="match.")
     return retry_links(links) if record_types else 0

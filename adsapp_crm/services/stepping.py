@@ -34,10 +34,9 @@ from adsapp_crm.models import (
 from adsapp_crm.models.choices import ConnectionStatus, Health, PlanLineStatus, PlanStatus, RunPurpose
 from adsapp_crm.models.choices import RunState as RunWord
 from adsapp_crm.selectors import database_now
-from adsapp_crm.services.connection_history import note_schema
 from adsapp_crm.services.connections import block_connection
+from adsapp_crm.services.describing import store_fields
 from adsapp_crm.services.mapping_changes import note_scanned
-from adsapp_crm.services.mappings import described
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.schedules import late_after
 from adsapp_crm.storage import Lease, acquire_lease, kept_alive, release_lease
@@ -271,11 +270,8 @@ def _plan_undo(run: CrmSyncLog, plan_id: uuid.UUID, ports: Ports) -> None:
 
 def _describe(connection: CrmConnection, definitions: Mapping[str, Sequence[FieldDefinition]]) -> None:
     """Keep the CRM's own description of its fields as of this full run."""
-    before, fresh = connection.schema, described(definitions)
-    connection.schema = {**before, **fresh}
     with organization_context(str(connection.organization_id)):
-        CrmConnection.objects.filter(pk=connection.pk).update(schema=connection.schema)
-        note_schema(connection.pk, before, fresh)
+        connection.schema = store_fields(connection, definitions)
 
 
 def note_broken(connection: CrmConnection, broken: Sequence[BrokenMapping]) -> None:

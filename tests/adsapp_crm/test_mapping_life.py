@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import requests
 
 from adsapp_crm.models import Contact, CrmConnection, CrmFieldMapping, CrmLedgerEntry, CrmPlanLine, CrmSyncState
 from adsapp_crm.services.conflict_rules import wanted_of
+from adsapp_crm.services.describing import refresh_fields
 from adsapp_crm.services.mapping_changes import question_of
 from adsapp_crm.services.mappings import WantedMapping, current_mappings, replace_mappings
 from adsapp_crm.services.undoing import apply_undo, preview_undo
 from crm.model import AppliesTo, RunKind
+from crm.providers.hubspot.fake import DEFAULT_TOKEN
 from tests.adsapp_crm.test_syncing import site as site_fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -205,6 +208,64 @@ def test_what_was_refused_is_tried_again_when_the_mapping_changes(site, people):
 
     assert written(site.run(RunKind.DELTA)) == 1
     assert refused(site) == []
+
+
+def test_what_the_crm_refused_is_tried_again_once_when_its_fields_change(site, people):
+    """A value is added to a list: the hourly look has the record tried again; the next look does not."""
+    tier = {"name": "tier", "label": "Tier", "groupName": "contactinformation", "type": "enumeration"}
+    options = [{"label": word, "value": word, "displayOrder": -1, "hidden": False} for word in ("Gold", "Silver")]
+    crm(site, "POST", "", {**tier, "fieldType": "select", "options": options[:1]})
+    refresh_fields(site.tenant.id, site.connection_id, actor="user:test")
+    change(site, add=[WantedMapping("contacts", "custom.tier", "tier", direction="to_crm")])
+    with site.inside:
+        Contact.objects.filter(pk=people[0]).update(custom_fields={"tier": "Silver"})
+        Contact.objects.filter(pk=people[1]).update(custom_fields={"tier": "Bronze"})
+    site.run(RunKind.DELTA)
+    assert sorted(refused(site)) == sorted(people[:2])
+    look(site)
+    assert sorted(refused(site)) == sorted(people[:2])
+
+    crm(site, "PATCH", "/tier", {"options": options})
+    look(site)
+    assert refused(site) == []
+    assert written(site.run(RunKind.DELTA)) == 1
+
+    assert refused(site) == [people[1]]
+    look(site)
+    assert refused(site) == [people[1]]
+    assert [each["properties"].get("tier") for each in site.door("GET", "records")["results"]].count("Silver") == 1
+
+
+def test_a_record_that_was_refused_whole_is_made_when_a_field_need_not_be_filled_any_more(site, people):
+    """Seen by a full run; who is who is asked as before."""
+    with site.inside:
+        doubtful = CrmSyncState.objects.filter(contact_id=people[1])
+        doubtful.update(error_code="match.ambiguous", attempts=3)
+        CrmSyncState.objects.filter(contact_id=people[2]).update(error_code="field.required", attempts=3)
+        connection = CrmConnection.objects.get(pk=site.connection_id)
+        connection.schema["contacts"]["hash"] = "of another description"
+        unmapped = next(each for each in connection.schema["contacts"]["fields"] if each["name"] == "fax")
+        unmapped["required"] = True
+        connection.save(update_fields=["schema"])
+
+    look(site)
+
+    with site.inside:
+        left = CrmSyncState.objects.get(contact_id=people[2])
+        assert (left.error_code, left.attempts, left.due) == ("", 0, True)
+        assert doubtful.get().error_code == "match.ambiguous"
+
+
+def look(site):
+    """What the hourly job does."""
+    refresh_fields(site.tenant.id, site.connection_id, actor="service:upkeep")
+
+
+def crm(site, method, path, body):
+    headers = {"Authorization": f"Bearer {DEFAULT_TOKEN}"}
+    address = f"{site.url}/crm/v3/properties/contacts{path}"
+    answer = requests.request(method, address, json=body, headers=headers, timeout=10)
+    assert answer.ok, answer.text
 
 
 def refused(site):
