@@ -63,9 +63,13 @@ def drain(connection_id: str, seconds: int = realtime.RECENT_SECONDS) -> None:
     organization_id = organization_of_connection(uuid.UUID(connection_id))
     if organization_id is None:
         return
-    run_id = realtime.start_push(organization_id, uuid.UUID(connection_id), seconds=seconds)
-    if run_id is not None:
-        sync_now(str(run_id))
+    push = realtime.start_push(organization_id, uuid.UUID(connection_id), seconds=seconds)
+    if push is None:
+        return
+    if push.in_bulk:
+        sync_page.delay(str(push.run_id))
+    else:
+        sync_now(str(push.run_id))
 
 
 @shared_task

@@ -3,13 +3,15 @@
 The outbox is the history that a trigger writes with every change, in the change's own transaction. Who changes
 contacts announces it, and after the commit each connection is asked what it has to do (``push_wanted``). Writes that
 nobody announces (bulk updates, SQL), and messages that were lost, are found by the sweep. Many due contacts at once
-are left to the next delta, which sends them in batches.
+are the bulk stream's: a delta begins at once and sends them in batches, behind the delta's brakes and with its share of
+the budget; the next one only when as many have been changed since it began.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -21,13 +23,16 @@ from django.dispatch import Signal
 
 from adsapp_crm.models import CrmConnection, CrmSyncLog
 from adsapp_crm.models.choices import ConnectionStatus, RunTrigger
+from adsapp_crm.selectors import database_now
 from adsapp_crm.services import syncing
 from adsapp_crm.services.refusals import RefusedError
+from adsapp_crm.services.schedules import schedule_of
+from adsapp_crm.services.stepping import SCANS
 from adsapp_crm.tenancy import current_organization, organization_context
 from crm.model import RunKind
 
 REALTIME_SETTING: Final = "realtime"
-"""Key of ``CrmConnection.settings``: false leaves the connection's changes to the delta."""
+"""Key of ``CrmConnection.settings``: false leaves the connection's changes to the schedule's deltas."""
 MOST_CONTACTS: Final = 200
 """More due contacts of one connection are the bulk stream's."""
 RECENT_SECONDS: Final = 120
@@ -39,6 +44,16 @@ MOST_TRIES: Final = 3
 
 push_wanted: Final = Signal()
 """Sent after the commit with ``connection_id``: contacts of its organization may be due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A run that was stored."""
+
+    run_id: uuid.UUID
+    in_bulk: bool
+    """A delta, to be worked on behind other loads."""
+
 
 _CHANGED: Final = """
 SELECT k.id::text, k.updated_at FROM contacts k
@@ -83,13 +98,11 @@ def has_due(connection_id: uuid.UUID) -> bool:
     return 0 < len(_due_contacts(connection_id, RECENT_SECONDS)) <= MOST_CONTACTS
 
 
-def start_push(
-    organization_id: uuid.UUID, connection_id: uuid.UUID, *, seconds: int = RECENT_SECONDS
-) -> uuid.UUID | None:
-    """A run over the contacts that changed here within ``seconds``, or None.
+def start_push(organization_id: uuid.UUID, connection_id: uuid.UUID, *, seconds: int = RECENT_SECONDS) -> Push | None:
+    """A run over the contacts that changed here within ``seconds``; a delta where they are more than a page.
 
-    None when nothing is due, when more is due than a page, before the first sync was approved, and while an earlier
-    push is on its way: its end asks again.
+    None when nothing is due, before the first sync was approved, and while an earlier push is on its way: its end asks
+    again. More than a page also waits for the CRM's quota, for quiet hours to pass and for a scan under way to end.
     """
     with organization_context(organization_id, actor="service:realtime"):
         row = CrmConnection.objects.select_for_update(no_key=True).filter(pk=connection_id).first()
@@ -97,23 +110,38 @@ def start_push(
             return None
         if row.settings.get(REALTIME_SETTING) is False:
             return None
-        running = CrmSyncLog.objects.filter(connection=row, trigger=RunTrigger.APP_CHANGE, completed_at__isnull=True)
-        if running.exists():
+        pushes = CrmSyncLog.objects.filter(
+            connection=row, trigger=RunTrigger.APP_CHANGE, sync_type=RunKind.MANUAL, completed_at__isnull=True
+        )
+        if pushes.exists():
             return None
         due = _due_contacts(connection_id, seconds)
-        if not due or len(due) > MOST_CONTACTS:
+        in_bulk = len(due) > MOST_CONTACTS
+        if not due or (in_bulk and not _takes_bulk(row, seconds)):
             return None
         try:
-            return syncing.start_run(
+            run_id = syncing.start_run(
                 organization_id,
                 connection_id,
-                RunKind.MANUAL,
+                RunKind.DELTA if in_bulk else RunKind.MANUAL,
                 trigger=RunTrigger.APP_CHANGE,
                 actor="service:realtime",
-                contact_ids=due,
+                contact_ids=() if in_bulk else due,
             )
         except RefusedError:
-            return None  # nothing is mapped
+            return None  # nothing is mapped, or a scan is under way
+        return Push(run_id, in_bulk)
+
+
+def _takes_bulk(row: CrmConnection, seconds: int) -> bool:
+    """Whether a delta may begin now for more than a page that no scan has seen: what one has left due waits."""
+    now = database_now()
+    if (row.parked_until is not None and row.parked_until > now) or schedule_of(row).is_quiet(now):
+        return False
+    scans = CrmSyncLog.objects.filter(connection=row, sync_type__in=SCANS, dry_run=False).order_by("-started_at")
+    last = scans.values_list("started_at", flat=True).first()
+    since_last = seconds if last is None else min(seconds, (now - last).total_seconds())
+    return len(_changed(uuid.UUID(str(row.pk)), since_last)) > MOST_CONTACTS
 
 
 def _want_push(connection_id: str) -> None:
@@ -127,8 +155,14 @@ def _syncing_connections() -> list[str]:
     return [str(each) for each in rows.values_list("pk", flat=True)]
 
 
-def _due_contacts(connection_id: uuid.UUID, seconds: int) -> list[str]:
+def _due_contacts(connection_id: uuid.UUID, seconds: float) -> list[str]:
     """Oldest change first; one more than a page when there are more."""
+    changed = _changed(connection_id, seconds)
+    tries = _tries(connection_id, changed)
+    return [contact_id for contact_id in changed if tries[contact_id] < MOST_TRIES]
+
+
+def _changed(connection_id: uuid.UUID, seconds: float) -> dict[str, datetime]:
     asked: dict[str, Any] = {
         "organization": current_organization(),
         "connection": connection_id,
@@ -140,8 +174,7 @@ def _due_contacts(connection_id: uuid.UUID, seconds: int) -> list[str]:
         for question in (_ANSWERED, _CHANGED):
             cursor.execute(question, asked)
             changed |= dict(cursor.fetchall())
-    tries = _tries(connection_id, changed)
-    return [contact_id for contact_id in changed if tries[contact_id] < MOST_TRIES]
+    return changed
 
 
 def _tries(connection_id: uuid.UUID, changed: dict[str, datetime]) -> Counter[str]:

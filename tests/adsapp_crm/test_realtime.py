@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from django.db import transaction
 
 from adsapp_crm import tasks
-from adsapp_crm.models import Contact, CrmSyncState
+from adsapp_crm.models import Contact, CrmConnection, CrmSyncState
 from adsapp_crm.services import realtime
 from adsapp_crm.services.contacts import create_contact, delete_contact, update_contact
 from tests.adsapp_crm.webhook_stand import add_contact, connect, contacts, eager_tasks, runs, stand_in
@@ -110,21 +112,63 @@ def test_a_write_past_the_services_is_found_by_the_sweep(tenant, hubspot, ann):
     assert pushes(tenant) == [("manual", "completed")]
 
 
-def test_more_than_a_page_is_left_to_the_bulk_stream(tenant, hubspot, ann):
-    """201 due contacts start no push, 200 do."""
-    with tenant.context():
-        rows = [Contact(first_name=f"New {number}") for number in range(realtime.MOST_CONTACTS)]
-        Contact.objects.bulk_create(rows)
+def test_more_than_a_page_goes_by_a_delta_at_once(tenant, hubspot, ann):
+    """200 due contacts are one push, 201 are one delta in batches; nothing waits for the schedule."""
+    add_silently(tenant, realtime.MOST_CONTACTS)
     edit(tenant, ann, firstName="Anna")
 
-    assert pushes(tenant) == []
-    assert first_names(hubspot) == ["Ann"]
-    with tenant.context():
-        Contact.objects.filter(pk=rows[0].pk).update(deleted_at="2026-01-01T00:00:00Z")
+    assert pushes(tenant) == [("delta", "completed")]
+    assert len(first_names(hubspot)) == realtime.MOST_CONTACTS + 1
+    assert "Anna" in first_names(hubspot)
+
+    add_silently(tenant, realtime.MOST_CONTACTS)
     tasks.sweep.delay()
 
-    assert len(first_names(hubspot)) == realtime.MOST_CONTACTS
-    assert pushes(tenant) == [("manual", "completed")]
+    assert len(first_names(hubspot)) == 2 * realtime.MOST_CONTACTS + 1
+    assert pushes(tenant) == [("delta", "completed"), ("manual", "completed")]
+
+
+def test_what_a_delta_has_left_due_begins_no_other(tenant, hubspot, ann):
+    """HubSpot refuses all of them: they wait for their hourly attempts, not for the next sweep."""
+    add_silently(tenant, realtime.MOST_CONTACTS + 1, email="no address {}")
+    for _ in range(3):
+        tasks.sweep.delay()
+
+    assert [kind for kind, _status in pushes(tenant)].count("delta") == 1
+
+
+def clock(hours):
+    """The time of the day so many hours from now."""
+    return f"{datetime.now(UTC) + timedelta(hours=hours):%H:%M}"
+
+
+@pytest.mark.parametrize(
+    "waits_for",
+    [
+        {"parked_until": datetime(2099, 1, 1, tzinfo=UTC)},
+        {"schedule": {"timeZone": "UTC", "quietFrom": clock(-2), "quietUntil": clock(2), "fullAt": clock(12)}},
+        {"settings": {"realtime": False}},
+    ],
+    ids=["quota", "quiet", "turned_off"],
+)
+def test_many_wait_where_a_delta_would(tenant, hubspot, ann, waits_for):
+    """A quota used up and quiet hours hold them back; the next delta of the schedule takes them."""
+    with tenant.context():
+        CrmConnection.objects.update(**waits_for)
+    add_silently(tenant, realtime.MOST_CONTACTS + 1)
+    tasks.sweep.delay()
+
+    assert pushes(tenant) == []
+
+
+def add_silently(tenant, count, **values):
+    """Written past the services: only the sweep can find them."""
+    with tenant.context():
+        rows = [
+            Contact(first_name=f"New {number}", **{name: text.format(number) for name, text in values.items()})
+            for number in range(count)
+        ]
+        Contact.objects.bulk_create(rows)
 
 
 def test_what_one_crm_says_is_pushed_to_the_other_at_once(tenant, crms, ann):
@@ -166,7 +210,6 @@ def test_nothing_is_pushed_before_the_first_sync_was_approved(tenant, hubspot):
 
 def test_a_paused_connection_pushes_when_it_is_resumed(tenant, hubspot, ann):
     """Nothing is lost meanwhile: the sweep finds it."""
-    from adsapp_crm.models import CrmConnection
     from adsapp_crm.services.connections import pause_connection, resume_connection
 
     with tenant.context():
