@@ -62,6 +62,8 @@ def decode_values(document: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def encode_value(value: Seen) -> Any:
     """One field value in JSON terms."""
+    if value.__class__ in _PLAIN:
+        return value
     if isinstance(value, tuple):
         return list(value)
     if isinstance(value, float):
@@ -72,6 +74,8 @@ def encode_value(value: Seen) -> Any:
 
 
 def decode_value(document: Any) -> Any:
+    if document.__class__ in _PLAIN:
+        return document
     if isinstance(document, list):
         return tuple(document)
     if isinstance(document, dict):
@@ -109,6 +113,10 @@ def _same(value: Any) -> Any:
     return value
 
 
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
+"""Types whose values stand in JSON as they are: by far the most, and a call for each is what writing costs."""
+
+
 @functools.cache
 def _converters(hint: Any) -> tuple[Convert, Convert]:
     """How values of this type are written and read."""
@@ -127,7 +135,7 @@ def _converters(hint: Any) -> tuple[Convert, Convert]:
     elif isinstance(origin, type) and issubclass(origin, Mapping):
         found = _mapping_converters(*_converters(arguments[1]))
     elif isinstance(hint, type) and issubclass(hint, enum.Enum):
-        found = operator.attrgetter("value"), hint
+        found = operator.attrgetter("_value_"), hint  # what "value" looks up, by way of a Python function
     elif hint is datetime:
         found = datetime.isoformat, datetime.fromisoformat
     elif hint in (str, int, bool, Any):
@@ -155,21 +163,29 @@ def _optional(convert: Convert) -> Convert:
 
 def _record_converters(kind: type[Any]) -> tuple[Convert, Convert]:
     hints = typing.get_type_hints(kind)
-    fields = []
+    written: list[tuple[str, Convert, Any]] = []
+    readers: dict[str, Convert] = {}
     for spec in dataclasses.fields(kind):
         default = spec.default if spec.default_factory is dataclasses.MISSING else spec.default_factory()
-        fields.append((spec.name, *_converters(hints[spec.name]), default))
-    required = dataclasses.MISSING
+        write_field, readers[spec.name] = _converters(hints[spec.name])
+        written.append((spec.name, write_field, default))
+    take = operator.attrgetter(*readers, "__class__")  # of one name alone it gives no tuple
+    unchanged = frozenset(name for name, read_field in readers.items() if read_field is _same)
 
     def write(instance: Any) -> dict[str, Any]:
         document = {}
-        for name, write_field, _, default in fields:
-            value = getattr(instance, name)
-            if default is required or not (value is default or value == default):
-                document[name] = write_field(value)
+        for (name, write_field, default), value in zip(written, take(instance), strict=False):
+            if value is not default and value != default:
+                document[name] = value if value.__class__ in _PLAIN else write_field(value)
         return document
 
     def read(document: Mapping[str, Any]) -> Any:
-        return kind(**{name: read_field(document[name]) for name, _, read_field, _ in fields if name in document})
+        given = {}
+        for name, value in document.items():
+            if name in unchanged:
+                given[name] = value
+            elif name in readers:
+                given[name] = readers[name](value)
+        return kind(**given)
 
     return write, read

@@ -14,7 +14,7 @@ from crm.engine.context import Ports
 from crm.engine.digest import digest_value
 from crm.engine.fights import count_flip
 from crm.engine.rulebook import Rulebook
-from crm.engine.send import Sent, confirmed_effects
+from crm.engine.send import Sent, confirmed_effects, unconfirmed_fields
 from crm.engine.taken import wait_for_person
 from crm.errors import CrmError, FieldRefusal, RecordGoneError, RecordLockedError, StaleWriteError, TransientError
 from crm.mapping.field_map import FieldMap
@@ -82,9 +82,8 @@ class Outcome:
     @property
     def refused_fields(self) -> set[str]:
         """Mapping ids of pushed fields that the CRM does not hold for certain: nothing else of them is confirmed."""
-        written = self.sent is not None and self.sent.written
-        done = confirmed_effects(self.action.pushes, self.sent.returned) if written and self.sent is not None else ()
-        return {effect.mapping_id for effect in self.action.pushes} - {effect.mapping_id for effect in done}
+        sent = self.sent
+        return unconfirmed_fields(self.action.pushes, sent.returned if sent is not None and sent.written else {})
 
     @property
     def pulls(self) -> tuple[Effect, ...]:

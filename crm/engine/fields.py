@@ -66,6 +66,8 @@ def plan_fields(
         crm: Seen = record.values.get(field_map.remote_field, UNKNOWN)
         pair = base_pair(view.link, field_map)
         question = open_by_mapping.get(field_map.mapping_id)
+        if app is None and crm is None and pair is None and question is None and not field_map.consent:
+            continue  # row 7, empty on both sides: the other half of most records
         settled = pair is not None and not (merged or pair.unread or question or _is_revisited(field_map, pair))
         if settled and pair is not None and app == pair.app and crm == pair.crm:
             continue  # nothing moved, not even in form: most fields of most records

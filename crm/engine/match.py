@@ -64,8 +64,9 @@ def may_come_from(record: RemoteRecord, creates: Iterable[Mapping[str, Value]]) 
     """
     if record.marker:
         return False
-    seen = {name: _letters(value) for name, value in record.values.items()}
+    seen: dict[str, str] = {}
     for values in creates:
+        seen = seen or {name: _letters(value) for name, value in record.values.items()}
         texts = {name: letters for name, value in values.items() if (letters := _letters(value))}
         if not texts or any(seen.get(name) == letters for name, letters in texts.items()):
             return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from crm.mapping.field_map import FieldMap
 from crm.model import Policy
@@ -19,12 +19,13 @@ class Rulebook:
     """Changes with mapping and policy: an approved line does not outlive it."""
     deleted_tag: str = ""
     """Tag for a contact whose record was deleted in the CRM."""
+    remote_fields: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        names = tuple(dict.fromkeys(field_map.remote_field for field_map in self.maps))
+        object.__setattr__(self, "remote_fields", names)
 
     @property
     def awaits_scan(self) -> bool:
         """A mapping was changed since the last complete scan."""
         return any(field_map.awaits_scan for field_map in self.maps)
-
-    @property
-    def remote_fields(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(field_map.remote_field for field_map in self.maps))

@@ -211,8 +211,15 @@ def confirmed_effects(effects: Sequence[Effect], returned: Mapping[str, Seen]) -
             continue
         value = returned.get(effect.remote_field, UNKNOWN)
         if value is not UNKNOWN:
-            confirmed.append(replace(effect, crm_value=value))
+            as_sent = value == effect.crm_value and type(value) is type(effect.crm_value)
+            confirmed.append(effect if as_sent else replace(effect, crm_value=value))
     return tuple(confirmed)
+
+
+def unconfirmed_fields(pushes: Sequence[Effect], returned: Mapping[str, Seen]) -> set[str]:
+    """Mapping ids of the pushed effects that ``confirmed_effects`` leaves out."""
+    known = {effect.mapping_id for effect in pushes if returned.get(effect.remote_field, UNKNOWN) is not UNKNOWN}
+    return {effect.mapping_id for effect in pushes} - known
 
 
 def _intent_kind(action: Action) -> IntentKind:

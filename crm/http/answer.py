@@ -17,6 +17,7 @@ MAX_JSON_DEPTH: Final = 64
 """No documented answer of a CRM is nested deeper than ten levels; recursive readers stay safe below this."""
 _MAX_INTEGER_DIGITS: Final = 400
 """Python refuses more than 4,300 digits with an error that would cost the whole page."""
+_NESTED: Final[frozenset[type]] = frozenset({dict, list})
 _UNSTORABLE: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 """How JSON writes a NUL or a surrogate; bytes that are no UTF-8 have been replaced by then."""
 
@@ -84,13 +85,13 @@ def parse_json(content: bytes) -> Any:
         value = json.loads(text, parse_float=_number, parse_int=_integer, parse_constant=str)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    level = [value]
+    level: list[Any] = [value] if type(value) in _NESTED else []
     for _ in range(MAX_JSON_DEPTH):
         level = [
             child
             for node in level
-            for child in (node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
-            if isinstance(child, dict | list)
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) in _NESTED
         ]
         if not level:
             return _storable(value) if _UNSTORABLE.search(text) else value
