@@ -15,7 +15,7 @@ from adsapp_crm.admin.acts import Act
 from adsapp_crm.admin.base import OrganizationAdmin, actor_of, may
 from adsapp_crm.models import Contact
 from adsapp_crm.models.choices import Role
-from adsapp_crm.services.contact_search import anything
+from adsapp_crm.services.contact_search import anything, in_order
 from adsapp_crm.services.contact_values import read_contact_values
 from adsapp_crm.services.contacts import create_contact, delete_contact, restore_contact, update_contact
 from adsapp_crm.services.refusals import RefusedError
@@ -99,7 +99,7 @@ class ContactAdmin(OrganizationAdmin):
         try:
             return queryset.filter(pk=uuid.UUID(term)), False
         except ValueError:
-            return queryset.filter(anything(term)), False
+            return in_order(queryset.filter(anything(term)), *queryset.query.order_by), False
 
     def save_model(self, request: HttpRequest, obj: Contact, form: ContactForm, change: bool) -> None:
         values = form.values()

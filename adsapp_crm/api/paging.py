@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -31,14 +32,23 @@ class Page:
     next_cursor: str | None
 
 
-def page_of(rows: QuerySet[Any], asked: dict[str, Any], *, order: str = "-id") -> Page:
-    """A page of ``rows`` in the order of one unique column; raises RefusedError for a cursor that is none of ours."""
+def page_of(
+    rows: QuerySet[Any],
+    asked: dict[str, Any],
+    *,
+    order: str = "-id",
+    put: Callable[[QuerySet[Any], str], QuerySet[Any]] = QuerySet.order_by,
+) -> Page:
+    """A page of ``rows`` in the order of one unique column; raises RefusedError for a cursor that is none of ours.
+
+    ``put`` puts rows in that order.
+    """
     column = order.removeprefix("-")
     if asked.get("cursor"):
         after = _position(asked["cursor"], rows.model, column)
         rows = rows.filter(**{f"{column}__{'lt' if order.startswith('-') else 'gt'}": after})
     limit = asked["limit"]
-    found = list(rows.order_by(order)[: limit + 1])
+    found = list(put(rows, order)[: limit + 1])
     more = len(found) > limit
     return Page(found[:limit], _cursor(getattr(found[limit - 1], column)) if more else None)
 

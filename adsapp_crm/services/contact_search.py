@@ -5,12 +5,13 @@ Only ``=`` and ``^@`` on stored columns use their index under row-level security
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from django.db.models import Q, QuerySet, Value
 from django.db.models.expressions import F
-from django.db.models.functions import Lower
+from django.db.models.functions import Coalesce, Lower
 from django.db.models.lookups import Lookup
 
 from adsapp_crm.models import Contact, Organization
@@ -23,6 +24,8 @@ _STATES: Final[Mapping[str, Q]] = {
     "erased": Q(erased_at__isnull=False),
 }
 STATES: Final = tuple(_STATES)
+_SORTED_AT_MOST: Final = 200_000
+"""Rows that the database finds and sorts within a third of a second."""
 
 
 class Begins(Lookup):
@@ -53,6 +56,33 @@ def find_contacts(asked: Mapping[str, Any]) -> QuerySet[Contact]:
     if asked.get("updatedBefore"):
         found = found.filter(updated_at__lt=asked["updatedBefore"])
     return found
+
+
+def in_order(found: QuerySet[Contact], *order: Any) -> QuerySet[Contact]:
+    """What was searched for, in this order of columns, the last ones or the first ones wherever they stand.
+
+    The database takes hits to be spread evenly and walks along the order until it has a page of them: past nearly
+    everything when they all stand at its far end. So where the hits can be sorted they are, and the order is hidden
+    from it. Asks the database how many it expects; an estimate that is wrong costs time only.
+    """
+    expected = json.loads(found.order_by().explain(format="json"))[0]["Plan"]["Plan Rows"]
+    if expected > _SORTED_AT_MOST:
+        return found.order_by(*order)
+    return found.order_by(*map(_hidden, order))
+
+
+def _hidden(column: Any) -> Any:
+    """The same order by what no index holds; of an expression, as it is."""
+    if not isinstance(column, str):
+        return column
+    name = column.removeprefix("-")
+    expression = Coalesce(F(name), F(name))
+    return expression.desc() if column.startswith("-") else expression.asc()
+
+
+def is_search(asked: Mapping[str, Any]) -> bool:
+    """Whether the answer's size depends on what was typed: those lists are put ``in_order``."""
+    return any((asked.get(key) or "").strip() for key in (*_BY, "tag"))
 
 
 def _name(text: str) -> Q:

@@ -7,10 +7,12 @@ import io
 import uuid
 
 import pytest
+from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adsapp_crm.models import Contact, ContactChange
+from adsapp_crm.services import contact_search
 from adsapp_crm.services.contact_import import import_contacts
 from adsapp_crm.services.contacts import create_contact, merge_contacts
 from adsapp_crm.services.formulas import guarded, unguarded
@@ -138,6 +140,31 @@ def test_pages_hold_each_contact_once(browser, make):
         seen += [each["id"] for each in page["items"]]
         cursor, pages = page["nextCursor"], pages + 1
     assert (sorted(seen), seen[0], pages) == (sorted(made), max(made), 3)
+
+
+@pytest.mark.parametrize("most", [-1, 200_000])
+def test_pages_of_a_search_are_in_the_same_order_however_they_are_found(browser, make, monkeypatch, most):
+    """Sorted where few hits are expected, walked where many are: newest first, each once."""
+    monkeypatch.setattr(contact_search, "_SORTED_AT_MOST", most)
+    made = [str(make(firstName=f"Hit {number}").pk) for number in range(5)]
+    make(firstName="Other")
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = browser.get(f"{CONTACTS}?limit=2&search=hit{f'&cursor={cursor}' if cursor else ''}").json()
+        seen += [each["id"] for each in page["items"]]
+        cursor = page["nextCursor"]
+    assert seen == made[::-1]
+
+
+@pytest.mark.django_db
+def test_a_search_hides_its_order_so_that_no_index_is_walked_for_it(tenant, make):
+    """With every other way forbidden the newest hit is still found by sorting."""
+    make(firstName="Hit")
+    with tenant.context(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = off")
+        rows = Contact.objects.filter(first_name_key="hit")
+        plans = [contact_search.in_order(rows, *order).explain() for order in (("-id",), ("-updated_at", "-id"))]
+    assert all("Sort" in plan for plan in plans), plans
 
 
 @pytest.mark.parametrize(

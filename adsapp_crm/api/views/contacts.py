@@ -6,6 +6,7 @@ import io
 import uuid
 from typing import Any, ClassVar
 
+from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django.urls import reverse
 from rest_framework.request import Request
@@ -31,7 +32,7 @@ from adsapp_crm.api.shapes.contacts import (
 from adsapp_crm.models import Contact, ContactChange
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.contact_import import import_contacts
-from adsapp_crm.services.contact_search import find_contacts
+from adsapp_crm.services.contact_search import find_contacts, in_order, is_search
 from adsapp_crm.services.contacts import (
     create_contact,
     delete_contact,
@@ -62,7 +63,8 @@ class ContactsView(OrganizationView):
     def get(self, request: Request) -> Any:
         asked = self.query(request)
         with self.work(request):
-            return self.answer(request, page_of(find_contacts(asked), asked))
+            put = in_order if is_search(asked) else QuerySet.order_by
+            return self.answer(request, page_of(find_contacts(asked), asked, put=put))
 
     def post(self, request: Request) -> Any:
         values = contact_values(self.body(request))

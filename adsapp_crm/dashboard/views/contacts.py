@@ -18,7 +18,7 @@ from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.models import Contact, ContactChange, CrmConnection, CrmSyncState
 from adsapp_crm.models.choices import Role, RunTrigger
 from adsapp_crm.services.contact_names import name_of
-from adsapp_crm.services.contact_search import find_contacts
+from adsapp_crm.services.contact_search import find_contacts, in_order
 from adsapp_crm.services.explain import FieldStand, Stand, explain_contacts
 from adsapp_crm.services.record_actions import exclude_links, include_links, retry_links, unlink
 from adsapp_crm.services.refusals import refuse
@@ -66,7 +66,7 @@ def _find(wanted: str) -> list[Contact]:
         pass
     key = email_key(wanted)
     exact = list(Contact.objects.filter(email_normalized=key).order_by("id")[:MOST_FOUND]) if key else []
-    return exact or list(find_contacts({"search": wanted}).order_by("id")[:MOST_FOUND])
+    return exact or list(in_order(find_contacts({"search": wanted}), "id")[:MOST_FOUND])
 
 
 @page(writes=Role.OPERATOR)
