@@ -1,13 +1,9 @@
-"""The account on disk: lines, each a whole record or table, the last one of a kind winning.
-
-Opening it rewrites the file without what was overtaken.
-"""
+"""The account on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from crm.providers.pipedrive.fake.answers import Json
 from crm.providers.pipedrive.fake.caller import Grant
@@ -17,14 +13,12 @@ from crm.providers.pipedrive.fake.oauth import OAuthApi
 from crm.providers.pipedrive.fake.state import Actor, Edit, Record, State
 from crm.providers.pipedrive.fake.webhooks import WebhookSender
 from crm.providers.pipedrive.fake.webhooks_api import WebhooksApi
-from crm.testing.journal import JournalFile
-
-FORMAT: Final = {"format": "pipedrive-fake", "version": 1}
-_TABLES: Final = ("fields", "users", "hooks", "tokens")
+from crm.testing.account_file import AccountFile
 
 
-class Disk:
-    """Loads ``state`` from ``path`` and keeps it there. Raises ValueError for a file of another kind."""
+class Disk(AccountFile[tuple[str, int]]):
+    form = {"format": "pipedrive-fake", "version": 1}
+    tables = ("fields", "users", "hooks", "tokens")
 
     def __init__(
         self,
@@ -36,43 +30,14 @@ class Disk:
         hooks_api: WebhooksApi,
         sender: WebhookSender,
     ) -> None:
-        self._file = JournalFile(path, FORMAT)
         self._state = state
         self._grants = grants
         self._oauth = oauth
         self._hooks_api = hooks_api
         self._sender = sender
-        self._journal_lines: list[Json] = []
-        self._load()
-        self._file.rewrite(self._everything())
-        state.on_journal = self._journal_lines.append
-        state.dirty_records.clear()
-        state.dirty_tables.clear()
+        super().__init__(path, state)
 
-    def flush(self) -> None:
-        """Write what changed since the last call."""
-        state = self._state
-        if not (state.dirty_records or state.dirty_tables or self._journal_lines):
-            return
-        tables, state.dirty_tables = state.dirty_tables, set()
-        records, state.dirty_records = state.dirty_records, {}
-        lines = [*(self._table_line(name) for name in sorted(tables)), *self._record_lines(records)]
-        lines += [{"journal": entry} for entry in self._journal_lines]
-        self._journal_lines.clear()
-        self._file.append(lines)
-
-    def close(self) -> None:
-        self._file.close()
-
-    # Writing --------------------------------------------------------------------------------------------
-
-    def _everything(self) -> Iterator[Json]:
-        state = self._state
-        yield from (self._table_line(name) for name in _TABLES)
-        yield from self._record_lines((key, id_) for key, table in state.tables.items() for id_ in table.ids)
-        yield from ({"journal": entry} for entry in state.journal)
-
-    def _table_line(self, name: str) -> Json:
+    def table_line(self, name: str) -> Json:
         state = self._state
         match name:
             case "fields":
@@ -91,31 +56,24 @@ class Disk:
         ]
         return {"tokens": held, "refresh_tokens": self._oauth.refresh_tokens}
 
-    def _record_lines(self, keys: Iterable[tuple[str, int]]) -> Iterator[Json]:
-        for key, record_id in keys:
-            record = self._state.tables[key].records[record_id]
-            yield {
-                "record": [key, record_id, record.added_s, record.updated_s, record.deleted_s, record.merged_into],
-                "values": record.values,
-                "custom": record.custom,
-                "edits": record.edits,
-            }
+    def record_line(self, key: tuple[str, int]) -> Json:
+        kind, record_id = key
+        record = self._state.tables[kind].records[record_id]
+        return {
+            "record": [kind, record_id, record.added_s, record.updated_s, record.deleted_s, record.merged_into],
+            "values": record.values,
+            "custom": record.custom,
+            "edits": record.edits,
+        }
 
-    # Reading --------------------------------------------------------------------------------------------
+    def keys(self) -> Iterator[tuple[str, int]]:
+        return ((key, id_) for key, table in self._state.tables.items() for id_ in table.ids)
 
-    def _load(self) -> None:
-        records: dict[tuple[str, int], Json] = {}
-        for line in self._file.lines():
-            if "record" in line:
-                records[line["record"][0], line["record"][1]] = line
-            elif "journal" in line:
-                self._state.journal.append(line["journal"])
-            else:
-                self._load_table(line)
-        for _, line in sorted(records.items()):
+    def load_records(self, lines: dict[tuple[str, int], Json]) -> None:
+        for _, line in sorted(lines.items()):
             self._state.load(_record(line))
 
-    def _load_table(self, line: Json) -> None:
+    def load_table(self, line: Json) -> None:
         state = self._state
         match line:
             case {"fields": sets, "next": [number, option]}:
