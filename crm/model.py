@@ -436,6 +436,8 @@ class ConflictDraft:
     app_field: str = ""
     base_app: Value = None
     base_crm: Value = None
+    agreed: bool = True
+    """False: the sides never agreed on this field, so ``base_app`` and ``base_crm`` are no blanks."""
     app_value: Value = None
     crm_value: Value = None
     app_changed: Interval | None = None

@@ -24,7 +24,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from adsapp_crm.admin.acts import Act
 from adsapp_crm.admin.base import OrganizationAdmin, actor_of, may, note_staff
-from adsapp_crm.admin.wording import connection_label, explained
+from adsapp_crm.admin.wording import connection_label, crm_label, explained
 from adsapp_crm.catalogue import explain
 from adsapp_crm.middleware import opens_own_transactions
 from adsapp_crm.models import CrmConnection, CrmFieldMapping
@@ -56,6 +56,7 @@ from adsapp_crm.services.mappings import (
     replace_mappings,
 )
 from adsapp_crm.services.refusals import RefusedError
+from adsapp_crm.transform_forms import EDITS, context_of, posted_rule
 from adsapp_crm.wiring import definitions_of
 from crm.errors import CrmError
 from crm.mapping.app_fields import APP_FIELDS
@@ -65,12 +66,11 @@ _OF_POINTER: Final[Mapping[str, str]] = {
     "adsappField": "app_field",
     "crmField": "crm_field",
     "direction": "direction",
-    "transformRule": "transform_rule",
     "blankRule": "blank_rule",
     "strategy": "strategy",
     "drift": "drift",
 }
-"""First part of a refusal's pointer -> field of the form."""
+"""First part of a refusal's pointer -> field of the form; what is wrong with the steps is told beside them."""
 
 
 class MappingForm(forms.Form):
@@ -82,11 +82,6 @@ class MappingForm(forms.Form):
     )
     crm_field = forms.ChoiceField(label=lazy("CRM field"))
     direction = forms.ChoiceField(label=lazy("Direction"), choices=SyncDirection.choices)
-    transform_rule = forms.JSONField(
-        label=lazy("Transform"),
-        required=False,
-        help_text=lazy('Steps as JSON, such as {"steps": [{"step": "trim"}]}. Empty: the value as it is.'),
-    )
     blank_rule = forms.ChoiceField(label=lazy("When one side is cleared"), choices=BlankHandling.choices)
     strategy = forms.ChoiceField(label=lazy("When both have changed"), required=False)
     drift = forms.ChoiceField(label=lazy("When the other side of a one-way field drifts"), required=False)
@@ -109,17 +104,16 @@ class MappingForm(forms.Form):
             self.fields[name].choices = offered  # type: ignore[attr-defined]
         for field in self.fields.values():
             field.widget.attrs["class"] = "crm-input"
-        self.fields["transform_rule"].widget.attrs["rows"] = 6
         self.fields["app_field"].widget.attrs["list"] = "app-fields"
 
-    def wanted(self) -> WantedMapping:
+    def wanted(self, rule: dict[str, Any] | None) -> WantedMapping:
         said = self.cleaned_data
         return WantedMapping(
             record_type=said["record_type"],
             app_field=said["app_field"],
             remote_field=said["crm_field"],
             direction=said["direction"],
-            transform_rule=said["transform_rule"] or None,
+            transform_rule=rule,
             blank_rule=said["blank_rule"],
             strategy=said["strategy"] or None,
             drift=said["drift"] or None,
@@ -223,23 +217,29 @@ class FieldMappingAdmin(OrganizationAdmin):
         return self._edit(request, self._connection(connection_id), None)
 
     def _edit(self, request: HttpRequest, connection: CrmConnection, stored: CrmFieldMapping | None) -> HttpResponse:
-        """``_save`` saves; every other button only shows what the pair would do."""
+        """``_save`` saves; every other button only changes the form, or shows what the pair would do."""
         posted = request.POST if request.method == "POST" else None
         if posted is not None and not may(request, Role.ADMIN):
             raise PermissionDenied
+        rule, unreadable = (stored.transform_rule if stored else None, "") if posted is None else posted_rule(posted)
+        step_errors = [unreadable] if unreadable else []
         form = MappingForm(posted, initial=_initial(stored), connection=connection)
+        edits = posted is not None and any(each in posted for each in (*EDITS, "preview"))
         rows = current_mappings(connection)
         asks: MappingQuestion | None = None
         others = [wanted_of(each) for each in rows if stored is None or each.pk != stored.pk]
         wanted = wanted_of(stored) if stored is not None else None
         if form.is_valid():
-            wanted = form.wanted()
+            wanted = form.wanted(rule)
             place = next((number for number, row in enumerate(rows) if stored and row.pk == stored.pk), len(others))
             everything = [*others[:place], wanted, *others[place:]]
-            if "_save" in request.POST and reach_said(request.POST.get("applies_to", "")) is None:
+            saves = "_save" in request.POST and not edits
+            if saves and reach_said(request.POST.get("applies_to", "")) is None:
                 asks = question_of(connection, rows, everything)
-            if "_save" in request.POST and self._saved(request, form, connection, everything, place, judge=bool(asks)):
+            if saves and self._saved(request, form, step_errors, connection, everything, place, judge=bool(asks)):
                 return HttpResponseRedirect(reverse("admin:adsapp_crm_crmfieldmapping_changelist"))
+        elif edits:  # a pair that is not complete yet is no fault while its steps are chosen
+            form = MappingForm(initial=request.POST.dict(), connection=connection)
         context = {
             **self.admin_site.each_context(request),
             "title": str(stored) if stored else _("New mapping"),
@@ -248,22 +248,28 @@ class FieldMappingAdmin(OrganizationAdmin):
             "stored": stored,
             "connection": connection,
             "account": connection_label(connection),
+            "crm": crm_label(connection.crm_type),
             "app_fields": list(APP_FIELDS),
             "preview": preview_of(connection, wanted, others) if wanted else None,
             "definition": definitions_of(connection, wanted.record_type).get(wanted.remote_field) if wanted else None,
             "described_at": _described_at(connection),
             "broken": explained(stored.broken_code) if stored else "",
-            "asks": None if form.errors else asks,
+            "asks": None if form.errors or step_errors else asks,
+            "step_errors": step_errors,
+            **context_of(rule),
             "may_administer": may(request, Role.ADMIN),
             "crm_acts": self.acts_for(request, str(stored.pk)) if stored else [],
         }
-        status = 422 if form.errors else 200
+        if posted is not None and "preview" in posted:
+            return TemplateResponse(request, "adsapp_crm/admin/_preview.html", context)
+        status = 422 if form.errors or step_errors else 200
         return TemplateResponse(request, "adsapp_crm/admin/mapping.html", context, status=status)
 
     def _saved(
         self,
         request: HttpRequest,
         form: MappingForm,
+        step_errors: list[str],
         connection: CrmConnection,
         everything: Sequence[WantedMapping],
         place: int,
@@ -289,7 +295,11 @@ class FieldMappingAdmin(OrganizationAdmin):
                 example = error.examples.get(each.field, "")
                 shown = _(" Example: %s") % example if example else ""
                 prefix = "" if own or not number.isdecimal() else f"{everything[int(number)].app_field}: "
-                form.add_error(name, f"{prefix}{each.message} {each.fix}{shown}")
+                text = f"{prefix}{each.message} {each.fix}{shown}"
+                if own and column.partition("/")[0] == "transformRule":
+                    step_errors.append(text)
+                else:
+                    form.add_error(name, text)
             return False
         text = _("Saved as version %(n)d of the mappings. The next run goes by it.") % {"n": version}
         self.message_user(request, text, messages.SUCCESS)
@@ -404,7 +414,6 @@ def _initial(stored: CrmFieldMapping | None) -> dict[str, Any]:
         "app_field": stored.adsapp_field,
         "crm_field": stored.crm_field,
         "direction": stored.direction,
-        **({"transform_rule": stored.transform_rule} if stored.transform_rule else {}),
         "blank_rule": stored.blank_rule,
         "strategy": stored.strategy or "",
         "drift": stored.drift or "",

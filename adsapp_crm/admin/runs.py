@@ -176,7 +176,7 @@ class PlanAdmin(OrganizationAdmin):
         ),
         Act(
             "drop",
-            _("Drop"),
+            _("Drop: carry out nothing of it"),
             _("Nothing of the plans is carried out; the next run plans anew."),
             _("Dropped %d plans."),
             lambda request, plan: drop_plan(plan.pk, actor=actor_of(request)),

@@ -27,7 +27,7 @@ MOST_AT_ONCE: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question with its evidence. ``values``: app, crm, baseApp and baseCrm as far as they are known."""
+    """One question with its evidence. ``values``: app, crm, and baseApp and baseCrm where the sides ever agreed."""
 
     conflict: CrmConflict
     values: Mapping[str, Seen]

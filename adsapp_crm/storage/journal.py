@@ -179,7 +179,11 @@ def _draft(change: ConflictChange, draft: ConflictDraft, row_id: str) -> dict[st
         "app_field": draft.app_field,
         "code": draft.code,
         "values": codec.encode_values(
-            {"baseApp": draft.base_app, "baseCrm": draft.base_crm, "app": draft.app_value, "crm": draft.crm_value}
+            {
+                **({"baseApp": draft.base_app, "baseCrm": draft.base_crm} if draft.agreed else {}),
+                "app": draft.app_value,
+                "crm": draft.crm_value,
+            }
         ),
         "intervals": codec.encode_map(
             Interval,

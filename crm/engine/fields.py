@@ -323,6 +323,7 @@ def _draft(
         app_field=field_map.app_field,
         base_app=pair.app if pair else None,
         base_crm=pair.crm if pair else None,
+        agreed=pair is not None,
         app_value=app,
         crm_value=crm,
         app_changed=evidence.app.get(field_map.app_field) if evidence else None,

@@ -19,6 +19,7 @@ from adsapp_crm.models import (
     CrmFieldMapping,
     CrmMappingVersion,
     CrmPlan,
+    CrmPlanLine,
     CrmSyncLog,
     CrmSyncState,
     CrmWebhookEvent,
@@ -143,7 +144,7 @@ class TestConflicts:
         asked = staff.post(page, chosen)
         staff.post(page, {**chosen, "confirmed": "yes"})
 
-        assert "This changes 3 rows." in text(asked)
+        assert "This is about 3 conflicts." in text(asked)
         assert "Field jobTitle" in text(asked)
         assert [each.status for each in conflicts()] == ["answered"] * 3
 
@@ -175,7 +176,6 @@ class TestMappings:
             "crm_field": "jobtitle",
             "direction": "bidirectional",
             "blank_rule": "propagate",
-            "transform_rule": "",
             **changed,
         }
 
@@ -207,12 +207,61 @@ class TestMappings:
         assert answer.context["form"].errors
         assert CrmMappingVersion.objects.count() == 0
 
-    def test_broken_json_is_told(self, staff, scene):
+    def test_steps_are_chosen_one_after_another_and_saved_with_the_pair(self, staff, scene):
+        """Adding, moving and removing change the form alone; what a step needs is a field of its own."""
         row = CrmFieldMapping.objects.get()
+        page = at("crmfieldmapping", "change", row.pk)
+        one_way = self.form(direction="to_crm")
 
-        answer = staff.post(at("crmfieldmapping", "change", row.pk), {**self.form(transform_rule="{"), "_save": ""})
+        added = staff.post(page, {**one_way, "step-0-step": "trim", "add": "1", "new_step": "truncate"})
+        assert added.status_code == 200
+        assert 'name="step-1-length"' in text(added)
+        both = {"step-0-step": "trim", "step-1-step": "truncate", "step-1-length": "3", "starts_at": "app"}
+        moved = staff.post(page, {**one_way, **both, "move": "up-1"})
+        assert [each.step for each in moved.context["steps"]] == ["truncate", "trim"]
+        removed = staff.post(page, {**one_way, **both, "move": "remove-0"})
+        assert [each.step for each in removed.context["steps"]] == ["truncate"]
+        tried = staff.post(page, {**one_way, **both, "preview": "1"})
+        assert "Buy" in text(tried)
+        assert "<html" not in text(tried)
+        row.refresh_from_db()
+        assert (row.transform_rule, CrmMappingVersion.objects.count()) == (None, 0)
 
-        assert "transform_rule" in answer.context["form"].errors
+        saved = staff.post(page, {**one_way, **both, "_save": "", "applies_to": "new"})
+        row.refresh_from_db()
+        assert saved.status_code == 302
+        assert row.transform_rule == {
+            "steps": [{"step": "trim"}, {"step": "truncate", "length": 3}],
+            "starts_at": "app",
+        }
+
+    def test_a_refused_step_says_why_beside_the_steps_and_stays_in_the_form(self, staff, scene):
+        row = CrmFieldMapping.objects.get()
+        said = {"step-0-step": "truncate", "step-0-length": "many", "_save": ""}
+
+        answer = staff.post(at("crmfieldmapping", "change", row.pk), {**self.form(direction="to_crm"), **said})
+
+        assert (answer.status_code, len(answer.context["step_errors"])) == (422, 1)
+        assert 'value="many"' in text(answer)
+        assert CrmMappingVersion.objects.count() == 0
+
+    def test_steps_of_a_pair_that_is_not_complete_yet_are_no_fault(self, staff, scene):
+        page = reverse("admin:adsapp_crm_crmfieldmapping_new", args=[scene.pk])
+
+        answer = staff.post(page, {**self.form(app_field="", crm_field=""), "add": "1", "new_step": "trim"})
+
+        assert (answer.status_code, answer.context["form"].errors) == (200, {})
+        assert [each.step for each in answer.context["steps"]] == ["trim"]
+
+    def test_json_is_taken_and_broken_json_is_told(self, staff, scene):
+        row = CrmFieldMapping.objects.get()
+        page = at("crmfieldmapping", "change", row.pk)
+
+        broken = staff.post(page, {**self.form(), "json": "{", "use_json": "1"})
+        taken = staff.post(page, {**self.form(), "json": '{"steps": [{"step": "trim"}]}', "use_json": "1"})
+
+        assert (broken.status_code, "The JSON cannot be read" in text(broken)) == (422, True)
+        assert [each.step for each in taken.context["steps"]] == ["trim"]
 
     def test_a_file_is_shown_then_taken(self, staff, scene):
         """Export, change, look, yes."""
@@ -282,6 +331,29 @@ class TestRunsAndEvents:
         assert CrmPlan.objects.get(run=undo).kind == "undo"
         assert staff.get(done.url).status_code == 200
 
+    def test_plans_are_dropped_many_at_once_after_a_question_that_counts_them_and_their_lines(self, staff, scene):
+        """What was carried out already is left and counted; saying yes twice drops nothing twice."""
+        for status in ("planned", "held", "applied"):
+            run = CrmSyncLog.objects.create(
+                connection=scene, sync_type="full", status="completed", completed_at="2026-01-01T00:00Z"
+            )
+            plan = CrmPlan.objects.create(connection=scene, run=run, status=status)
+            for seq in range(2):
+                CrmPlanLine.objects.create(plan=plan, seq=seq, stage=1, kind="sync", action={})
+        page = at("crmplan", "changelist")
+        chosen = {"action": "drop", "_selected_action": [str(each.pk) for each in CrmPlan.objects.all()]}
+
+        asked = text(staff.post(page, chosen))
+        assert sorted(CrmPlan.objects.values_list("status", flat=True)) == ["applied", "held", "planned"]
+        told = [text(staff.post(page, {**chosen, "confirmed": "yes"}, follow=True)) for _ in range(2)]
+
+        assert "This is about 2 plans." in asked
+        assert "<strong>4</strong>" in asked
+        assert "1 chosen row is left as it is" in asked
+        assert "Dropped 2 plans." in told[0]
+        assert "None of the chosen rows" in told[1]
+        assert sorted(CrmPlan.objects.values_list("status", flat=True)) == ["applied", "dropped", "dropped"]
+
     def test_events_are_put_back_into_the_inbox(self, staff, scene):
         """Those that are settled; one that waits already is left and counted."""
         for key, status in (("a", "done"), ("b", "failed"), ("c", "received")):
@@ -294,7 +366,7 @@ class TestRunsAndEvents:
         asked = staff.post(page, chosen)
         staff.post(page, {**chosen, "confirmed": "yes"})
 
-        assert "This changes 2 rows." in text(asked)
+        assert "This is about 2 webhook events." in text(asked)
         assert "1 chosen row is left as it is" in text(asked)
         assert set(CrmWebhookEvent.objects.values_list("status", flat=True)) == {"received"}
 

@@ -7,9 +7,11 @@ import pytest
 from adsapp_crm.models import (
     Contact,
     CrmConflict,
+    CrmConnection,
     CrmFieldMapping,
     CrmLedgerEntry,
     CrmSyncState,
+    User,
 )
 from crm.model import RunKind
 from tests.adsapp_crm.dashboard_stand import BASE, dashboard_stand
@@ -50,6 +52,44 @@ def test_a_conflict_is_shown_side_by_side_and_answered_for_all_alike(contested):
     with contested.inside:
         assert sorted(Contact.objects.values_list("job_title", flat=True)) == ["", "Ada there", "Bea there"]
         assert CrmFieldMapping.objects.get(adsapp_field="jobTitle", deleted_at=None).strategy == "crm_wins"
+
+
+def test_what_was_never_agreed_is_told_apart_from_an_agreed_blank(stand):
+    """One differed on both sides from the start; the other was cleared on both before it was filled differently."""
+    stand.connect()
+    with stand.inside:
+        CrmConnection.objects.update(strategy="manual")
+    stand.contact(firstName="Ada", email="ada@x.example", jobTitle="Countess")
+    stand.contact(firstName="Bea", email="bea@x.example", jobTitle="Old")
+    stand.account.add({"firstname": "Ada", "email": "ada@x.example", "jobtitle": "Programmer"})
+    (bea,) = stand.account.add({"firstname": "Bea", "email": "bea@x.example", "jobtitle": "Old"})
+    stand.sync()
+    stand.account.edit(bea, jobtitle="")
+    stand.run(RunKind.DELTA)
+    with stand.inside:
+        Contact.objects.filter(first_name="Bea").update(job_title="here")
+    stand.account.edit(bea, jobtitle="there")
+    stand.run(RunKind.DELTA)
+
+    with stand.inside:
+        asked = {each.contact.first_name: each for each in CrmConflict.objects.filter(app_field="jobTitle")}
+    listed = {each["id"]: each for each in stand.client.get("/api/crm/conflicts").json()["items"]}
+    found = {name: listed[str(each.pk)] for name, each in asked.items()}
+    assert {name: (each["agreed"], each["values"]["baseApp"]) for name, each in found.items()} == {
+        "Ada": (False, None),
+        "Bea": (True, None),
+    }
+    User.objects.filter(pk=stand.tenant.user.pk).update(is_staff=True)
+    pages = {
+        name: (
+            stand.get(f"/conflicts/{each.pk}"),
+            stand.client.get(f"/admin/adsapp_crm/crmconflict/{each.pk}/change/").content.decode(),
+        )
+        for name, each in asked.items()
+    }
+    assert ["never agreed" in page for page in pages["Ada"]] == [True, True]
+    assert ["never agreed" in page for page in pages["Bea"]] == [False, False]
+    assert stand.get("/conflicts").count("never agreed") == 1
 
 
 def test_many_conflicts_are_counted_before_they_are_answered(contested):

@@ -42,6 +42,9 @@ class ConflictSerializer(serializers.Serializer):  # type: ignore[type-arg]
     recordId = serializers.CharField(source="remote_id")
     field = serializers.CharField(source="app_field", help_text="Empty: the question is about the whole record.")
     values = serializers.SerializerMethodField(help_text="app, crm, and baseApp and baseCrm: what both agreed on last.")
+    agreed = serializers.SerializerMethodField(
+        help_text="Whether the sides ever agreed on the field; if not, baseApp and baseCrm are null and no blanks."
+    )
     changed = serializers.JSONField(source="intervals", help_text="When each side changed: after earliest, by latest.")
     candidateContacts = serializers.SerializerMethodField()
     candidateRecords = serializers.SerializerMethodField()
@@ -55,7 +58,11 @@ class ConflictSerializer(serializers.Serializer):  # type: ignore[type-arg]
     def get_values(self, conflict: CrmConflict) -> dict[str, Any]:
         if self.context.get("hides") and is_sensitive(conflict.app_field):
             return {}
-        return {key: shape_value(value) for key, value in conflict.values.items()}
+        never = {} if self.get_agreed(conflict) else {"baseApp": None, "baseCrm": None}
+        return {**never, **{key: shape_value(value) for key, value in conflict.values.items()}}
+
+    def get_agreed(self, conflict: CrmConflict) -> bool:
+        return conflict.kind != QuestionKind.FIELD or "baseApp" in conflict.values
 
     def get_candidateContacts(self, conflict: CrmConflict) -> list[str]:  # noqa: N802  the JSON key
         return list(candidates_of(conflict).contacts)

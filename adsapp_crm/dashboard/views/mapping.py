@@ -13,7 +13,6 @@ from django.views.decorators.http import require_POST
 
 from adsapp_crm.dashboard.access import actor_of, attempt, page, show
 from adsapp_crm.dashboard.standings import names_of
-from adsapp_crm.dashboard.transforms import as_json, forms_of, read_json, rule_of
 from adsapp_crm.models import CrmConnection, CrmFieldMapping, CrmMappingVersion
 from adsapp_crm.models.choices import BlankHandling, ConflictStrategy, Role, SyncDirection
 from adsapp_crm.services.conflict_rules import wanted_of
@@ -29,14 +28,12 @@ from adsapp_crm.services.mappings import (
     replace_mappings,
 )
 from adsapp_crm.services.refusals import RefusedError, refuse
+from adsapp_crm.transform_forms import EDITS, context_of, posted_rule
 from adsapp_crm.wiring import definitions_of, record_types_of
 from crm.mapping.app_fields import APP_FIELDS
-from crm.mapping.rule import STEPS
 from crm.registry import PROVIDERS
 
 VERSIONS: Final = 20
-_EDITS: Final = ("move", "add", "check", "use_json")
-"""Buttons that change the form and save nothing."""
 
 
 @page()
@@ -106,7 +103,11 @@ def row(request: HttpRequest, crm: str, mapping_id: uuid.UUID | None = None) -> 
     else:
         wanted = _proposed(request, connection)
     asks: MappingQuestion | None = None
-    if request.method == "POST" and not problems and not any(each in request.POST for each in (*_EDITS, "preview")):
+    if (
+        request.method == "POST"
+        and not problems
+        and not any(each in request.POST for each in (*EDITS, "check", "preview"))
+    ):
         place = rows.index(stored) if stored is not None else len(others)
         everything = [*others[:place], wanted, *others[place:]]
         if reach_said(request.POST.get("applies_to", "")) is None:
@@ -156,10 +157,7 @@ def _row_context(
         "app_fields": list(APP_FIELDS),
         "definitions": sorted(definitions.values(), key=lambda each: each.label.casefold()),
         "definition": definitions.get(wanted.remote_field),
-        "steps": forms_of(wanted.transform_rule),
-        "step_names": [(name, step.summary) for name, step in STEPS.items()],
-        "starts_at": (wanted.transform_rule or {}).get("starts_at", "app"),
-        "rule_json": as_json(wanted.transform_rule),
+        **context_of(wanted.transform_rule),
         "directions": SyncDirection.choices,
         "blank_rules": BlankHandling.choices,
         "strategies": ConflictStrategy.choices,
@@ -169,18 +167,9 @@ def _row_context(
 
 def _posted(request: HttpRequest, problems: list[str]) -> WantedMapping:
     said = request.POST
-    rule: Any
-    if "use_json" in said:
-        try:
-            rule = read_json(said.get("json", ""))
-        except ValueError as error:
-            problems.append(_("The JSON cannot be read: %(why)s. Correct it, or use the form.") % {"why": error})
-            rule = rule_of(said)
-    else:
-        rule = rule_of(said)
-    if rule is not None and not isinstance(rule, dict):
-        problems.append(_("A transform is an object with a list of steps, or nothing."))
-        rule = None
+    rule, unreadable = posted_rule(said)
+    if unreadable:
+        problems.append(unreadable)
     return WantedMapping(
         record_type=said.get("record_type", ""),
         app_field=said.get("app_field", "").strip(),

@@ -170,8 +170,8 @@ def _conflict(row: tuple[Any, ...]) -> ConflictRow:
     values, resolution = codec.decode_values(json.loads(row[8])), row[11] and json.loads(row[11])
     draft = ConflictDraft(
         kind=ConflictKind(row[5]), mapping_id=row[6], app_field=row[7], base_app=values.get("baseApp"),
-        base_crm=values.get("baseCrm"), app_value=values.get("app"), crm_value=values.get("crm"), code=row[9],
-        candidates=tuple(json.loads(row[10])),
+        base_crm=values.get("baseCrm"), agreed="baseApp" in values, app_value=values.get("app"),
+        crm_value=values.get("crm"), code=row[9], candidates=tuple(json.loads(row[10])),
     )  # fmt: skip
     answer = codec.decode(Resolution, resolution) if resolution else None
     return ConflictRow(*row[:5], draft, answer, closed=row[12] == "closed")

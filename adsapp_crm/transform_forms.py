@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.utils.translation import gettext as _
+
 from crm.mapping.rule import MAX_STEPS, STEPS
 from crm.mapping.steps import Parameter
 
 PAIR_SIGN: Final = "="
+EDITS: Final = ("move", "add", "use_json")
+"""Buttons of the form that change its steps and save nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +129,26 @@ def _read(text: str, parameter: Parameter) -> Any:
     return text
 
 
-def read_json(text: str) -> Any:
-    """The rule of the JSON view; raises ValueError where it is no JSON."""
-    return json.loads(text) if text.strip() else None
+def posted_rule(said: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """The rule that the form's fields spell, or with ``use_json`` its JSON; and in words why that cannot be read."""
+    if "use_json" not in said:
+        return rule_of(said), ""
+    text = str(said.get("json", ""))
+    try:
+        rule = json.loads(text) if text.strip() else None
+    except ValueError as error:
+        why = _("The JSON cannot be read: %(why)s. Correct it, or use the form.") % {"why": error}
+        return rule_of(said), why
+    if rule is not None and not isinstance(rule, dict):
+        return None, _("A transform is an object with a list of steps, or nothing.")
+    return rule, ""
 
 
-def as_json(rule: Any) -> str:
-    return "" if rule is None else json.dumps(rule, indent=2, ensure_ascii=False)
+def context_of(rule: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What ``_steps.html`` shows."""
+    return {
+        "steps": forms_of(rule),
+        "step_names": [(name, step.summary) for name, step in STEPS.items()],
+        "starts_at": (rule or {}).get("starts_at", "app"),
+        "rule_json": "" if rule is None else json.dumps(rule, indent=2, ensure_ascii=False),
+    }
