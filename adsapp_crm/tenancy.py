@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -41,6 +41,7 @@ class _Context:
 
 
 _current: ContextVar[_Context | None] = ContextVar("organization", default=None)
+_last_act: ContextVar[Callable[[], None] | None] = ContextVar("last_act", default=None)
 
 
 def current_organization() -> uuid.UUID:
@@ -85,11 +86,29 @@ def organization_context(
         token = _current.set(inner)
         try:
             yield wanted
+            if outer is None:
+                _act_last(using)
         finally:
             _current.reset(token)
     # A released savepoint keeps its settings (a rolled back one does not): give the outer block its own back.
     if connections[using].in_atomic_block and not transaction.get_rollback(using):
         _announce(using, outer)
+
+
+@contextmanager
+def each_transaction_ends_with(act: Callable[[], None]) -> Iterator[None]:
+    """Inside, every organization's transaction that is about to commit does ``act`` as its last piece of work."""
+    token = _last_act.set(act)
+    try:
+        yield
+    finally:
+        _last_act.reset(token)
+
+
+def _act_last(using: str) -> None:
+    act = _last_act.get()
+    if act is not None and not transaction.get_rollback(using):
+        act()
 
 
 def _announce(using: str, context: _Context | None) -> None:

@@ -25,10 +25,18 @@ from adsapp_crm.api.operations import Operation
 from adsapp_crm.api.throttles import ActorThrottle, OrganizationThrottle, rate_headers
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.api_keys import KeyGrant
-from adsapp_crm.services.idempotency import Claim, StoredAnswer, claim_request, give_up, keep_answer, note_effect
+from adsapp_crm.services.idempotency import (
+    Claim,
+    StoredAnswer,
+    claim_request,
+    give_up,
+    give_up_broken,
+    keep_answer,
+    note_effect,
+)
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.staff import log_staff_access
-from adsapp_crm.tenancy import organization_context
+from adsapp_crm.tenancy import each_transaction_ends_with, organization_context
 
 __all__ = ["RANK", "OrganizationView", "actor_of", "needed_role", "organization_of", "role_of", "valid"]
 
@@ -66,6 +74,11 @@ class OrganizationView(APIView):
     """Nothing is opened round it (``adsapp_crm.middleware``)."""
 
     _claim: Claim | None = None
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Whichever service's transaction does the work of a claimed request notes that it is done."""
+        with each_transaction_ends_with(self._note_effect):
+            return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         body = _read_body(request)
@@ -107,8 +120,6 @@ class OrganizationView(APIView):
         origin = "api" if isinstance(request.auth, KeyGrant) else "user"
         with organization_context(organization_of(request), actor=actor_of(request), origin=origin) as organization_id:
             yield organization_id
-            if self._claim is not None:
-                note_effect(self._claim)
 
     def query(self, request: Request) -> dict[str, Any]:
         """The query string, by the operation's serializer."""
@@ -136,6 +147,10 @@ class OrganizationView(APIView):
 
     def _operation(self, request: Request) -> Operation:
         return self.operations["GET" if request.method == "HEAD" else request.method or ""]
+
+    def _note_effect(self) -> None:
+        if self._claim is not None:
+            note_effect(self._claim)
 
     def _claim_once(self, request: Request, key: str, body: bytes) -> None:
         found = claim_request(
@@ -217,7 +232,8 @@ def _check_query(request: Request, operation: Operation | None) -> None:
 
 def _settle(claim: Claim, response: Any) -> None:
     if not 200 <= response.status_code < 300 or not isinstance(response, Response):
-        give_up(claim)
+        unforeseen = response.status_code == 500
+        (give_up_broken if unforeseen else give_up)(claim)
         return
     body = json.loads(TotalJSONRenderer().render(response.data)) if response.data is not None else None
     headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}

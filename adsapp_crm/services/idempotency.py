@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.db.models import BooleanField, ExpressionWrapper, Func, Q, TextField
 from django.db.models.functions import Now
+from django.db.models.lookups import IsNull
 
 from adsapp_crm.models import CredentialsMismatchError, IdempotencyKey
 from adsapp_crm.services.refusals import refuse
@@ -28,6 +29,13 @@ EFFECT: Final = {"effect": True}
 """Stands where the answer will, from the moment that the work is committed."""
 SECRET_KEYS: Final = frozenset({"secret", "authUrl"})
 """Keys of answers whose values are stored encrypted, in a column of their own that ``rotate_keys`` finds."""
+
+
+class _TransactionNumber(Func):
+    """NULL until the transaction has written something."""
+
+    function = "pg_current_xact_id_if_assigned"
+    output_field = TextField()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +88,13 @@ def claim_request(
 
 
 def note_effect(claim: Claim) -> None:
-    """Remember with the work itself, in its transaction, that it is done: whatever happens to the answer."""
-    IdempotencyKey.objects.filter(pk=claim.row_id, status_code__isnull=True).update(response=EFFECT)
+    """Remember with the work itself, in its transaction, that it is done: whatever happens to the answer.
+
+    Nothing is remembered of a transaction that has only read: PostgreSQL numbers those that write. For
+    ``each_transaction_ends_with``, which no service can forget.
+    """
+    rows = IdempotencyKey.objects.filter(pk=claim.row_id, status_code__isnull=True, response__isnull=True)
+    rows.filter(IsNull(_TransactionNumber(), False)).update(response=EFFECT)
 
 
 def keep_answer(claim: Claim, answer: StoredAnswer) -> None:
@@ -96,9 +109,17 @@ def keep_answer(claim: Claim, answer: StoredAnswer) -> None:
 
 
 def give_up(claim: Claim) -> None:
-    """Forget a request that did nothing."""
+    """Forget a request that was refused."""
     with organization_context(claim.organization_id):
         IdempotencyKey.objects.filter(pk=claim.row_id, status_code__isnull=True).delete()
+
+
+def give_up_broken(claim: Claim) -> None:
+    """The same for one that failed unforeseen; where part of its work was committed its answer is lost from now on."""
+    with organization_context(claim.organization_id):
+        mine = IdempotencyKey.objects.filter(pk=claim.row_id, status_code__isnull=True)
+        mine.filter(response__isnull=True).delete()
+        mine.update(created_at=Now() - GIVEN_UP_AFTER - timedelta(seconds=1))
 
 
 def _stored(actor: str, key: str) -> Any:

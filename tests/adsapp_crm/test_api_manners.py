@@ -10,6 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from django.apps import apps
 from django.contrib.staticfiles import finders
 from django.db import connection
 from django.test import Client
@@ -21,10 +22,12 @@ from adsapp_crm.models import (
     Contact,
     CrmConflict,
     CrmLedgerEntry,
+    CrmOutgoingWebhook,
     CrmPlan,
     CrmPlanLine,
     IdempotencyKey,
     Membership,
+    OrganizationModel,
     StaffAccess,
     StaffAccessEvent,
     User,
@@ -32,6 +35,7 @@ from adsapp_crm.models import (
 from adsapp_crm.services.api_keys import ROLE_OF, Scope, make_key
 from adsapp_crm.services.contacts import create_contact, update_contact
 from adsapp_crm.services.erasure import erase_contact
+from adsapp_crm.services.idempotency import EFFECT
 from adsapp_crm.services.keys import rotate_values
 from tests.adsapp_crm.api_matrix import MODEL_OF, NOWHERE, routes
 
@@ -286,6 +290,71 @@ def test_a_request_in_progress_is_not_done_twice(tenant, browser):
     assert post(browser, CONTACTS, body, **{"Idempotency-Key": "one"}).status_code == 201
     with tenant.context():
         assert Contact.objects.count() == 2
+
+
+def test_work_whose_answer_is_lost_is_known_to_be_done(tenant, browser, fill, monkeypatch):
+    """Of every POST there is that did something, whoever opened the transaction: killed before its answer was kept."""
+    rows = {name: row.pk for name, row in fill(tenant).items()}
+    monkeypatch.setattr("adsapp_crm.api.access._settle", lambda _claim, _response: None)
+    monkeypatch.setattr("adsapp_crm.services.outgoing._check_public", lambda _url: None)
+    monkeypatch.setattr("adsapp_crm.services.sending.post", lambda *_arguments, **_named: 200)
+    changed, noted, before = set(), set(), stand(tenant)
+    for label, route in ROUTES.items():
+        if route.method == "POST":
+            answer = route.send(browser, rows, **{"Idempotency-Key": label})
+            assert answer.status_code < 500, (label, answer.content)
+            after = stand(tenant)
+            with tenant.context():
+                kept = IdempotencyKey.objects.filter(key=label, response=EFFECT)
+                noted |= {label} if kept.exists() else set()
+            changed |= {label} if after != before else set()
+            before = after
+    assert changed <= noted
+    assert not noted & {label for label in ROUTES if label.endswith(("mapping-lint", "mapping-preview"))}
+    assert len(changed) >= 12, changed
+
+
+def stand(tenant):
+    """Of each table how many rows there are, and which transactions wrote them."""
+    tables = {
+        model._meta.db_table
+        for model in apps.get_app_config("adsapp_crm").get_models()
+        if issubclass(model, OrganizationModel) and model is not IdempotencyKey
+    }
+    with tenant.context(), connection.cursor() as cursor:
+        of_each = (f"SELECT '{name}', count(*), sum(xmin::text::bigint) FROM {name}" for name in sorted(tables))
+        cursor.execute(" UNION ALL ".join(of_each))
+        return cursor.fetchall()
+
+
+def test_an_address_is_not_added_twice_after_a_crash(tenant, browser, monkeypatch):
+    """``idempotency.lost`` once the first request counts as dead; the address is there once."""
+    monkeypatch.setattr("adsapp_crm.services.outgoing._check_public", lambda _url: None)
+    path, body = "/api/crm/outgoing-webhooks", {"url": "https://hooks.example.com/", "kinds": ["run.finished"]}
+    with mock.patch("adsapp_crm.api.access._settle"):
+        assert post(browser, path, body, **{"Idempotency-Key": "one"}).status_code == 201
+    assert problem(post(browser, path, body, **{"Idempotency-Key": "one"})) == (409, "idempotency.in_flight")
+    with tenant.context():
+        IdempotencyKey.objects.update(created_at="2020-01-01T00:00Z")
+    assert problem(post(browser, path, body, **{"Idempotency-Key": "one"})) == (409, "idempotency.lost")
+    with tenant.context():
+        assert CrmOutgoingWebhook.objects.count() == 1
+
+
+def test_work_that_was_committed_before_an_unforeseen_error_is_not_done_again(tenant, browser, monkeypatch):
+    """500, then ``idempotency.lost`` at once; an error before the work leaves the key free."""
+    monkeypatch.setattr("adsapp_crm.services.outgoing._check_public", lambda _url: None)
+    path, body = "/api/crm/outgoing-webhooks", {"url": "https://hooks.example.com/", "kinds": ["run.finished"]}
+    for key, broken, then in (
+        ("one", "adsapp_crm.api.access.OrganizationView.told", (409, "idempotency.lost")),
+        ("two", "adsapp_crm.api.views.notices.add_webhook", None),
+    ):
+        with mock.patch(broken, side_effect=ZeroDivisionError):
+            assert problem(post(browser, path, body, **{"Idempotency-Key": key})) == (500, "internal.error")
+        again = post(browser, path, body, **{"Idempotency-Key": key})
+        assert problem(again) == then if then else again.status_code == 201
+    with tenant.context():
+        assert CrmOutgoingWebhook.objects.count() == 2
 
 
 def test_a_refused_request_may_be_corrected_under_its_key(tenant, browser):
