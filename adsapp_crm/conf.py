@@ -83,6 +83,11 @@ def sync_wait_seconds() -> int:
     return int(_read("CRM_SYNC_WAIT_SECONDS", 20))
 
 
+def sync_waiters() -> int:
+    """How many requests of one web process may wait at once; beyond them each answers 202 without waiting."""
+    return int(_read("CRM_SYNC_WAITERS", 2))
+
+
 def requests_per_minute() -> int:
     """Of one person or API key in one organization."""
     return int(_read("CRM_API_REQUESTS_PER_MINUTE", 600))

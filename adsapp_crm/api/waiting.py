@@ -1,9 +1,16 @@
-"""Handing a run to the workers, and waiting a while for its end."""
+"""Handing a run to the workers, and waiting a while for its end.
+
+Who waits holds a thread of the web server, so only some of a process's requests may; the others are told at once where
+to look.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from celery.app.task import Task
@@ -18,6 +25,9 @@ from adsapp_crm.tenancy import organization_context
 
 LOOK_EVERY_SECONDS: Final = 0.2
 
+_lock: Final = threading.Lock()
+_waiting = 0
+
 
 def hand_over(task: Task[Any, Any], row_id: uuid.UUID) -> None:
     """Send a task about a committed row; raises RefusedError (``internal.queue``) when the broker is away."""
@@ -28,13 +38,36 @@ def hand_over(task: Task[Any, Any], row_id: uuid.UUID) -> None:
 
 
 def wait_for(request: Request, organization_id: uuid.UUID, run_id: uuid.UUID) -> CrmSyncLog:
-    """The run when it has ended, or as it stands when the wait is over; ``Prefer: respond-async`` skips the wait."""
-    waits = "respond-async" not in request.headers.get("Prefer", "")
-    end = time.monotonic() + (conf.sync_wait_seconds() if waits else 0)
-    while True:
-        # No transaction is open while this sleeps.
-        with organization_context(organization_id):
-            run = CrmSyncLog.objects.get(pk=run_id)
-        if has_ended(run) or run.resume_at is not None or time.monotonic() >= end:
-            return run
-        time.sleep(LOOK_EVERY_SECONDS)
+    """The run when it has ended, or as it stands when the wait is over.
+
+    ``Prefer: respond-async`` skips the wait, and so do ``CRM_SYNC_WAITERS`` others that wait in this process.
+    """
+    if "respond-async" in request.headers.get("Prefer", ""):
+        return _look(organization_id, run_id)
+    with _seat() as is_mine:
+        end = time.monotonic() + (conf.sync_wait_seconds() if is_mine else 0)
+        while True:
+            run = _look(organization_id, run_id)
+            if has_ended(run) or run.resume_at is not None or time.monotonic() >= end:
+                return run
+            time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _look(organization_id: uuid.UUID, run_id: uuid.UUID) -> CrmSyncLog:
+    """No transaction is open after it: who waits sleeps outside."""
+    with organization_context(organization_id):
+        return CrmSyncLog.objects.get(pk=run_id)
+
+
+@contextmanager
+def _seat() -> Iterator[bool]:
+    """Whether there is room for one more to wait."""
+    global _waiting  # noqa: PLW0603  one number for all threads of the process
+    with _lock:
+        is_mine = _waiting < conf.sync_waiters()
+        _waiting += is_mine
+    try:
+        yield is_mine
+    finally:
+        with _lock:
+            _waiting -= is_mine

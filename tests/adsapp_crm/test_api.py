@@ -5,7 +5,9 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from django.db.models.functions import Now
 
+from adsapp_crm.api import waiting
 from adsapp_crm.models import Contact, CrmConnection, CrmJobSlot, CrmSyncLog, CrmSyncState, Membership
 from adsapp_crm.services.connections import connect_with_token
 from config import celery_app
@@ -332,3 +334,21 @@ def test_an_unknown_job_is_refused(client, secrets, job):
     assert problem(answer) == (400, "job.unknown")
     assert "delta-sync" in answer.json()["fix"]
     assert CrmJobSlot.objects.count() == 0
+
+
+def test_a_wait_beyond_the_number_of_waiters_is_none(browser, tenant, connection, settings, monkeypatch):
+    """With every seat taken the answer is 202 at once; the seat is free again afterwards."""
+    settings.CRM_SYNC_WAIT_SECONDS, settings.CRM_SYNC_WAITERS = 3600, 1
+    monkeypatch.setattr("adsapp_crm.tasks.sync_page.delay", lambda _run: None)
+    inner = []
+
+    def while_the_first_one_waits(_seconds):
+        inner.append(post(browser, "/api/crm/sync", {"crmType": "hubspot", "syncType": "full"}))
+        with tenant.context():
+            CrmSyncLog.objects.update(status="completed", phase="done", completed_at=Now())
+
+    monkeypatch.setattr("adsapp_crm.api.waiting.time.sleep", while_the_first_one_waits)
+    first = post(browser, "/api/crm/sync", {"crmType": "hubspot", "syncType": "full"})
+    assert ([answer.status_code for answer in inner], first.status_code) == ([202], 200)
+    assert first.json()["runId"] in inner[0]["Location"]
+    assert waiting._waiting == 0
