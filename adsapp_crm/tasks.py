@@ -27,6 +27,7 @@ from adsapp_crm.services.audits import step_audit
 from adsapp_crm.services.stepping import Left, step_run
 from adsapp_crm.services.upkeep import look_after
 from adsapp_crm.services.vitals import BEAT, SWEEP, note_heartbeat
+from adsapp_crm.stopping import told_to_stop
 from adsapp_crm.tenancy import organization_context
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ def _step(run_id: str) -> Left:
     if place is None:
         log.warning("a message names a run that does not exist", extra={"run_id": run_id})
         return Left.ENDED
-    left = step_run(place[0], run_id).left
+    left = step_run(place[0], run_id, stop=told_to_stop).left
     if left is Left.ENDED:
         _follow_up(*place)
     return left
@@ -122,7 +123,7 @@ def check_connection(connection_id: str) -> None:
 def audit_page(audit_id: str) -> None:
     """Work on an audit for one step and come back for the next."""
     organization_id = organization_of_audit(uuid.UUID(audit_id))
-    if organization_id is not None and step_audit(organization_id, uuid.UUID(audit_id)):
+    if organization_id is not None and step_audit(organization_id, uuid.UUID(audit_id), stop=told_to_stop):
         audit_page.delay(audit_id)
 
 

@@ -11,6 +11,7 @@ import math
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -88,8 +89,11 @@ def step_audit(
     *,
     seconds: float = STEP_SECONDS,
     session: requests.Session | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Work on the audit until it ends or time is up; True when there is more. Repeating a page finds the same.
+    """Work on the audit until it ends, time is up or ``stop`` says so; True when there is more.
+
+    Repeating a page finds the same.
 
     A CRM that does not answer ends it as failed, with the code: the next one goes on there. Must be called outside
     ``organization_context``.
@@ -104,7 +108,7 @@ def step_audit(
         ports = wiring.assemble(
             row, lease=None, worker=f"audit:{audit_id}", priority=Priority.FULL, session=session
         ).ports
-        while audit.status == AuditStatus.RUNNING and time.monotonic() < deadline:
+        while audit.status == AuditStatus.RUNNING and not stop() and time.monotonic() < deadline:
             _page(organization_id, audit, ports)
     except CrmError as error:
         _end(organization_id, audit, AuditStatus.FAILED, error.code)

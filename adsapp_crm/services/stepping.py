@@ -119,19 +119,24 @@ def step_run(
     *,
     seconds: float = STEP_SECONDS,
     session: requests.Session | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Step:
-    """Work on the run until it ends, waits, or ``seconds`` are over (a page that has begun is finished).
+    """Work on the run until it ends, waits, or ``seconds`` are over or ``stop`` says so (a begun page is finished).
 
     Must be called outside ``organization_context``. Errors of the CRM end in the run's row: a passing one
     parks it, one that its owner has to act on stops the connection. Raises RefusedError (``run.unknown``)
     and what is a fault of ours; the run stays resumable after a fault of the database.
     """
     with bound_contextvars(run_id=str(run_id)):
-        return _step(organization_id, run_id, time.monotonic() + seconds, session)
+        end = time.monotonic() + seconds
+        return _step(organization_id, run_id, lambda: time.monotonic() >= end or stop(), session)
 
 
 def _step(
-    organization_id: uuid.UUID | str, run_id: uuid.UUID | str, deadline: float, session: requests.Session | None
+    organization_id: uuid.UUID | str,
+    run_id: uuid.UUID | str,
+    is_over: Callable[[], bool],
+    session: requests.Session | None,
 ) -> Step:
     with organization_context(organization_id):
         run = find_run(run_id)
@@ -148,7 +153,7 @@ def _step(
     try:
         with kept_alive(connection, lease) as check_lease:
             if _begin(connection, run):
-                step = _work(connection, run, lease, check_lease, deadline, session)
+                step = _work(connection, run, lease, check_lease, is_over, session)
             else:
                 _end_failed(connection, run, "internal.error")
                 step = Step(Left.ENDED, RunWord.FAILED)
@@ -166,7 +171,7 @@ def _work(
     run: CrmSyncLog,
     lease: Lease,
     check_lease: Callable[[], None],
-    deadline: float,
+    is_over: Callable[[], bool],
     session: requests.Session | None,
 ) -> Step:
     ports: Ports | None = None
@@ -185,7 +190,7 @@ def _work(
         note_broken(connection, assembled.broken)
         if run.purpose == RunPurpose.UNDO and not run.approved and run.plan_id is not None:
             _plan_undo(run, run.plan_id, ports)
-        state = _advance(run, ports, deadline)
+        state = _advance(run, ports, is_over)
     except LeaseLostError:
         return Step(Left.BUSY, run.status)
     except TransientError as error:
@@ -208,13 +213,13 @@ def _work(
     return Step(Left.ENDED, state.status)
 
 
-def _advance(run: CrmSyncLog, ports: Ports, deadline: float) -> RunState:
+def _advance(run: CrmSyncLog, ports: Ports, is_over: Callable[[], bool]) -> RunState:
     """Page by page until the run ends or time is up; a new phase asks new questions of tables that have grown."""
     take_over(str(run.pk), ports)
     phase = None
     while True:
         state = advance(str(run.pk), ports)
-        if state.phase is Phase.DONE or time.monotonic() >= deadline:
+        if state.phase is Phase.DONE or is_over():
             return state
         if state.phase is not phase:
             phase = state.phase

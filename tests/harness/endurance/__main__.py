@@ -42,9 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     began = time.monotonic()
     result: dict[str, Any] = {"seed": options.seed, "failure": "", "loadBefore": round(os.getloadavg()[0], 1)}
+    result["partSeconds"] = {}
     try:
         result["forged"] = _forged(options.seed)
+        result["partSeconds"]["forged"] = round(time.monotonic() - began, 1)
         with opened(options.people) as world:
+            result["partSeconds"]["start"] = round(time.monotonic() - began - result["partSeconds"]["forged"], 1)
             _say(f"everything runs, three CRMs are in step after {time.monotonic() - began:.0f} s")
             _measure(world, options, result)
     except (ServicesError, StuckError, RuntimeError, requests.RequestException) as error:
@@ -130,27 +133,34 @@ def _forged(seed: int) -> dict[str, Any]:
 
 
 def _measure(world: World, options: argparse.Namespace, result: dict[str, Any]) -> None:
-    parts = (options.only,) if options.only else PARTS
-    if "schedules" in parts:
+    for part in (options.only,) if options.only else PARTS:
+        began = time.monotonic()
+        _measure_part(part, world, options, result)
+        result["partSeconds"][part] = round(time.monotonic() - began, 1)
+        _say(f"   ({part}: {result['partSeconds'][part]:.0f} s)")
+
+
+def _measure_part(part: str, world: World, options: argparse.Namespace, result: dict[str, Any]) -> None:
+    if part == "schedules":
         result["schedules"] = told = clockwork.years()
         _say(
             f"schedules: {told['runs']:,} runs in {told['years']} years and {told['zones']} time zones,"
             f" {told['notOnce']} days or weeks with more than one, {told['missed']} with none"
         )
-    if "latency" in parts:
+    elif part == "latency":
         result["webhookToContact"] = _latency(latency.pulls(world, options.samples))
         _say(_row("edit in a CRM to contact", result["webhookToContact"]))
         result["contactToCrm"] = _latency(latency.pushes(world, options.samples))
         _say(_row("edit of a contact to CRM", result["contactToCrm"]))
-    if "quiet" in parts:
+    elif part == "quiet":
         result["quiet"] = _quiet(world, options.cycles)
         _say(f"quiet: {result['quiet']['cycles']} rounds of three deltas, {result['quiet']['writes']} writes")
-    if "slots" in parts:
+    elif part == "slots":
         result["slots"] = told = clockwork.slots(world, options.slots)
         _say(f"slots: {told['fired']} firings in {told['slots']} slots, {told['runs']} runs")
-    if "intake" in parts:
+    elif part == "intake":
         result["intake"] = _intake(world, options)
-    if "outages" in parts:
+    elif part == "outages":
         result["outages"] = told = outages(world, options.outages, options.seed)
         for name in ("brokerWipes", "databaseRestarts"):
             each = told[name]
@@ -158,7 +168,7 @@ def _measure(world: World, options: argparse.Namespace, result: dict[str, Any]) 
                 f"{name}: {each['rounds']}, in step after {each['medianSeconds']} s, at most {each['slowestSeconds']} s"
             )
         _say(f"outages: {told['edits']} edits, {told['lost']} lost")
-    if "fairness" in parts:
+    elif part == "fairness":
         result["fairness"] = told = fairness(world, options.load, options.samples)
         _say(
             f"fairness: ten contacts in {told['aloneSeconds']} s alone, beside a load of {told['records']:,} in"
