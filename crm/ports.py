@@ -278,7 +278,7 @@ class Unit(Protocol):
         ...
 
     def unpaired_contacts(
-        self, record_type: str, after: str, limit: int, *, recheck_matches: bool
+        self, record_type: str, after: str, limit: int, *, recheck_matches: bool, marked: bool = False
     ) -> list[LoneContact]:
         """Live contacts without link row of any record type, or with a PENDING one of this type
         that is due (contact changed since its synced version, or next attempt reached, or, with
@@ -307,12 +307,30 @@ class Unit(Protocol):
 
     # due work
     def phases_with_work(
-        self, run_id: str, record_type: str, phases: Sequence[Phase], *, recheck_matches: bool
+        self,
+        run_id: str,
+        record_type: str,
+        phases: Sequence[Phase],
+        *,
+        recheck_matches: bool,
+        marked: bool = False,
     ) -> set[Phase]:
-        """Those of MISSING, CHANGED, PAIR and UNPAIRED whose first page would not be empty now. One statement."""
+        """Those of MISSING, CHANGED, PAIR and UNPAIRED whose first page would not be empty now. One statement.
+
+        With ``marked`` also those of which ``mark_changed`` would have to tell.
+        """
         ...
 
-    def due_links(self, record_type: str, after: str, limit: int) -> list[LinkView]:
+    def mark_changed(self) -> bool:
+        """Mark what every committed change of a contact asks of this connection, one bounded part a call: False
+        while there is more. No change is missed, however late its transaction commits.
+
+        Once it has returned True, ``marked`` pages hold what the others do as far as contacts are concerned,
+        and cost what has changed, not what there is.
+        """
+        ...
+
+    def due_links(self, record_type: str, after: str, limit: int, *, marked: bool = False) -> list[LinkView]:
         """Live links whose contact version is above the synced version, that are ``due``, have an
         answered conflict, or whose next attempt has come; by link id after ``after``.
         """

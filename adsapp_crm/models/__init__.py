@@ -17,7 +17,7 @@ from adsapp_crm.models.contact import Contact, ContactChange, ContactTombstone
 from adsapp_crm.models.field_map import CrmFieldMapping, CrmMappingVersion
 from adsapp_crm.models.intent import CrmIntent
 from adsapp_crm.models.ledger import CrmLedgerEntry
-from adsapp_crm.models.link import CrmObservation, CrmSyncState
+from adsapp_crm.models.link import CrmLoneContact, CrmObservation, CrmSyncState
 from adsapp_crm.models.plan import CrmPlan, CrmPlanLine
 from adsapp_crm.models.platform import ApiKey, CrmHeartbeat, CrmJobSlot, CrmNotice, IdempotencyKey
 from adsapp_crm.models.run import CrmSyncLog
@@ -42,6 +42,7 @@ __all__ = [
     "CrmJobSlot",
     "CrmLease",
     "CrmLedgerEntry",
+    "CrmLoneContact",
     "CrmMappingVersion",
     "CrmMessage",
     "CrmNotice",

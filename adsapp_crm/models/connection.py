@@ -122,6 +122,10 @@ class CrmConnection(OrganizationModel):
 
     # Where the sync stands.
     cursors = models.JSONField(default=dict, editable=False, help_text=_("Record type -> watermark (ISO 8601)."))
+    # Up to where the history of contacts was looked through for what to mark; see storage/marking.py.
+    changes_xid = models.BigIntegerField(null=True, editable=False)
+    changes_cluster = models.BigIntegerField(null=True, editable=False)
+    changes_at = models.DateTimeField(null=True, editable=False)
     schema = models.JSONField(
         default=dict,
         editable=False,

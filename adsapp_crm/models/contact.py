@@ -195,6 +195,8 @@ class ContactChange(OrganizationModel):
     who = models.CharField(_("who"), blank=True, default="")
     origin = models.CharField(_("origin"), blank=True, default="")
     evidence = models.JSONField(_("evidence"), null=True, help_text=_("Attribute -> when it changed in its CRM."))
+    xid = models.BigIntegerField(null=True, editable=False)
+    """The transaction that wrote it, as ``pg_current_xact_id`` counts them; a default of the database."""
 
     class Meta(OrganizationModel.Meta):
         db_table = "contact_changes"
@@ -202,7 +204,10 @@ class ContactChange(OrganizationModel):
         verbose_name_plural = _("contact changes")
         ordering = ["-version"]
         constraints = [unique("contact", "version", name="contact_changes_version")]
-        indexes = [indexed("at", name="contact_changes_at")]
+        indexes = [
+            indexed("at", name="contact_changes_at"),
+            indexed("xid", "contact", name="contact_changes_xid", condition=models.Q(xid__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return f"Contact {self.contact_id} version {self.version}"

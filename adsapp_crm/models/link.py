@@ -34,6 +34,9 @@ class CrmSyncState(OrganizationModel):
     state = models.TextField(_("state"), choices=LinkStatus.choices, default=LinkStatus.LIVE)
     base = models.JSONField(_("base"), default=dict, help_text=_("Mapping id -> app value, CRM value, definition."))
     synced_version = models.BigIntegerField(_("synced contact version"), default=0)
+    contact_version = models.BigIntegerField(
+        default=0, db_default=0, editable=False, help_text=_("Newest version of the contact that was noticed.")
+    )
     observed = models.JSONField(
         _("observed"), null=True, help_text=_("CRM field -> value, where it differs from base.")
     )
@@ -93,6 +96,15 @@ class CrmSyncState(OrganizationModel):
                 name="crm_sync_state_due",
                 condition=models.Q(next_attempt_at__isnull=False),
             ),
+            # What a delta looks at in place of all links.
+            indexed(
+                "connection",
+                "crm_record_type",
+                "state",
+                "id",
+                name="crm_sync_state_marked",
+                condition=models.Q(due=True) | models.Q(contact_version__gt=models.F("synced_version")),
+            ),
             indexed(
                 "connection",
                 "crm_record_type",
@@ -110,6 +122,26 @@ class CrmSyncState(OrganizationModel):
 
     def __str__(self) -> str:
         return f"Link {self.pk}: contact {self.contact_id}, {self.crm_record_type} {self.crm_record_id or '(none)'}"
+
+
+class CrmLoneContact(OrganizationModel):
+    """A contact that had no link of the connection when its last change was noticed; a link takes the row away."""
+
+    connection = models.ForeignKey(
+        CrmConnection, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="lone_contacts"
+    )
+    contact = models.ForeignKey(
+        Contact, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="lone_in"
+    )
+
+    class Meta(OrganizationModel.Meta):
+        db_table = "crm_lone_contacts"
+        verbose_name = _("contact without a link")
+        verbose_name_plural = _("contacts without a link")
+        constraints = [unique("connection", "contact", name="crm_lone_contacts_contact")]
+
+    def __str__(self) -> str:
+        return f"Contact {self.contact_id} has no link of {self.connection_id}"
 
 
 class CrmObservation(OrganizationModel):
@@ -147,6 +179,7 @@ class CrmObservation(OrganizationModel):
         indexes = [
             indexed("connection", "record_type", "email_key", name="crm_observations_email"),
             indexed("connection", "record_type", "phone_key", name="crm_observations_phone"),
+            indexed("connection", "record_type", "seen_run", "remote_id", name="crm_observations_seen"),
             indexed("connection", "marker", name="crm_observations_marker", condition=~models.Q(marker="")),
             indexed(
                 "connection", "reason_code", "id", name="crm_observations_reason", condition=~models.Q(reason_code="")

@@ -144,6 +144,35 @@ DUE: Final = f"""
 )
 ORDER BY l.id LIMIT %(limit)s
 """
+
+
+def _marked(condition: str) -> str:
+    return f"""
+SELECT s.id FROM crm_sync_state s
+WHERE s.organization_id = %(organization)s AND s.connection_id = %(connection)s
+  AND s.crm_record_type = %(record_type)s AND s.state = 'live'
+  AND (%(after)s::uuid IS NULL OR s.id > %(after)s::uuid) AND {condition}
+ORDER BY s.id LIMIT %(limit)s
+"""
+
+
+MARKED: Final = "(s.due OR s.contact_version > s.synced_version)"
+"""As the index of marked links says it, of links under the alias ``s``."""
+COME: Final = """
+s.id = ANY(ARRAY(SELECT d.id FROM crm_sync_state d
+  WHERE d.organization_id = %(organization)s AND d.connection_id = %(connection)s
+    AND d.next_attempt_at IS NOT NULL AND d.next_attempt_at <= clock_timestamp()))
+"""
+_ANSWERED: Final = """
+s.id = ANY(ARRAY(SELECT q.link_id FROM crm_conflicts q
+  WHERE q.organization_id = %(organization)s AND q.connection_id = %(connection)s AND q.status = 'answered'))
+"""
+DUE_MARKED_IDS: Final = " UNION ".join(f"({_marked(condition)})" for condition in (MARKED, COME, _ANSWERED))
+"""Each way to a link with work by its own index; the first ``limit`` of all are among the first of each."""
+_DUE_MARKED: Final = f"""
+{_VIEWS} AND l.id = ANY(ARRAY(SELECT m.id FROM ({DUE_MARKED_IDS}) AS m ORDER BY m.id LIMIT %(limit)s)) ORDER BY l.id
+"""
+
 MISSING: Final = f"{_WALK} AND l.seen_run IS DISTINCT FROM %(run)s::uuid ORDER BY l.id LIMIT %(limit)s"
 
 _MARK_SEEN: Final = """
@@ -156,6 +185,8 @@ WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s 
 # A row is refused when its record, or its contact's one place for a pair, belongs to another link that
 # this call does not move away, or to an earlier row of this call. Rows that give a place up go first.
 # OFFSET 0 keeps a look-up a look-up: flattened into a join, a page would read all links of the connection.
+# A contact that gets its link is held while this transaction is open, so that no edit of it can be noticed before the
+# link is there to be marked (storage/marking.py). One that somebody is writing is not waited for: its link is due.
 _SAVE: Final = """
 WITH input AS MATERIALIZED (
   SELECT d.*, nullif(d.remote_id, '') AS record_id, d.state IN ('live', 'pending') AS holding,
@@ -185,6 +216,20 @@ accepted AS MATERIALIZED (
         AND NOT EXISTS (SELECT FROM input m WHERE m.id = o.id AND NOT m.holding)
       OFFSET 0))
 ),
+fresh AS MATERIALIZED (
+  SELECT a.id, a.contact_id FROM accepted a
+  WHERE NOT EXISTS (SELECT FROM crm_sync_state o WHERE o.organization_id = %(organization)s AND o.id = a.id
+                    AND o.contact_id = a.contact_id OFFSET 0)
+),
+pinned AS MATERIALIZED (
+  SELECT c.id, c.version FROM contacts c
+  WHERE c.organization_id = %(organization)s AND c.id = ANY(ARRAY(SELECT fresh.contact_id FROM fresh))
+  FOR SHARE SKIP LOCKED
+),
+paired AS (
+  DELETE FROM crm_lone_contacts m USING fresh
+  WHERE m.organization_id = %(organization)s AND m.connection_id = %(connection)s AND m.contact_id = fresh.contact_id
+),
 freed AS (
   DELETE FROM crm_observations o USING accepted a
   WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s
@@ -196,15 +241,18 @@ saved AS (
     id, organization_id, connection_id, contact_id, crm_record_type, crm_record_id, state, base, synced_version,
     crm_updated_at, observed_at, observed, due, troubles, flips, error_code, attempts, next_attempt_at,
     superseded_by_id, seen_run, email_key, phone_key, last_synced_at, adsapp_updated_at, ended_at,
-    conflict_detected, excluded_by, updated_at)
+    conflict_detected, excluded_by, updated_at, contact_version)
   SELECT a.id, %(organization)s, %(connection)s, a.contact_id, a.record_type, a.record_id, a.state, a.base,
-         a.synced_version, a.remote_modified_at, a.observed_at, a.observed, a.due, a.troubles, a.flips, a.error_code,
+         a.synced_version, a.remote_modified_at, a.observed_at, a.observed,
+         a.due OR (n.id IS NOT NULL AND p.id IS NULL), a.troubles, a.flips, a.error_code,
          a.attempts, clock_timestamp() + make_interval(secs => a.next_attempt_seconds), a.superseded_by,
          f.seen_run, coalesce(f.email_key, ''), coalesce(f.phone_key, ''),
          CASE WHEN a.state = 'live' AND a.error_code = '' THEN clock_timestamp() END, c.updated_at,
-         CASE WHEN NOT a.holding THEN clock_timestamp() END, false, '', clock_timestamp()
+         CASE WHEN NOT a.holding THEN clock_timestamp() END, false, '', clock_timestamp(),
+         greatest(c.version, p.version, 0)
   FROM accepted a LEFT JOIN freed f ON f.id = a.id
     LEFT JOIN contacts c ON c.organization_id = %(organization)s AND c.id = a.contact_id
+    LEFT JOIN fresh n ON n.id = a.id LEFT JOIN pinned p ON p.id = n.contact_id
   ORDER BY a.holding, a.seq
   ON CONFLICT (id) DO UPDATE SET
     contact_id = EXCLUDED.contact_id, crm_record_type = EXCLUDED.crm_record_type,
@@ -219,7 +267,10 @@ saved AS (
     last_synced_at = coalesce(EXCLUDED.last_synced_at, l.last_synced_at),
     adsapp_updated_at = EXCLUDED.adsapp_updated_at,
     ended_at = CASE WHEN EXCLUDED.ended_at IS NOT NULL THEN coalesce(l.ended_at, EXCLUDED.ended_at) END,
-    updated_at = EXCLUDED.updated_at
+    updated_at = EXCLUDED.updated_at,
+    contact_version = CASE WHEN l.contact_id = EXCLUDED.contact_id
+                           THEN greatest(l.contact_version, l.synced_version, EXCLUDED.contact_version)
+                           ELSE EXCLUDED.contact_version END
   RETURNING l.id
 )
 SELECT id::text FROM saved
@@ -251,8 +302,8 @@ class Links:
             _BY_ANY, types=list(record_types), contacts=list(contact_ids), records=list(remote_ids), ids=list(link_ids)
         )
 
-    def due_links(self, record_type: str, after: str, limit: int) -> list[LinkView]:
-        return self._views(DUE, record_type=record_type, after=after or None, limit=limit)
+    def due_links(self, record_type: str, after: str, limit: int, *, marked: bool = False) -> list[LinkView]:
+        return self._views(_DUE_MARKED if marked else DUE, record_type=record_type, after=after or None, limit=limit)
 
     def missing_links(self, run_id: str, record_type: str, after: str, limit: int) -> list[LinkView]:
         return self._views(MISSING, run=run_id, record_type=record_type, after=after or None, limit=limit)

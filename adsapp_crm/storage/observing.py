@@ -67,6 +67,31 @@ WHERE d.target IS NOT NULL AND NOT EXISTS (SELECT FROM linked WHERE linked.id = 
 
 # The answered ones are named by their ids, so that a look at them is a look-up; a question has no row here that is not
 # about a record alone.
+_OF_THE_RUN: Final = "o.seen_run = %(run)s"
+_ANSWERED: Final = """
+o.remote_id = ANY(ARRAY(SELECT answered.remote_id FROM answered)) AND o.seen_run IS DISTINCT FROM %(run)s
+"""
+
+
+def _unpaired(condition: str) -> str:
+    return f"""
+SELECT o.* FROM crm_observations o
+WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s AND o.record_type = %(record_type)s
+  AND o.remote_id > %(after)s AND o.state = 'live' AND o.excluded_at IS NULL AND {condition}
+  AND NOT EXISTS (SELECT FROM plan JOIN crm_plan_lines p ON p.plan_id = plan.id
+    WHERE p.organization_id = %(organization)s AND p.record_type = o.record_type AND p.remote_id = o.remote_id
+      AND p.kind <> 'review' OFFSET 0)
+  AND NOT EXISTS (SELECT FROM crm_sync_state l
+    WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s
+      AND l.crm_record_type = o.record_type AND l.crm_record_id = o.remote_id OFFSET 0)
+  AND NOT EXISTS (SELECT FROM waiting JOIN crm_plan_lines h ON h.plan_id = waiting.id
+    WHERE h.organization_id = %(organization)s AND h.status = 'held' AND h.record_type = o.record_type
+      AND h.remote_id = o.remote_id OFFSET 0)
+ORDER BY o.remote_id LIMIT %(limit)s
+"""
+
+
+# Each way to a record by its own index; the first of both are among the first of each.
 UNPAIRED: Final = f"""
 WITH {WAITING},
 plan AS MATERIALIZED (
@@ -83,19 +108,7 @@ SELECT o.remote_id, o.values, o.modified_at, o.created_at, o.merged_into, o.form
         WHERE q.organization_id = %(organization)s AND q.connection_id = %(connection)s
           AND q.status IN ('open', 'answered') AND q.kind = 'match' AND q.record_type = o.record_type
           AND q.remote_id = o.remote_id AND q.link_id IS NULL AND q.contact_id IS NULL)
-FROM crm_observations o
-WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s AND o.record_type = %(record_type)s
-  AND o.remote_id > %(after)s AND o.state = 'live' AND o.excluded_at IS NULL
-  AND (o.seen_run = %(run)s OR o.remote_id = ANY(ARRAY(SELECT answered.remote_id FROM answered)))
-  AND NOT EXISTS (SELECT FROM plan JOIN crm_plan_lines p ON p.plan_id = plan.id
-    WHERE p.organization_id = %(organization)s AND p.record_type = o.record_type AND p.remote_id = o.remote_id
-      AND p.kind <> 'review' OFFSET 0)
-  AND NOT EXISTS (SELECT FROM crm_sync_state l
-    WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s
-      AND l.crm_record_type = o.record_type AND l.crm_record_id = o.remote_id OFFSET 0)
-  AND NOT EXISTS (SELECT FROM waiting JOIN crm_plan_lines h ON h.plan_id = waiting.id
-    WHERE h.organization_id = %(organization)s AND h.status = 'held' AND h.record_type = o.record_type
-      AND h.remote_id = o.remote_id OFFSET 0)
+FROM (({_unpaired(_OF_THE_RUN)}) UNION ALL ({_unpaired(_ANSWERED)})) AS o
 ORDER BY o.remote_id LIMIT %(limit)s
 """
 

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from adsapp_crm.storage.contacts import CONTACT_COLUMNS, CONTACT_WIDTH, contact_of
-from adsapp_crm.storage.links import LINK_COLUMNS, OPEN_INTENT, QUESTION, WAITING, link_of, question_of
+from adsapp_crm.storage.links import COME, LINK_COLUMNS, MARKED, OPEN_INTENT, QUESTION, WAITING, link_of, question_of
 from adsapp_crm.storage.scope import Scope
 from crm.model import KeyHit, LoneContact
 
 _LIVE_CONTACT: Final = "c.deleted_at IS NULL AND c.merged_into_id IS NULL AND c.erased_at IS NULL"
 
-UNPAIRED: Final = f"""
+_LONE: Final = f"""
 WITH {WAITING}
 SELECT {CONTACT_COLUMNS}, {LINK_COLUMNS},
        (SELECT {QUESTION} FROM crm_conflicts q WHERE q.organization_id = %(organization)s AND q.link_id = l.id
@@ -23,22 +23,59 @@ SELECT {CONTACT_COLUMNS}, {LINK_COLUMNS},
 FROM contacts c
 LEFT JOIN crm_sync_state l ON l.organization_id = c.organization_id AND l.connection_id = %(connection)s
   AND l.contact_id = c.id AND l.crm_record_type = %(record_type)s AND l.state = 'pending'
-WHERE c.organization_id = %(organization)s AND (%(after)s::uuid IS NULL OR c.id > %(after)s::uuid)
-  AND {_LIVE_CONTACT}
-  AND CASE WHEN l.id IS NULL
-    THEN NOT EXISTS (SELECT FROM crm_sync_state o WHERE o.organization_id = c.organization_id
-                     AND o.connection_id = %(connection)s AND o.contact_id = c.id OFFSET 0)
-    ELSE l.due OR c.version > l.synced_version OR l.next_attempt_at <= clock_timestamp()
-      OR (%(recheck)s AND l.error_code LIKE 'match.%%')
-    END
-  AND NOT EXISTS (SELECT FROM crm_sync_state e WHERE e.organization_id = c.organization_id
+WHERE c.organization_id = %(organization)s
+"""
+
+_UNLINKED: Final = """
+NOT EXISTS (SELECT FROM crm_sync_state o WHERE o.organization_id = %(organization)s
+            AND o.connection_id = %(connection)s AND o.contact_id = c.id OFFSET 0)
+"""
+
+_FREE: Final = f"""
+NOT EXISTS (SELECT FROM crm_sync_state e WHERE e.organization_id = c.organization_id
     AND e.connection_id = %(connection)s AND e.contact_id = c.id AND e.excluded_at IS NOT NULL OFFSET 0)
   AND NOT EXISTS (SELECT FROM crm_intents i WHERE {OPEN_INTENT}
     AND i.contact_id = c.id AND i.record_type = %(record_type)s OFFSET 0)
   AND NOT EXISTS (SELECT FROM waiting JOIN crm_plan_lines h ON h.plan_id = waiting.id
     WHERE h.organization_id = %(organization)s AND h.status = 'held' AND h.contact_id = c.id
       AND h.record_type = %(record_type)s OFFSET 0)
+"""
+
+UNPAIRED: Final = f"""
+{_LONE} AND (%(after)s::uuid IS NULL OR c.id > %(after)s::uuid)
+  AND {_LIVE_CONTACT}
+  AND CASE WHEN l.id IS NULL
+    THEN {_UNLINKED}
+    ELSE l.due OR c.version > l.synced_version OR l.next_attempt_at <= clock_timestamp()
+      OR (%(recheck)s AND l.error_code LIKE 'match.%%')
+    END
+  AND {_FREE}
 ORDER BY c.id LIMIT %(limit)s
+"""
+
+_WITHOUT_LINK: Final = f"""
+SELECT c.id FROM crm_lone_contacts m JOIN contacts c ON c.organization_id = m.organization_id AND c.id = m.contact_id
+WHERE m.organization_id = %(organization)s AND m.connection_id = %(connection)s
+  AND (%(after)s::uuid IS NULL OR m.contact_id > %(after)s::uuid) AND {_LIVE_CONTACT} AND {_UNLINKED} AND {_FREE}
+ORDER BY m.contact_id LIMIT %(limit)s
+"""
+
+
+def _pending(condition: str) -> str:
+    return f"""
+SELECT c.id FROM crm_sync_state s JOIN contacts c ON c.organization_id = s.organization_id AND c.id = s.contact_id
+WHERE s.organization_id = %(organization)s AND s.connection_id = %(connection)s
+  AND s.crm_record_type = %(record_type)s AND s.state = 'pending'
+  AND (%(after)s::uuid IS NULL OR s.contact_id > %(after)s::uuid) AND {condition} AND {_LIVE_CONTACT} AND {_FREE}
+ORDER BY s.contact_id LIMIT %(limit)s
+"""
+
+
+_LONE_MARKED: Final = " UNION ".join(f"({each})" for each in (_WITHOUT_LINK, _pending(MARKED), _pending(COME)))
+UNPAIRED_MARKED_IDS: Final = f"WITH {WAITING} {_LONE_MARKED}"
+UNPAIRED_MARKED: Final = f"""
+{_LONE} AND c.id = ANY(ARRAY(SELECT m.id FROM ({_LONE_MARKED}) AS m ORDER BY m.id LIMIT %(limit)s))
+ORDER BY c.id
 """
 
 _LISTED: Final = 3
@@ -117,10 +154,11 @@ class Pairing:
     _scope: Scope
 
     def unpaired_contacts(
-        self, record_type: str, after: str, limit: int, *, recheck_matches: bool
+        self, record_type: str, after: str, limit: int, *, recheck_matches: bool, marked: bool = False
     ) -> list[LoneContact]:
+        statement = UNPAIRED_MARKED if marked else UNPAIRED
         rows = self._scope.rows(
-            UNPAIRED, record_type=record_type, after=after or None, limit=limit, recheck=recheck_matches
+            statement, record_type=record_type, after=after or None, limit=limit, recheck=recheck_matches
         )
         return [
             LoneContact(

@@ -14,6 +14,7 @@ from adsapp_crm.storage.ids import new_id
 from adsapp_crm.storage.journal import Journal
 from adsapp_crm.storage.leases import Lease
 from adsapp_crm.storage.links import Links
+from adsapp_crm.storage.marking import Marking
 from adsapp_crm.storage.observing import Observations
 from adsapp_crm.storage.pairing import Pairing
 from adsapp_crm.storage.planning import Planning
@@ -23,7 +24,7 @@ from adsapp_crm.storage.work import Work
 from adsapp_crm.tenancy import current_organization_or_none
 
 
-class DjangoUnit(Runs, Contacts, Links, Observations, Pairing, Planning, Applying, Journal, Work):
+class DjangoUnit(Runs, Contacts, Links, Observations, Pairing, Planning, Applying, Journal, Marking, Work):
     """``crm.ports.Unit``: each family of verbs stands in its own module."""
 
     def __init__(self, scope: Scope) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from adsapp_crm.storage.links import DUE, MISSING
+from adsapp_crm.storage.links import DUE, DUE_MARKED_IDS, MISSING
+from adsapp_crm.storage.marking import UNMARKED
 from adsapp_crm.storage.observing import UNPAIRED as UNPAIRED_RECORDS
 from adsapp_crm.storage.pairing import UNPAIRED as UNPAIRED_CONTACTS
+from adsapp_crm.storage.pairing import UNPAIRED_MARKED_IDS
 from adsapp_crm.storage.scope import Scope
 from crm.model import Phase
 
@@ -24,6 +26,11 @@ _FIRST_PAGES: Final[Mapping[Phase, str]] = {
     Phase.PAIR: _first(UNPAIRED_RECORDS),
     Phase.UNPAIRED: _first(UNPAIRED_CONTACTS),
 }
+_MARKED: Final[Mapping[Phase, str]] = {
+    **_FIRST_PAGES,
+    Phase.CHANGED: f"({UNMARKED} OR {_first(DUE_MARKED_IDS)})",
+    Phase.UNPAIRED: f"({UNMARKED} OR {_first(UNPAIRED_MARKED_IDS)})",
+}
 
 
 class Work:
@@ -32,10 +39,11 @@ class Work:
     _scope: Scope
 
     def phases_with_work(
-        self, run_id: str, record_type: str, phases: Sequence[Phase], *, recheck_matches: bool
+        self, run_id: str, record_type: str, phases: Sequence[Phase], *, recheck_matches: bool, marked: bool = False
     ) -> set[Phase]:
         if not phases:
             return set()
-        statement = f"SELECT {', '.join(_FIRST_PAGES[phase] for phase in phases)}"
+        questions = _MARKED if marked else _FIRST_PAGES
+        statement = f"SELECT {', '.join(questions[phase] for phase in phases)}"
         (row,) = self._scope.rows(statement, run=run_id, record_type=record_type, recheck=recheck_matches)
         return {phase for phase, found in zip(phases, row, strict=True) if found}

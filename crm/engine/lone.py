@@ -25,6 +25,7 @@ def plan_contacts(run: RunState, ports: Ports) -> bool:
             run.position.get("after") or "",
             page_limit(run),
             recheck_matches=run.kind is RunKind.FULL,
+            marked=run.kind is RunKind.DELTA,
         )
         if not alone:
             return True

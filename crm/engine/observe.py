@@ -149,9 +149,13 @@ def plan_missing(run: RunState, ports: Ports) -> bool:
 
 def plan_changed(run: RunState, ports: Ports) -> bool:
     """Links with work of ours: the contact changed, a question was answered, something is due again."""
-    book = ports.book(run)
+    book, after, marked = ports.book(run), run.position.get("after") or "", run.kind is RunKind.DELTA
+    all_marked = not marked or bool(after)
+    while not all_marked:
+        with ports.store.unit() as unit:
+            all_marked = unit.mark_changed()
     with ports.store.unit() as unit:
-        views = unit.due_links(book.record_type, run.position.get("after") or "", page_limit(run))
+        views = unit.due_links(book.record_type, after, page_limit(run), marked=marked)
         named = unit.named_contacts(run.plan_id, book.record_type, [view.contact.contact_id for view in views])
     if not views:
         return True

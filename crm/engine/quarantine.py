@@ -74,7 +74,7 @@ def set_link_aside(run: RunState, ports: Ports) -> bool:
         if run.phase is Phase.MISSING:
             views = unit.missing_links(run.run_id, book.record_type, after, 1)
         else:
-            views = unit.due_links(book.record_type, after, 1)
+            views = unit.due_links(book.record_type, after, 1, marked=run.kind is RunKind.DELTA)
         if views:
             unit.save_links([_stopped(view, book) for view in views])
             _note(run, 1, after={**run.position, "after": views[-1].link.link_id})
@@ -100,7 +100,8 @@ def set_lone_contact_aside(run: RunState, ports: Ports) -> bool:
     if book.record_type != ports.create_type:
         return True
     with ports.store.unit() as unit:
-        found = unit.unpaired_contacts(book.record_type, after, 1, recheck_matches=run.kind is RunKind.FULL)
+        is_full = run.kind is RunKind.FULL
+        found = unit.unpaired_contacts(book.record_type, after, 1, recheck_matches=is_full, marked=not is_full)
         for item in found:
             contact_id, version = item.contact.contact_id, item.contact.version
             link = item.link or Link(ports.store.new_id(), contact_id, book.record_type, "")

@@ -248,7 +248,7 @@ def _work(unit: Unit, run: RunState, phase: Phase, record_type: str) -> set[Phas
     plan = _PLANS[run.kind]
     phases = [each for each in plan[plan.index(phase) :] if each in PASSABLE]
     is_full = run.kind is RunKind.FULL
-    return unit.phases_with_work(run.run_id, record_type, phases, recheck_matches=is_full)
+    return unit.phases_with_work(run.run_id, record_type, phases, recheck_matches=is_full, marked=not is_full)
 
 
 def _following(run: RunState) -> tuple[Phase, int]:

@@ -187,7 +187,13 @@ class MemoryUnit:
         }
 
     def unpaired_contacts(
-        self, record_type: str, after: str, limit: int, *, recheck_matches: bool
+        self,
+        record_type: str,
+        after: str,
+        limit: int,
+        *,
+        recheck_matches: bool,
+        marked: bool = False,  # noqa: ARG002
     ) -> list[LoneContact]:
         found = [
             LoneContact(contact, links[0] if links else None, self._match_question(links))
@@ -297,7 +303,13 @@ class MemoryUnit:
     # due work
 
     def phases_with_work(
-        self, run_id: str, record_type: str, phases: Sequence[Phase], *, recheck_matches: bool
+        self,
+        run_id: str,
+        record_type: str,
+        phases: Sequence[Phase],
+        *,
+        recheck_matches: bool,
+        marked: bool = False,  # noqa: ARG002
     ) -> set[Phase]:
         first: dict[Phase, Callable[[], Sequence[object]]] = {
             Phase.MISSING: lambda: self.missing_links(run_id, record_type, "", 1),
@@ -307,7 +319,18 @@ class MemoryUnit:
         }
         return {phase for phase in phases if first[phase]()}
 
-    def due_links(self, record_type: str, after: str, limit: int) -> list[LinkView]:
+    def mark_changed(self) -> bool:
+        """Every question here is asked of everything: nothing has to be marked."""
+        return True
+
+    def due_links(
+        self,
+        record_type: str,
+        after: str,
+        limit: int,
+        *,
+        marked: bool = False,  # noqa: ARG002
+    ) -> list[LinkView]:
         answered = {row.link_id for row in self._state.conflicts.values() if row.answer and not row.closed}
         return self._live_views(record_type, after, limit, lambda link: link.link_id in answered or self._is_due(link))
 

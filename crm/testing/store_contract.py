@@ -475,6 +475,59 @@ class StoreContract:
         world.edit_contact(contact_id, {"firstName": "Grace"})
         assert found(*every) - {Phase.MISSING} == {Phase.CHANGED}
 
+    def test_marked_pages_hold_what_changed(self, world: StoreWorld) -> None:
+        """After ``mark_changed`` a page of marks is the page of everything, whoever made the change and whenever."""
+        quiet, edited, seen, asked, later, dead = (_stored_link(world, f"R{n}") for n in range(6))
+        waits = replace(_link(world, world.make_contact({"firstName": "Ada"}), ""), state=LinkState.PENDING)
+        with world.store.unit() as unit:
+            unit.save_links([replace(waits, synced_version=1)])
+        run_id = world.start_run(RunKind.DELTA)
+        assert _marked(world) == _pages(world)
+        alone = world.make_contact({"firstName": "New"})
+        gone = world.make_contact({"firstName": "Gone"})
+        world.delete_contact(gone)
+        for each in (edited, dead, waits):
+            world.edit_contact(each.contact_id, {"firstName": "Edited"})
+        with world.store.unit() as unit:
+            unit.save_observations(run_id, [_seen("R2", {"firstname": "X"})])
+            unit.save_conflicts(run_id, [_question(asked)])
+            unit.save_links([replace(later, error_code="rule.length", attempts=1, next_attempt_seconds=1800.0)])
+            unit.save_links([replace(dead, state=LinkState.UNLINKED)])
+        world.answer_conflict(world.open_conflict_ids()[0], Side.APP)
+        world.pass_time(1801)
+        phases = (Phase.CHANGED, Phase.UNPAIRED)
+        with world.store.unit() as unit:
+            told = unit.phases_with_work(run_id, TYPE, phases, recheck_matches=False, marked=True)
+        assert told == set(phases)
+        due, unpaired = _marked(world)
+        assert due == {each.link_id for each in (edited, seen, asked, later)}
+        assert unpaired == {alone, waits.contact_id}
+        assert (due, unpaired) == _pages(world)
+        with world.store.unit() as unit:
+            unit.save_links([replace(_link(world, alone, "R9"), synced_version=1), replace(edited, synced_version=2)])
+            unit.mark_seen(run_id, {seen.link_id: 1, asked.link_id: 1})
+        assert _marked(world) == _pages(world)
+        assert quiet.link_id not in _due(world)
+
+    def test_marked_pages_are_paged(self, world: StoreWorld) -> None:
+        contacts = sorted(world.make_contact({"firstName": f"N{n}"}) for n in range(5))
+        links = sorted(_stored_link(world, f"R{n}", synced_version=0).link_id for n in range(5))
+        with world.store.unit() as unit:
+            assert unit.mark_changed()
+            pages = [
+                [view.link.link_id for view in unit.due_links(TYPE, after, 2, marked=True)]
+                for after in ("", links[1], links[3])
+            ]
+            assert pages == [links[:2], links[2:4], links[4:]]
+            alone = [
+                [
+                    item.contact.contact_id
+                    for item in unit.unpaired_contacts(TYPE, after, 2, recheck_matches=False, marked=True)
+                ]
+                for after in ("", contacts[1], contacts[3])
+            ]
+            assert alone == [contacts[:2], contacts[2:4], contacts[4:]]
+
     def test_due_links_are_paged_by_id(self, world: StoreWorld) -> None:
         links = sorted(_stored_link(world, f"R{n}", synced_version=0).link_id for n in range(5))
         with world.store.unit() as unit:
@@ -970,6 +1023,21 @@ def _due(world: StoreWorld) -> set[str]:
     with world.store.unit() as unit:
         views: list[LinkView] = unit.due_links(TYPE, "", 99)
     return {view.link.link_id for view in views}
+
+
+def _marked(world: StoreWorld) -> tuple[set[str], set[str]]:
+    with world.store.unit() as unit:
+        while not unit.mark_changed():
+            pass
+    return _pages(world, marked=True)
+
+
+def _pages(world: StoreWorld, *, marked: bool = False) -> tuple[set[str], set[str]]:
+    """Links with work, and contacts without a pair."""
+    with world.store.unit() as unit:
+        due = {view.link.link_id for view in unit.due_links(TYPE, "", 99, marked=marked)}
+        alone = unit.unpaired_contacts(TYPE, "", 99, recheck_matches=False, marked=marked)
+    return due, {item.contact.contact_id for item in alone}
 
 
 def _create(world: StoreWorld) -> Action:

@@ -46,6 +46,7 @@ def fill_rows(tenant: Tenant) -> dict[str, Any]:
         add(models.CrmAppRegistration, crm_type="hubspot", client_id="app")
         connection = add(models.CrmConnection, crm_type="hubspot", remote_account_id="42", mapping_version=1)
         on = {"connection": connection}
+        add(models.CrmLoneContact, **on, contact=contact)
         add(models.CrmLease, **on, stream="contact", expires_at=now)
         add(
             models.CrmOAuthState,
