@@ -10,31 +10,59 @@ from crm.mapping.reopened import may_take_more
 from crm.model import FieldDefinition
 
 TIER = FieldDefinition("tier", "Tier", "picklist", "enumeration", options=(("a", "A"), ("b", "B")))
+NAME = FieldDefinition("name", "Name", "text", "string", writable=False, createable=False, unique=True, max_length=10)
 FAX = FieldDefinition("fax", "Fax", "text", "string", required=True)
-BEFORE = {"tier": TIER, "fax": FAX}
+BEFORE = {"tier": TIER, "name": NAME, "fax": FAX}
+
+
+def with_field(field, **changed):
+    return {**BEFORE, field.name: replace(field, **changed)}
+
+
+def without(field):
+    return {name: each for name, each in BEFORE.items() if name != field.name}
 
 
 @pytest.mark.parametrize(
-    ("after", "opens"),
+    "after",
     [
-        (BEFORE, False),
-        ({**BEFORE, "tier": replace(TIER, label="Level")}, False),
-        ({**BEFORE, "tier": replace(TIER, options=(("b", "Bee"), ("a", "A")))}, False),
-        ({**BEFORE, "tier": replace(TIER, options=(*TIER.options, ("c", "C")))}, True),
-        ({**BEFORE, "tier": replace(TIER, writable=False)}, True),
-        ({"fax": FAX}, False),
-        ({**BEFORE, "fax": replace(FAX, required=False)}, True),
-        ({**BEFORE, "fax": replace(FAX, max_length=10)}, False),
-        ({"tier": TIER}, True),
-        ({**BEFORE, "more": replace(FAX, name="more")}, False),
+        with_field(TIER, options=(*TIER.options, ("c", "C"))),
+        with_field(TIER, options=()),
+        with_field(TIER, multiple=True),
+        with_field(TIER, kind="text", remote_type="string"),
+        with_field(NAME, writable=True),
+        with_field(NAME, createable=True),
+        with_field(NAME, unique=False),
+        with_field(NAME, max_length=11),
+        with_field(NAME, max_length=None),
+        with_field(FAX, required=False),
+        without(FAX),
     ],
-    ids=["same", "label", "order", "value", "writable", "mapped_gone", "optional", "unmapped", "required_gone", "new"],
 )
-def test_what_opens_a_refusal(after, opens):
-    """A mapped field's rules, or a field that no longer has to be filled."""
-    assert may_take_more(BEFORE, after, {"tier"}) is opens
+def test_a_description_that_takes_more_opens_what_was_refused(after):
+    """A mapped field, or one that nobody maps and that had to be filled."""
+    assert may_take_more(BEFORE, after, {"tier", "name"})
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        BEFORE,
+        with_field(TIER, label="Level"),
+        with_field(TIER, options=(("b", "Bee"), ("a", "A"))),
+        with_field(TIER, options=(("a", "A"),)),
+        with_field(TIER, writable=False, required=True),
+        with_field(NAME, max_length=9),
+        with_field(FAX, max_length=10),
+        {**BEFORE, "more": FieldDefinition("more", "More", "text", "string")},
+        without(TIER),
+    ],
+)
+def test_what_would_be_refused_again_is_left_alone(after):
+    """A value taken off a list, a new label, a field that nobody maps."""
+    assert not may_take_more(BEFORE, after, {"tier", "name"})
 
 
 def test_a_mapped_field_that_comes_back_opens():
     """It was hidden from our user before."""
-    assert may_take_more({"fax": FAX}, BEFORE, {"tier"})
+    assert may_take_more(without(TIER), BEFORE, {"tier"})
