@@ -51,8 +51,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def locked_out(
     request: HttpRequest, _response: HttpResponse | None = None, _credentials: object = None
 ) -> HttpResponse:
-    """429: too many failures for this name at this address, however right the password may be."""
-    answer = error_answer(request, "user.locked", 429)
+    """429: too many failures for this name at this address, or for any at it, however right the password may be."""
+    # Set by config.log_in_locks, which knows why.
+    code = "user.address_locked" if getattr(request, "crm_address_held", False) else "user.locked"
+    answer = error_answer(request, code, 429)
     answer["Retry-After"] = str(int(settings.AXES_COOLOFF_TIME.total_seconds()))
     return answer
 

@@ -223,7 +223,9 @@ LOGIN_URL = "dashboard:log-in"
 LOGIN_REDIRECT_URL = "dashboard:home"
 
 _trusted_proxies = env_int("CRM_TRUSTED_PROXIES", default=0)
+AXES_HANDLER = "config.log_in_locks.LogInLocks"
 AXES_FAILURE_LIMIT = 5
+CRM_LOGIN_FAILURES_PER_ADDRESS = env_int("CRM_LOGIN_FAILURES_PER_ADDRESS", default=50, minimum=5)
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_CALLABLE = "config.logins.name_of"

@@ -48,6 +48,14 @@ DOORS = table(
         "A saved password that was changed since.",
     ),
     (
+        "user.address_locked",
+        _("Too many wrong passwords from your address"),
+        _("Many log-ins failed from there within fifteen minutes, and you have not logged in from there before."),
+        _("Wait until nothing has failed there for fifteen minutes, or log in from where you usually do."),
+        Retry.AT_TIME,
+        "A program that tries one password on many names.",
+    ),
+    (
         "request.csrf",
         _("The form's token is missing or old"),
         _("The browser's session is known, but the request does not prove that a page of ours sent it."),

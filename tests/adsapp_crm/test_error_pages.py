@@ -9,6 +9,8 @@ import pytest
 from django.db import InterfaceError, OperationalError
 from django.test import Client
 
+from adsapp_crm.models import User
+
 PAGE = {"Accept": "text/html"}
 FORM = "application/x-www-form-urlencoded"
 
@@ -84,6 +86,31 @@ def test_a_locked_name_is_told_until_when(tenant):
     assert answer.status_code == 429
     assert shown(answer, "user.locked")
     assert answer["Retry-After"] == "900"
+
+
+@pytest.mark.django_db
+def test_one_password_tried_on_many_names_locks_the_address_for_names_that_are_new_there(tenant, other, settings):
+    """429 with the right password too; who has logged in from there before goes on, and so does another address."""
+    settings.CRM_LOGIN_FAILURES_PER_ADDRESS = 6
+    for name in (tenant.user.email, other.user.email):
+        user = User.objects.get(email=name)
+        user.set_password(name)
+        user.save()
+
+    def log_in(name, password, address="192.0.2.7"):
+        form = {"username": name, "password": password}
+        return Client().post("/login", form, headers=PAGE, REMOTE_ADDR=address)
+
+    assert log_in(tenant.user.email, tenant.user.email).status_code == 302
+    for number in range(6):
+        assert log_in(f"person{number}@example.com", "Summer2026").status_code == 200
+    for name, password in (("person7@example.com", "Summer2026"), (other.user.email, other.user.email)):
+        answer = log_in(name, password)
+        assert answer.status_code == 429
+        assert shown(answer, "user.address_locked")
+    assert log_in(tenant.user.email, "mistyped").status_code == 200
+    assert log_in(tenant.user.email, tenant.user.email).status_code == 302
+    assert log_in(other.user.email, other.user.email, "192.0.2.8").status_code == 302
 
 
 @pytest.mark.django_db
