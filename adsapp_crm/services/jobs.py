@@ -60,6 +60,7 @@ from adsapp_crm.selectors import (
 )
 from adsapp_crm.services import syncing
 from adsapp_crm.services.audits import start_audits
+from adsapp_crm.services.left_grants import end_left_grants
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.services.schedules import put_back, take_due
 from adsapp_crm.services.stepping import stream_of
@@ -270,7 +271,7 @@ def cleanup() -> Outcome:
     """
     outcome = Outcome()
     outcome.counts["grants_renewed"] = renew_idle_grants().renewed
-    outcome.counts["grants_revoked"] = revoke_left_behind().revoked
+    outcome.counts["grants_revoked"] = revoke_left_behind().revoked + end_left_grants().revoked
     for organization_id in organization_ids():
         for name, (model, condition) in _expired().items():
             removed = _delete(organization_id, model, condition)
@@ -306,7 +307,10 @@ def _expired() -> dict[str, tuple[type[OrganizationModel], Q]]:
         "connection_events": (CrmConnectionEvent, Q(at__lt=ledger)),
         "contact_changes": (ContactChange, Q(at__lt=ledger)),
         "idempotency_keys": (IdempotencyKey, Q(expires_at__lt=Now())),
-        "log_ins_begun": (CrmOAuthState, Q(expires_at__lt=Now() - timedelta(days=1))),
+        "log_ins_begun": (
+            CrmOAuthState,
+            Q(expires_at__lt=Now() - timedelta(days=1)) & (Q(used_at__isnull=True) | Q(verifier__isnull=True)),
+        ),
         "audits": (CrmAudit, Q(completed_at__lt=logs)),
         "messages": (CrmMessage, Q(settled_at__lt=logs)),
         "notices": (CrmNotice, Q(resolved_at__lt=logs, sent_at__isnull=False)),

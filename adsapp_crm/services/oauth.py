@@ -18,17 +18,27 @@ from datetime import timedelta
 from typing import Any, Final
 
 import requests
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.urls import NoReverseMatch, reverse
 
 from adsapp_crm import conf, wiring
-from adsapp_crm.models import CredentialsMismatchError, CrmConnection, CrmOAuthState, uuid7
+from adsapp_crm.models import CrmConnection, CrmOAuthState, uuid7
 from adsapp_crm.models.choices import Role
 from adsapp_crm.selectors import oauth_state, places_of
 from adsapp_crm.services.connections import (
     check_provider,
     check_reconnect,
     open_connection,
+)
+from adsapp_crm.services.left_grants import (
+    PENDING_KEY,
+    end_left_grant,
+    endpoint_for,
+    leave,
+    opened_for,
+    registration_of,
+    sealed_for,
 )
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.storage.apps import client_of, hosts_of, owner_of, register_app, settings_of
@@ -48,7 +58,6 @@ from crm.http.grants import (
     new_state,
     new_verifier,
 )
-from crm.http.oauth import TokenEndpoint
 from crm.http.redact import Secret, redact_text
 from crm.ports import Account
 from crm.registry import provider
@@ -162,7 +171,8 @@ def begin_log_in(
         optional_scopes=found.optional_scopes,
     )
     with organization_context(organization_id, actor=person.actor):
-        CrmOAuthState.objects.filter(expires_at__lt=Now()).delete()
+        # Those that were granted are kept until their grants are ended (``left_grants``).
+        CrmOAuthState.objects.filter(Q(used_at__isnull=True) | Q(verifier__isnull=True), expires_at__lt=Now()).delete()
         row = CrmOAuthState(
             id=uuid7(),
             connection=existing,
@@ -269,24 +279,37 @@ def finish_log_in(
 def _open_account(
     row: CrmOAuthState, sealed: Mapping[str, str], code: Secret, session: requests.Session | None
 ) -> dict[str, Any]:
-    """Exchange the code and ask which account it opens: what waits for the person's word. Raises every CrmError."""
+    """Exchange the code and ask which account it opens: what waits for the person's word.
+
+    Raises every CrmError; a grant that was given by then is ended at the CRM.
+    """
     found = provider(row.crm_type)
     flow = flow_of(row.crm_type)
     endpoint = endpoint_for(row, sealed["registration"], session)
     verifier = Secret(sealed["verifier"]) if flow.pkce else None
     token = endpoint.exchange(code, redirect_uri=row.redirect_uri, verifier=verifier)
-    _check_environment(row, flow.environment_of(token.settings))
-    payload = token_payload(token, {}, flow)
-    account = wiring.connector_of(_draft(row, payload, sealed["registration"]), session=session).account()
-    if token.remote_account_id not in ("", account.remote_account_id):
-        raise UnexpectedAnswerError("The token belongs to one account and opens another", provider=row.crm_type)
-    scopes = token.scopes if token.scopes is not None else found.scopes
-    lacking = flow.missing_scopes(found.scopes, scopes)
-    if lacking or not payload["refresh_token"]:
-        raise PermissionMissingError(missing=lacking or ("refresh_token",), provider=row.crm_type)
-    _check_account(row, account)
+    account_id = token.remote_account_id
+    try:
+        _check_environment(row, flow.environment_of(token.settings))
+        payload = token_payload(token, {}, flow)
+        account = wiring.connector_of(_draft(row, payload, sealed["registration"]), session=session).account()
+        if account_id not in ("", account.remote_account_id):
+            raise UnexpectedAnswerError("The token belongs to one account and opens another", provider=row.crm_type)
+        account_id = account.remote_account_id
+        scopes = token.scopes if token.scopes is not None else found.scopes
+        lacking = flow.missing_scopes(found.scopes, scopes)
+        if lacking or not payload["refresh_token"]:
+            raise PermissionMissingError(missing=lacking or ("refresh_token",), provider=row.crm_type)
+        _check_account(row, account)
+    except CrmError:
+        if token.refresh_token is not None:
+            with organization_context(owner_of(row)):
+                refresh_token, registration = token.refresh_token.reveal(), sealed["registration"]
+                leave(row, refresh_token, registration=registration, account_id=account_id)
+            end_left_grant(owner_of(row), row.pk, session=session)
+        raise
     return {
-        "payload": payload,
+        PENDING_KEY: payload,
         "account": [account.remote_account_id, account.name, account.url],
         "scopes": list(scopes),
         "registration": sealed["registration"],
@@ -336,22 +359,6 @@ def _check_account(row: CrmOAuthState, account: Account) -> None:
 # Small things -----------------------------------------------------------------------------------------------
 
 
-def endpoint_for(row: CrmOAuthState, registration: str, session: requests.Session | None) -> TokenEndpoint:
-    """The token endpoint of the CRM that the state names, and of no other."""
-    return TokenEndpoint(
-        flow_of(row.crm_type),
-        settings_of(row.crm_type, environment=row.environment),
-        hosts_of(row.crm_type),
-        client_of(owner_of(row), row.crm_type, registration_of(registration)),
-        provider=row.crm_type,
-        session=session,
-    )
-
-
-def registration_of(text: str) -> uuid.UUID | None:
-    return uuid.UUID(text) if text else None
-
-
 def _draft(row: CrmOAuthState, payload: dict[str, Any], registration: str) -> CrmConnection:
     draft = CrmConnection(
         id=uuid7(),
@@ -369,18 +376,6 @@ def may_connect(person: Person, organization_id: uuid.UUID) -> bool:
     return any(
         place.organization_id == organization_id and place.role in _MAY_CONNECT for place in places_of(person.user_id)
     )
-
-
-def sealed_for(row: CrmOAuthState, **values: Any) -> dict[str, Any]:
-    """Bound to the row, as credentials are: a ciphertext that was moved opens nothing."""
-    return {"organization": str(row.organization_id), "state": str(row.pk), **values}
-
-
-def opened_for(row: CrmOAuthState, sealed: Any) -> Mapping[str, Any]:
-    bound = (sealed.get("organization"), sealed.get("state")) if isinstance(sealed, dict) else None
-    if bound != (str(row.organization_id), str(row.pk)):
-        raise CredentialsMismatchError(f"What {row} holds belongs to another log-in.")
-    return dict(sealed)
 
 
 def _hash(text: str) -> str:

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import requests
 from django.db.models.functions import Now
 
 from adsapp_crm.models import CrmOAuthState
-from adsapp_crm.selectors import connections_of_account
 from adsapp_crm.services.connections import Access, Connected, connect_account
-from adsapp_crm.services.oauth import (
-    LogInFailedError,
-    Person,
-    endpoint_for,
-    may_connect,
+from adsapp_crm.services.left_grants import (
+    PENDING_KEY,
+    end_left_grant,
+    leave,
     opened_for,
     registration_of,
+    sealed_for,
 )
+from adsapp_crm.services.oauth import CONFIRM_SECONDS, LogInFailedError, Person, may_connect
+from adsapp_crm.services.refusals import RefusedError
 from adsapp_crm.storage.apps import owner_of
 from adsapp_crm.storage.tokens import flow_of
 from adsapp_crm.tenancy import organization_context
 from crm.errors import CrmError, TransientError
-from crm.http.redact import Secret
 from crm.ports import Account
 from crm.registry import provider
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,10 @@ def confirm_log_in(
         )
     except TransientError:
         with organization_context(owner_of(row)):
-            CrmOAuthState.objects.filter(pk=row.pk, verifier__isnull=True).update(verifier=sealed)
+            CrmOAuthState.objects.filter(pk=row.pk).update(verifier=sealed)
+        raise
+    except (CrmError, RefusedError):
+        _end(row, session)
         raise
     with organization_context(owner_of(row)):
         CrmOAuthState.objects.filter(pk=row.pk).delete()
@@ -104,18 +105,13 @@ def decline_log_in(
     *,
     session: requests.Session | None = None,
 ) -> None:
-    """Forget the log-in, and end its grant at the CRM unless a connection of this installation uses it."""
-    row, pending = _pending(attempt_id, person, organization_id)
+    """Forget the log-in, and end its grant at the CRM unless a connection of this installation uses it.
+
+    A CRM that cannot be told is told by the clean-up.
+    """
+    row, _waits = _pending(attempt_id, person, organization_id)
     _take(row)
-    with organization_context(owner_of(row)):
-        CrmOAuthState.objects.filter(pk=row.pk).delete()
-    if connections_of_account(row.crm_type, pending["account"][0]):
-        return
-    try:
-        endpoint = endpoint_for(row, pending["registration"], session)
-        endpoint.revoke(Secret(pending["payload"]["refresh_token"]))
-    except CrmError as error:
-        log.warning("declined grant not revoked", extra={"crm_type": row.crm_type, "code": error.code})
+    _end(row, session)
 
 
 def _pending(
@@ -128,20 +124,36 @@ def _pending(
             pk=attempt_id, user_id=person.user_id, session_hash=person.session_hash, used_at__isnull=False
         )
         row = mine.first()
-        if row is None or row.verifier is None:
+        held = opened_for(row, row.verifier) if row is not None and row.verifier else {}
+        if row is None or PENDING_KEY not in held:
             raise LogInFailedError("oauth.state")
         if not mine.filter(expires_at__gt=Now()).exists():
             raise LogInFailedError("oauth.expired", crm_type=row.crm_type)
-    return row, opened_for(row, row.verifier)
+    return row, held
 
 
 def _take(row: CrmOAuthState) -> Any:
-    """Claim what is waiting; of two presses one goes on."""
+    """Claim what is waiting; of two presses one goes on. What was claimed and not used is ended by the clean-up."""
     with organization_context(owner_of(row)):
-        taken = CrmOAuthState.objects.filter(pk=row.pk, verifier__isnull=False).update(verifier=None)
-    if not taken:
-        raise LogInFailedError("oauth.state", crm_type=row.crm_type)
-    return row.verifier
+        current = CrmOAuthState.objects.select_for_update().filter(pk=row.pk, expires_at__gt=Now()).first()
+        held = opened_for(current, current.verifier) if current is not None and current.verifier else {}
+        if PENDING_KEY not in held:
+            raise LogInFailedError("oauth.state", crm_type=row.crm_type)
+        leave(
+            row,
+            held[PENDING_KEY]["refresh_token"],
+            registration=held["registration"],
+            account_id=held["account"][0],
+            after=Now() + timedelta(seconds=CONFIRM_SECONDS),
+        )
+    return sealed_for(row, **held)
+
+
+def _end(row: CrmOAuthState, session: requests.Session | None) -> None:
+    """What was claimed comes to nothing."""
+    with organization_context(owner_of(row)):
+        CrmOAuthState.objects.filter(pk=row.pk).update(expires_at=Now())
+    end_left_grant(owner_of(row), row.pk, session=session)
 
 
 def _waiting(row: CrmOAuthState, pending: Mapping[str, Any]) -> Waiting:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 import requests
@@ -13,7 +14,9 @@ from django.test import Client
 
 from adsapp_crm.models import CrmAppRegistration, CrmConnection, CrmFieldMapping, CrmOAuthState, Membership
 from adsapp_crm.models.choices import Health, Role
-from adsapp_crm.services.connections import disconnect
+from adsapp_crm.services import jobs, left_grants
+from adsapp_crm.services.connections import connect_account, disconnect
+from crm.errors import ProviderUnavailableError
 from tests.adsapp_crm.oauth_stand import authorization_server, begin, come_back, confirm, connect, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -302,7 +305,8 @@ def test_a_grant_that_lacks_a_scope_is_not_connected(browser, tenant, hubspot):
     address = begin(browser, "hubspot").json()["authUrl"].replace("crm.objects.contacts.write", "")
     page = failed(come_back(browser, hubspot.decide(address)), "auth.scope_missing")
     assert "crm.objects.contacts.write" in page
-    assert stored(tenant) == []
+    assert stored(tenant) == states(tenant) == []
+    assert hubspot.fake.oauth.refresh_tokens == {}
 
 
 # The person's word.
@@ -366,6 +370,59 @@ def test_a_log_in_that_waits_too_long_is_over(browser, tenant, hubspot):
     assert stored(tenant) == []
 
 
+def over(tenant):
+    with tenant.context():
+        CrmOAuthState.objects.update(expires_at=Now() - timedelta(days=2))
+
+
+def test_a_grant_that_nobody_confirms_is_ended_by_the_clean_up(browser, tenant, hubspot):
+    """Though another log-in was begun since, whose row outlives it; a second clean-up has nothing to do."""
+    waiting(browser, hubspot)
+    over(tenant)
+    assert begin(browser, "hubspot").status_code == 200
+    assert len(hubspot.fake.oauth.refresh_tokens) == 1
+    assert (jobs.cleanup().counts["grants_revoked"], jobs.cleanup().counts["grants_revoked"]) == (1, 0)
+    assert hubspot.fake.oauth.refresh_tokens == {}
+    assert [row.used_at for row in states(tenant)] == [None]
+
+
+def test_a_grant_whose_end_the_crm_could_not_be_told_is_told_later(browser, tenant, hubspot, caplog):
+    """The row waits with the sealed token; the log names neither it nor the account."""
+    address = waiting(browser, hubspot)
+    (token,) = hubspot.fake.oauth.refresh_tokens
+    down = ProviderUnavailableError("away", provider="hubspot")
+    with mock.patch("crm.http.oauth.TokenEndpoint.revoke", side_effect=down):
+        assert confirm(browser, address, "decline").status_code == 200
+        assert left_grants.end_left_grants().waiting == 1
+    failed(confirm(browser, address), "oauth.state")
+    assert left_grants.end_left_grants().revoked == 1
+    assert (hubspot.fake.oauth.refresh_tokens, states(tenant)) == ({}, [])
+    assert "left grant not revoked" in caplog.text
+    assert token not in caplog.text
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_a_confirmation_that_was_killed_leaves_no_grant_that_nobody_uses(browser, tenant, hubspot, connected):
+    """Before the connection was stored it is ended; after it the connection goes on."""
+    address = waiting(browser, hubspot)
+
+    def killed(*arguments, **named):
+        if connected:
+            connect_account(*arguments, **named)
+        raise SystemExit
+
+    with (
+        mock.patch("adsapp_crm.services.oauth_confirmation.connect_account", side_effect=killed),
+        pytest.raises(SystemExit),
+    ):
+        confirm(browser, address)
+    assert left_grants.end_left_grants().revoked == 0  # it may be at work still
+    over(tenant)
+    assert left_grants.end_left_grants().revoked == 1
+    assert (len(hubspot.fake.oauth.refresh_tokens), len(stored(tenant))) == ((1, 1) if connected else (0, 0))
+    assert states(tenant) == []
+
+
 def test_programs_get_the_same_as_json(browser, tenant, hubspot):
     """Account and scopes by GET, the connection's keys by POST."""
     address = waiting(browser, hubspot)
@@ -408,6 +465,7 @@ def test_another_account_is_refused_on_reconnect(browser, tenant, hubspot):
     hubspot.fake.state.portal_id = 99
     query = hubspot.decide(begin(browser, "hubspot").json()["authUrl"])
     failed(come_back(browser, query), "auth.wrong_org", 409)
+    assert hubspot.requests("/revoke") == 1
     (after,) = stored(tenant)
     assert (after.token_version, after.remote_account_id) == (before.token_version, "8800001")
 
@@ -419,7 +477,7 @@ def test_a_connection_that_works_is_not_replaced(browser, tenant, hubspot):
     again = begin(browser, "hubspot")
     assert (again.status_code, again.json()["code"]) == (409, "connection.exists")
     failed(confirm(browser, early), "connection.exists", 409)
-    assert len(stored(tenant)) == 1
+    assert (len(stored(tenant)), states(tenant), hubspot.requests("/revoke")) == (1, [], 0)
 
 
 # The end.
