@@ -266,6 +266,19 @@ def test_the_api_starts_a_run_over_what_is_retried(tenant, failing, connection, 
     assert run.contact_ids == [str(failing.contact_id)]
 
 
+def test_a_connection_that_syncs_while_records_fail_is_not_late(tenant, connection):
+    """Some record always fails somewhere; a probe that is red for it says nothing. One that is stopped is told."""
+    with tenant.context():
+        CrmConnection.objects.update(health="needs_attention", status="active", last_success_at=Now())
+    call_command("crm_status", "--fail-on", "late", stdout=StringIO())
+    with pytest.raises(SystemExit):
+        call_command("crm_status", "--fail-on", "attention", stdout=StringIO())
+    with tenant.context():
+        CrmConnection.objects.update(status="error")
+    with pytest.raises(SystemExit):
+        call_command("crm_status", "--fail-on", "late", stdout=StringIO())
+
+
 @pytest.mark.parametrize(
     ("health", "word", "code"),
     [

@@ -8,6 +8,7 @@ from typing import Any, Final
 from django.core.management.base import CommandParser
 
 from adsapp_crm.management.command import OK, WRONG, CrmCommand, organization_named
+from adsapp_crm.models.choices import ConnectionStatus, Health
 from adsapp_crm.services.standing import ConnectionStanding, standings
 
 BAD: Final[Mapping[str, frozenset[str]]] = {
@@ -16,7 +17,10 @@ BAD: Final[Mapping[str, frozenset[str]]] = {
     "attention": frozenset({"needs_reconnect", "needs_attention", "held"}),
     "late": frozenset({"needs_reconnect", "needs_attention", "held", "late"}),
 }
-"""What each word of ``--fail-on`` takes for a failure: itself and everything worse."""
+"""What each word of ``--fail-on`` takes for a failure: itself and everything worse.
+
+``late`` is about connections that stand still: one that syncs while some of its records fail is none of them.
+"""
 
 
 class Command(CrmCommand):
@@ -29,13 +33,18 @@ class Command(CrmCommand):
     def work(self, options: Mapping[str, Any]) -> int:
         only = organization_named(options["org"]) if options["org"] else None
         found = list(standings(only))
-        bad = [each for each in found if each.health in BAD[options["fail_on"]]]
+        bad = [each for each in found if _is_bad(each, options["fail_on"])]
         for each in found:
             self.say(_line(each))
         if not found:
             self.say("no connections")
         self.give({"ok": not bad, "connections": [each.as_json() for each in found]})
         return WRONG if bad else OK
+
+
+def _is_bad(each: ConnectionStanding, word: str) -> bool:
+    syncs = each.health == Health.NEEDS_ATTENTION and each.status == ConnectionStatus.ACTIVE
+    return each.health in BAD[word] and not (word == "late" and syncs)
 
 
 def _line(each: ConnectionStanding) -> str:
