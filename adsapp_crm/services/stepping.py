@@ -39,7 +39,7 @@ from adsapp_crm.services.describing import store_fields
 from adsapp_crm.services.mapping_changes import note_scanned
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.schedules import late_after
-from adsapp_crm.storage import Lease, acquire_lease, kept_alive, release_lease
+from adsapp_crm.storage import Lease, acquire_lease, kept_alive, let_lapse, release_lease
 from adsapp_crm.storage.statistics import refresh_statistics
 from adsapp_crm.tenancy import organization_context
 from crm.engine.context import Ports
@@ -158,7 +158,8 @@ def _step(
                 _end_failed(connection, run, "internal.error")
                 step = Step(Left.ENDED, RunWord.FAILED)
     except DatabaseError:
-        raise  # the lease is left to run out: that is how the sweep learns, soon, that nobody goes on with the run
+        let_lapse(connection, lease)  # not given back: that is how the sweep learns that nobody goes on with the run
+        raise
     except BaseException:
         release_lease(connection, lease)
         raise

@@ -6,7 +6,7 @@ page size. Every statement names organization and connection, and row-level secu
 
 from __future__ import annotations
 
-from adsapp_crm.storage.leases import Lease, acquire_lease, kept_alive, release_lease, renew_lease
+from adsapp_crm.storage.leases import Lease, acquire_lease, kept_alive, let_lapse, release_lease, renew_lease
 from adsapp_crm.storage.store import DjangoStore
 
-__all__ = ["DjangoStore", "Lease", "acquire_lease", "kept_alive", "release_lease", "renew_lease"]
+__all__ = ["DjangoStore", "Lease", "acquire_lease", "kept_alive", "let_lapse", "release_lease", "renew_lease"]

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 BEATS_PER_LEASE: Final = 4
 """A heartbeat may be missed, or wait for a page's transaction, without the lease being lost."""
+LAPSE_TRIES: Final = 10
+LAPSE_PAUSE_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,23 @@ def renew_lease(connection: CrmConnection, lease: Lease) -> bool:
 def release_lease(connection: CrmConnection, lease: Lease) -> None:
     """Let the next one in at once. Does nothing when the lease is no longer ours."""
     _set_end(connection, lease, 0, owner="")
+
+
+def let_lapse(connection: CrmConnection, lease: Lease) -> None:
+    """End the lease in its owner's name, as that of a worker that died: the sweep looks for those.
+
+    Called when the database has failed us: waits a little for it to come back. Whether it did or not, the lease runs
+    out by itself.
+    """
+    for again in range(LAPSE_TRIES):
+        try:
+            _set_end(connection, lease, 0)
+        except DatabaseError:
+            connections.close_all()
+            if again + 1 < LAPSE_TRIES:
+                time.sleep(LAPSE_PAUSE_SECONDS)
+        else:
+            return
 
 
 @contextmanager

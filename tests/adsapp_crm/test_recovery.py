@@ -116,18 +116,39 @@ def test_a_run_whose_worker_is_alive_or_left_is_not_offered(tenant, hubspot, app
     assert runs_to_resume() == []
 
 
-def test_a_run_that_lost_its_database_is_offered_once_its_lease_has_run_out(monkeypatch, tenant, hubspot, approved):
-    """The lease is not given back: without it the sweep would take the run for one whose message is on its way."""
+@pytest.mark.parametrize("away", [0, 2, 99], ids=["there", "back_soon", "away"])
+def test_a_run_that_lost_its_database_is_offered_soon(monkeypatch, tenant, hubspot, approved, away):
+    """Its lease lapses as soon as the database is back, else by itself; it is not given back.
+
+    Without a lapsed lease the sweep would take the run for one whose message is on its way.
+    """
+    tries = []
 
     def lost(*_arguments):
         raise OperationalError("the server closed the connection")
 
+    def set_end(connection, lease, seconds, **named):
+        if seconds:  # the heartbeat
+            return end_of(connection, lease, seconds, **named)
+        tries.append(1)
+        return lost() if len(tries) <= away else end_of(connection, lease, seconds, **named)
+
+    end_of = leases._set_end
     with monkeypatch.context() as patched:
         patched.setattr(stepping, "advance", lost)
+        patched.setattr(leases, "_set_end", set_end)
+        patched.setattr(leases, "LAPSE_PAUSE_SECONDS", 0)
         with pytest.raises(OperationalError):
             stepping.step_run(tenant.id, approved)
 
-    let_the_lease_run_out(tenant)
+    assert len(tries) == min(away + 1, leases.LAPSE_TRIES)
+    past = timezone.now() - timedelta(seconds=3)
+    with tenant.context():
+        assert CrmLease.objects.filter(expires_at__lte=timezone.now()).count() == (away < 99)
+        CrmSyncLog.objects.update(updated_at=past)
+    if away == 99:
+        assert runs_to_resume() == []
+        let_the_lease_run_out(tenant)
     assert runs_to_resume() == [approved]
     assert stepping.step_run(tenant.id, approved, seconds=60).left is stepping.Left.ENDED
     assert len(hubspot.records()) == 3
