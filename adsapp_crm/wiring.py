@@ -77,8 +77,9 @@ def assemble(
     """
     organization_id = str(connection.organization_id)
     with organization_context(organization_id):
-        books, broken = books_of(connection)
-        tombstone_key = tombstone_key_of(Organization.scoped.get())
+        organization = Organization.scoped.get()
+        books, broken = books_of(connection, region=organization.region)
+        tombstone_key = tombstone_key_of(organization)
     connector = connector_of(connection, priority=priority, session=session, before_call=before_call)
     ports = Ports(
         store=DjangoStore(organization_id, connection.pk, lease, worker=worker, tombstone_key=tombstone_key),
@@ -218,9 +219,12 @@ def policy_of(connection: CrmConnection) -> Policy:
     )
 
 
-def books_of(connection: CrmConnection) -> tuple[dict[str, Rulebook], tuple[BrokenMapping, ...]]:
-    """Mapping and policy by record type, and the rows left out, in the current organization's context."""
-    region = str(connection.settings.get("region") or Organization.objects.get().region)
+def books_of(connection: CrmConnection, *, region: str = "") -> tuple[dict[str, Rulebook], tuple[BrokenMapping, ...]]:
+    """Mapping and policy by record type, and the rows left out, in the current organization's context.
+
+    ``region`` is the organization's, looked up when it is empty.
+    """
+    region = str(connection.settings.get("region") or region or Organization.objects.get().region)
     policy = policy_of(connection)
     maps: dict[str, list[FieldMap]] = {kind: [] for kind in provider(connection.crm_type).record_types}
     broken: list[BrokenMapping] = []

@@ -78,7 +78,7 @@ class ContactManager(OrganizationManager["Contact"]):
     def live(self) -> ContactQuerySet:
         return self.get_queryset().live()
 
-    def fill_match_keys(self, region: str, *, limit: int = 1000) -> int:
+    def fill_match_keys(self, *, limit: int = 1000) -> int:
         """Make the match keys that a write without them left open; returns how many contacts it looked at.
 
         Call until it returns less than ``limit`` before contacts are matched. Writes by services and by
@@ -86,6 +86,9 @@ class ContactManager(OrganizationManager["Contact"]):
         """
         open_keys = models.Q(phone_normalized__isnull=True) | models.Q(email_normalized__isnull=True)
         contacts = list(self.get_queryset().filter(open_keys).only("id", "email", "phone")[:limit])
+        if not contacts:
+            return 0
+        region = Organization.objects.get().region
         for contact in contacts:
             for column, value in match_keys(contact.email, contact.phone, region).items():
                 setattr(contact, column, value)

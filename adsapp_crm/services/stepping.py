@@ -29,7 +29,6 @@ from adsapp_crm.models import (
     CrmPlan,
     CrmPlanLine,
     CrmSyncLog,
-    Organization,
 )
 from adsapp_crm.models.choices import ConnectionStatus, Health, PlanLineStatus, PlanStatus, RunPurpose
 from adsapp_crm.models.choices import RunState as RunWord
@@ -141,19 +140,20 @@ def _step(
     with organization_context(organization_id):
         run = find_run(run_id)
         connection = CrmConnection.objects.defer(None).get(pk=run.connection_id)
-    if run.completed_at is not None:
-        return Step(Left.ENDED, run.status)
-    if connection.status == ConnectionStatus.ERROR:
-        # Stopped meanwhile: by a token that opens another account, say, which would take every write.
-        _end_failed(connection, run, connection.last_error_code or "internal.error")
-        return Step(Left.ENDED, RunWord.FAILED)
-    lease = acquire_lease(connection, stream_of(run))
-    if lease is None:
-        return Step(Left.BUSY, run.status)
+        if run.completed_at is not None:
+            return Step(Left.ENDED, run.status)
+        if connection.status == ConnectionStatus.ERROR:
+            # Stopped meanwhile: by a token that opens another account, say, which would take every write.
+            _end_failed(connection, run, connection.last_error_code or "internal.error")
+            return Step(Left.ENDED, RunWord.FAILED)
+        lease = acquire_lease(connection, stream_of(run))
+        if lease is None:
+            return Step(Left.BUSY, run.status)
+        begun = _begin(run)
     try:
         with kept_alive(connection, lease) as check_lease:
-            if _begin(connection, run):
-                step = _work(connection, run, lease, check_lease, is_over, session)
+            if begun is not None:
+                step = _work(connection, begun, lease, check_lease, is_over, session)
             else:
                 _end_failed(connection, run, "internal.error")
                 step = Step(Left.ENDED, RunWord.FAILED)
@@ -176,9 +176,11 @@ def _work(
     session: requests.Session | None,
 ) -> Step:
     ports: Ports | None = None
+    state: RunState | None = None
     calls = 0
     try:
-        _prepare(connection, run)
+        _refresh_statistics(run)
+        _fill_match_keys(connection)
         priority = _PRIORITIES[RunKind(run.sync_type)]
         connector = wiring.connector_of(connection, priority=priority, session=session)
         if run.sync_type == RunKind.FULL and run.phase == Phase.SETTLE and not run.approved:
@@ -207,24 +209,27 @@ def _work(
         log.exception("a step of a run failed", exc_info=told, extra={"run_id": str(run.pk)})
         return Step(Left.MORE, RunWord.RUNNING)
     finally:
-        _count_calls(connection, run, calls + (ports.connector.calls if ports is not None else 0))
+        calls += ports.connector.calls if ports is not None else 0
+        if state is None or state.phase is not Phase.DONE:
+            _count_calls(connection, run, calls)
     if state.phase is not Phase.DONE:
         return Step(Left.MORE, state.status)
-    _finish(connection, run, state)
+    _finish(connection, run, state, calls)
     return Step(Left.ENDED, state.status)
 
 
 def _advance(run: CrmSyncLog, ports: Ports, is_over: Callable[[], bool]) -> RunState:
     """Page by page until the run ends or time is up; a new phase asks new questions of tables that have grown."""
-    take_over(str(run.pk), ports)
-    phase = None
+    if run.phase == Phase.APPLY:
+        take_over(str(run.pk), ports)
+    phase = Phase(run.phase)
     while True:
         state = advance(str(run.pk), ports)
         if state.phase is Phase.DONE or is_over():
             return state
-        if state.phase is not phase:
-            phase = state.phase
+        if state.phase is not phase and phase is not Phase.SETTLE:  # which fills none
             _refresh_statistics(run)
+        phase = state.phase
 
 
 def _refresh_statistics(run: CrmSyncLog) -> None:
@@ -233,27 +238,27 @@ def _refresh_statistics(run: CrmSyncLog) -> None:
         refresh_statistics()
 
 
-def _prepare(connection: CrmConnection, run: CrmSyncLog) -> None:
-    """A parked run goes on, and contacts written past our services get their match keys."""
-    _refresh_statistics(run)
-    with organization_context(str(connection.organization_id)):
-        CrmSyncLog.objects.filter(pk=run.pk, status=RunWord.PARKED).update(status=RunWord.RUNNING, resume_at=None)
-        region = Organization.objects.get().region
+def _fill_match_keys(connection: CrmConnection) -> None:
+    """Contacts written past our services get their match keys."""
     batch = filled = 1000
     while filled == batch:
         with organization_context(str(connection.organization_id)):
-            filled = Contact.objects.fill_match_keys(region, limit=batch)
+            filled = Contact.objects.fill_match_keys(limit=batch)
 
 
-def _begin(connection: CrmConnection, run: CrmSyncLog) -> bool:
-    """Count this start before anything is done; False when the run has failed too often to be begun again."""
-    with organization_context(str(connection.organization_id)):
-        found = CrmSyncLog.objects.select_for_update().get(pk=run.pk)
-        position = begin(Phase(found.phase), RunKind(found.sync_type), found.position)
-        if position is None:
-            return False
-        CrmSyncLog.objects.filter(pk=run.pk).update(position=position)
-        return True
+def _begin(run: CrmSyncLog) -> CrmSyncLog | None:
+    """The run with this start counted, before anything is done, and no longer parked; None when it has failed too often
+    to be begun again. In the context in which its lease was taken.
+    """
+    found = CrmSyncLog.objects.select_for_update().get(pk=run.pk)
+    position = begin(Phase(found.phase), RunKind(found.sync_type), found.position)
+    if position is None:
+        return None
+    changes: dict[str, object] = {"position": position}
+    if found.status == RunWord.PARKED:
+        changes |= {"status": RunWord.RUNNING, "resume_at": None}
+    CrmSyncLog.objects.filter(pk=run.pk).update(**changes)
+    return found
 
 
 def _plan_undo(run: CrmSyncLog, plan_id: uuid.UUID, ports: Ports) -> None:
@@ -344,17 +349,19 @@ def _count_calls(connection: CrmConnection, run: CrmSyncLog, calls: int) -> None
             CrmSyncLog.objects.filter(pk=run.pk).update(api_calls=F("api_calls") + calls)
 
 
-def _finish(connection: CrmConnection, run: CrmSyncLog, state: RunState) -> None:
+def _finish(connection: CrmConnection, run: CrmSyncLog, state: RunState, calls: int) -> None:
     """What the connection's page says after a run has ended."""
     with organization_context(str(connection.organization_id)):
-        if run.plan_id:
-            CrmSyncLog.objects.filter(pk=run.pk).update(errors=_noted(run.plan_id))
+        told: dict[str, object] = {"api_calls": F("api_calls") + calls}
+        if run.plan_id and (state.counts.planned or state.approved):
+            told["errors"] = _noted(run.plan_id)
+        CrmSyncLog.objects.filter(pk=run.pk).update(**told)
         changes: dict[str, object] = {"last_sync_at": Now()}
         if state.status is RunStatus.COMPLETED and not state.dry_run:
             changes |= {"last_success_at": Now(), "last_error": "", "last_error_code": "", "parked_until": None}
             changes |= {"late_at": late_after(connection, database_now()) if connection.schedule else None}
-            waiting = CrmPlan.objects.filter(connection=connection, status=PlanStatus.HELD).exists()
-            whole_first = state.first_sync and state.limit is None and not waiting
+            waiting = CrmPlan.objects.filter(connection=connection, status=PlanStatus.HELD)
+            whole_first = state.first_sync and state.limit is None and not waiting.exists()
             if whole_first:  # nothing had to be held: there was nothing to approve
                 changes |= {"first_sync_approved_at": Now(), "first_sync_approved_by": run.actor}
             if whole_first or connection.first_sync_approved_at is not None:

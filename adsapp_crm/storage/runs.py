@@ -36,14 +36,14 @@ WHERE p.organization_id = %(organization)s AND p.connection_id = %(connection)s 
 """
 
 _CURSOR: Final = """
-SELECT k.cursors ->> %(record_type)s FROM crm_connections k
+SELECT k.cursors FROM crm_connections k
 WHERE k.organization_id = %(organization)s AND k.id = %(connection)s
 """
 
 _SAVE_CURSOR: Final = """
-UPDATE crm_connections k SET cursors = k.cursors || jsonb_build_object(%(record_type)s::text, %(watermark)s::text)
+UPDATE crm_connections k SET cursors = k.cursors || jsonb_build_object(%(cursor_type)s::text, %(cursor_at)s::text)
 WHERE k.organization_id = %(organization)s AND k.id = %(connection)s
-  AND coalesce((k.cursors ->> %(record_type)s)::timestamptz < %(watermark)s::timestamptz, true)
+  AND coalesce((k.cursors ->> %(cursor_type)s)::timestamptz < %(cursor_at)s::timestamptz, true)
 """
 
 
@@ -51,6 +51,8 @@ class Runs:
     """The run and cursor verbs of ``crm.ports.Unit``."""
 
     _scope: Scope
+    _cursors: dict[str, str] | None = None
+    """As this unit has read them."""
 
     def load_run(self, run_id: str) -> RunState:
         """Raises LookupError for a run that this connection does not have."""
@@ -105,8 +107,13 @@ class Runs:
             self._scope.postpone("plan", _END_PLAN, plan_id=run.plan_id, plan_applied=run.status is RunStatus.COMPLETED)
 
     def cursor(self, record_type: str) -> datetime | None:
-        rows = self._scope.rows(_CURSOR, record_type=record_type)
-        return datetime.fromisoformat(rows[0][0]) if rows and rows[0][0] else None
+        if self._cursors is None:
+            rows = self._scope.rows(_CURSOR)
+            self._cursors = json.loads(rows[0][0]) if rows else {}
+        watermark = self._cursors.get(record_type)
+        return datetime.fromisoformat(watermark) if watermark else None
 
     def save_cursor(self, record_type: str, watermark: datetime) -> None:
-        self._scope.execute(_SAVE_CURSOR, record_type=record_type, watermark=watermark.astimezone(UTC).isoformat())
+        self._cursors = None
+        at = watermark.astimezone(UTC).isoformat()
+        self._scope.postpone("cursor", _SAVE_CURSOR, cursor_type=record_type, cursor_at=at)

@@ -11,6 +11,8 @@ import pytest
 import redis
 import requests
 import responses
+from django.db import connection as database
+from django.test.utils import CaptureQueriesContext
 
 from adsapp_crm import wiring
 from adsapp_crm.limiter import RedisLimits
@@ -42,6 +44,9 @@ MAPPED = {
     "company": "company",
     "jobTitle": "jobtitle",
 }
+
+
+MOST_IDLE = 27
 
 
 class Site:
@@ -129,6 +134,19 @@ def refused(site, code):
         yield caught
     assert caught.value.code == code
     assert site.counts() == before
+
+
+def test_an_idle_delta_takes_few_statements(site):
+    """Of the whole step, with its lease, its run and what its connection's page says, beside those of storing it."""
+    site.record(firstname="Bea", email="bea@x.example")
+    site.approve(site.run().plan_id)
+    site.run(RunKind.DELTA)
+    run_id = site.start(RunKind.DELTA)
+    with CaptureQueriesContext(database) as captured:
+        assert site.step(run_id, seconds=60).left is Left.ENDED
+    said = [each["sql"] for each in captured if each["sql"] not in ("BEGIN", "COMMIT")]
+    seen_again = 5  # the record lies in the overlap, and is not changed
+    assert len(said) - seen_again <= MOST_IDLE
 
 
 def test_a_first_full_run_is_held_and_its_approval_carries_it_out(site):
