@@ -105,7 +105,7 @@ def idle(stand: Stand, records: int) -> Iterator[Report]:
     report.add(
         count("requests a connection", site["totalRequests"] / CONNECTIONS, most=IDLE_REQUESTS[stand.provider]),
         count("writes", site["writes"] + site["noopWrites"], most=0),
-        count("statements a connection", told["statements"] / CONNECTIONS),
+        count("statements a connection", told["statements"] / CONNECTIONS, most=40),
         Figure("processor of the worker, a connection", each, "ms", most=50),
         Figure("processor of the database, a connection", told["databaseCpuSeconds"] * 1000 / CONNECTIONS, "ms"),
         Figure("1,000 of them with two workers, by this", told["seconds"] / CONNECTIONS * 1000 / 2, "s", most=60),
