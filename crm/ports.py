@@ -369,6 +369,10 @@ class Unit(Protocol):
         """Intents sent or unknown whose worker is gone, claimed for this one."""
         ...
 
+    def lock_open_intents(self, intent_ids: Sequence[str]) -> set[str]:
+        """Those of them that are sent or unknown still; nobody else settles them before the unit ends."""
+        ...
+
     def settle_intents(self, settled: Sequence[tuple[str, IntentStatus, str]]) -> None:
         """(intent id, status, error code)."""
         ...
@@ -410,7 +414,7 @@ class Unit(Protocol):
 
     def finish_scan(self, run_id: str, record_type: str) -> None:
         """The complete scan ended: observations of records that neither it nor, since the run was started, another
-        run has seen are dropped.
+        run has seen are dropped, and so are the keys of those that outlived their link.
         """
         ...
 

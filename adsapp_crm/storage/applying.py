@@ -141,6 +141,10 @@ SELECT {INTENT_COLUMNS} FROM crm_intents i WHERE {OPEN_INTENT} AND i.kind = 'cre
 ORDER BY i.id
 """
 
+_LOCK_OPEN: Final = f"""
+SELECT i.id::text FROM crm_intents i WHERE {OPEN_INTENT} AND i.id = ANY(%(intents)s::uuid[]) ORDER BY i.id FOR UPDATE
+"""
+
 # An answer that was lost just now is looked up at once; one that a look-up left open rests until its claim ends.
 _SETTLE_INTENTS: Final = """
 UPDATE crm_intents i SET status = d.status, error_code = d.code,
@@ -187,6 +191,9 @@ class Applying:
 
     def open_creates(self, record_type: str) -> list[Intent]:
         return [intent_of(row) for row in self._scope.rows(_OPEN_CREATES, record_type=record_type)]
+
+    def lock_open_intents(self, intent_ids: Sequence[str]) -> set[str]:
+        return {intent_id for (intent_id,) in self._scope.rows(_LOCK_OPEN, intents=list(intent_ids))}
 
     def settle_intents(self, settled: Sequence[tuple[str, IntentStatus, str]]) -> None:
         if settled:

@@ -112,24 +112,32 @@ FROM (({_unpaired(_OF_THE_RUN)}) UNION ALL ({_unpaired(_ANSWERED)})) AS o
 ORDER BY o.remote_id LIMIT %(limit)s
 """
 
-_FINISH: Final = """
-WITH scan AS MATERIALIZED (
-  SELECT r.started_at FROM crm_sync_logs r WHERE r.organization_id = %(organization)s AND r.id = %(run)s::uuid
-),
-forgotten AS (
-  DELETE FROM crm_observations o USING scan
-  WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s AND o.record_type = %(record_type)s
-    AND o.seen_run IS DISTINCT FROM %(run)s::uuid AND o.observed_at < scan.started_at
-)
+_SCAN: Final = """
+(SELECT r.started_at FROM crm_sync_logs r WHERE r.organization_id = %(organization)s AND r.id = %(scan_run)s::uuid)
+"""
+
+_FORGET: Final = f"""
+DELETE FROM crm_observations o
+WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s AND o.record_type = %(scan_type)s
+  AND o.seen_run IS DISTINCT FROM %(scan_run)s::uuid AND o.observed_at < {_SCAN}
+"""
+
+_FREE_KEYS: Final = f"""
+UPDATE crm_sync_state l SET email_key = '', phone_key = ''
+WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s AND l.crm_record_type = %(scan_type)s
+  AND l.state NOT IN ('live', 'pending') AND (l.email_key <> '' OR l.phone_key <> '')
+  AND l.seen_run IS DISTINCT FROM %(scan_run)s::uuid AND (l.observed_at IS NULL OR l.observed_at < {_SCAN})
+"""
+
+_UNASK: Final = f"""
 UPDATE crm_conflicts q SET status = 'closed', closed_at = clock_timestamp(), closed_reason = 'settled'
 WHERE q.organization_id = %(organization)s AND q.connection_id = %(connection)s AND q.status IN ('open', 'answered')
-  AND q.kind = 'match' AND q.record_type = %(record_type)s AND q.link_id IS NULL AND q.contact_id IS NULL
+  AND q.kind = 'match' AND q.record_type = %(scan_type)s AND q.link_id IS NULL AND q.contact_id IS NULL
   AND NOT EXISTS (SELECT FROM crm_observations o
     WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s
       AND o.record_type = q.record_type AND o.remote_id = q.remote_id
-      AND (o.seen_run = %(run)s OR o.observed_at >= (SELECT scan.started_at FROM scan)) OFFSET 0)
+      AND (o.seen_run = %(scan_run)s OR o.observed_at >= {_SCAN}) OFFSET 0)
 """
-
 
 _TOMBSTONES: Final = """
 SELECT t.digest FROM contact_tombstones t
@@ -178,7 +186,8 @@ class Observations:
         ]
 
     def finish_scan(self, run_id: str, record_type: str) -> None:
-        self._scope.execute(_FINISH, run=run_id, record_type=record_type)
+        for kind, statement in (("forget", _FORGET), ("free_keys", _FREE_KEYS), ("unask", _UNASK)):
+            self._scope.postpone(kind, statement, scan_run=run_id, scan_type=record_type)
 
 
 def _emptied(observation: Observation) -> Observation:

@@ -15,6 +15,7 @@ from crm.engine.context import PAGE, Ports, gather_evidence, observation, page_l
 from crm.engine.digest import digest_base
 from crm.engine.plan import NOTHING, Planned, plan_heir, plan_link, plan_relink, plan_undelete
 from crm.engine.rulebook import Rulebook
+from crm.engine.settle import settle_shown
 from crm.mapping.field_map import is_blank
 from crm.model import (
     Action,
@@ -76,7 +77,7 @@ def observe_page(run: RunState, ports: Ports) -> bool:
     """One page of the current record type; True when the type has no further page.
 
     A page of which another run has confirmed a record since it was read is read again: what it shows
-    there is older than the base, and would look like somebody's edit.
+    there is older than the base, and would look like somebody's edit. So is one that shows what became of a create.
     """
     book = ports.book(run)
     before = replace(run, counts=replace(run.counts))
@@ -88,9 +89,10 @@ def observe_page(run: RunState, ports: Ports) -> bool:
         subjects = _subjects(unit, book, part.records)
         heirs = _load_heirs(unit, book, subjects)
     subjects = _follow_merges(subjects, book, ports)
+    if _settle_shown(run, subjects, ports):
+        return False
     actions = _plan_all(subjects, heirs, book, ports)
     run.position = part.position
-    _note_taken(run, subjects, ports)
     seen: dict[str, int] = {}
     observed: list[Observation] = []
     for subject, action in zip(subjects, actions, strict=True):
@@ -116,23 +118,12 @@ def observe_page(run: RunState, ports: Ports) -> bool:
     return part.is_last
 
 
-def _note_taken(run: RunState, subjects: Sequence[_Subject], ports: Ports) -> None:
-    """Records that a create without an outcome has made, and that are another contact's by now (merged in the CRM), or
-    become that by this run.
-    """
-    unknown: dict[str, list[str]] = run.position.get("unknown", {})
-    if not unknown:
-        return
-    markers = {f"{ports.organization_id}:{contact_id}": contact_id for contact_id, _ in unknown.values()}
-    for subject in subjects:
-        contact_id = markers.get(subject.record.marker)
-        pairs = [view for view in (subject.own, *subject.former) if view is not None]
-        if contact_id and pairs and contact_id not in {view.contact.contact_id for view in pairs}:
-            unknown = {
-                intent_id: [owner, subject.record.remote_id if owner == contact_id else remote_id]
-                for intent_id, (owner, remote_id) in unknown.items()
-            }
-    run.position = {**run.position, "unknown": unknown}
+def _settle_shown(run: RunState, subjects: Sequence[_Subject], ports: Ports) -> bool:
+    """Whether the records have settled a create without an outcome."""
+    shown = [
+        (subject.record, [view for view in (subject.own, *subject.former) if view is not None]) for subject in subjects
+    ]
+    return settle_shown(run, shown, ports)
 
 
 def plan_missing(run: RunState, ports: Ports) -> bool:
@@ -231,8 +222,8 @@ def _plan_views(
     subjects = _follow_merges(subjects, book, ports)
     heirs = _heirs_of(subjects, book, ports)
     actions = _plan_all(subjects, heirs, book, ports)
+    _settle_shown(run, subjects, ports)
     run.position = {**run.position, "after": last_link_id}
-    _note_taken(run, subjects, ports)
     seen = {
         view.link.link_id: view.contact.version
         for subject, action in zip(subjects, actions, strict=True)

@@ -25,6 +25,7 @@ from crm.engine.match import (
 from crm.engine.plan import Planned, plan_create_in_app, plan_create_in_crm, plan_pairing
 from crm.engine.questions import match_question, review, still_asks
 from crm.engine.rulebook import Rulebook
+from crm.engine.settle import leave_unknown, settle_found
 from crm.model import (
     Action,
     AppContact,
@@ -39,6 +40,7 @@ from crm.model import (
     RemoteRecord,
     RemoteState,
     Rule,
+    RunKind,
     RunState,
     Value,
 )
@@ -53,12 +55,42 @@ def plan_records(run: RunState, ports: Ports) -> bool:
         page = unit.unpaired_records(run.run_id, book.record_type, run.position.get("after") or "", page_limit(run))
         if not page:
             return True
-        matches, people = _match_records(unit, run, ports, book, page)
-        actions, pairs = _act_on_matches(page, matches, people, book, ports)
+        lost = _lost_creates(unit, run, book)
+        matches, people = _match_records(unit, run, ports, book, page, lost)
+        made = {
+            lost[match.contact_id].intent_id: item.record
+            for item, match in zip(page, matches, strict=True)
+            if match.contact_id in lost
+        }
+        others = [HOLD if match.contact_id in lost else match for match in matches]
+        actions, pairs = _act_on_matches(page, others, people, book, ports)
         paired = _plan_pairs(unit, pairs, book)
+    if made:
+        settle_found([intent for intent in lost.values() if intent.intent_id in made], made, run, ports)
+    leave_unknown(run, [lost[contact_id].intent_id for contact_id in _asked_about(actions) & lost.keys()])
     run.position = {**run.position, "after": page[-1].record.remote_id}
     store_lines(run, ports, actions + paired.decide(book, ports))
     return False
+
+
+def _lost_creates(unit: Unit, run: RunState, book: Rulebook) -> dict[str, Intent]:
+    """Contact id -> its creation, which no direct read can tell of and no record's marker has told of: a complete
+    scan looks for what it has made by keys and by values.
+    """
+    unknown = run.position.get("unknown")
+    if run.kind is not RunKind.FULL or not unknown:
+        return {}
+    return {
+        intent.action.contact_id: intent
+        for intent in unit.open_creates(book.record_type)
+        if intent.intent_id in unknown
+    }
+
+
+def _asked_about(actions: Sequence[Action]) -> set[str]:
+    """Contacts that a question of these names: held until the question stands."""
+    named = [each for action in actions for draft in action.conflicts for each in draft.candidates]
+    return {each.removeprefix("contact:") for each in named if each.startswith("contact:")}
 
 
 def plan_existing(existing: dict[str, str], run: RunState, book: Rulebook, ports: Ports) -> None:
@@ -90,7 +122,12 @@ def plan_existing(existing: dict[str, str], run: RunState, book: Rulebook, ports
 
 
 def _match_records(
-    unit: Unit, run: RunState, ports: Ports, book: Rulebook, alone: Sequence[Observation]
+    unit: Unit,
+    run: RunState,
+    ports: Ports,
+    book: Rulebook,
+    alone: Sequence[Observation],
+    lost: Mapping[str, Intent],
 ) -> tuple[list[Match], _People]:
     emails, phones = unit.key_hits(
         book.record_type,
@@ -99,14 +136,14 @@ def _match_records(
     )
     marked = {item.record.marker.partition(":")[2] for item in alone if item.record.marker}
     hit = {hit.contacts[0] for hit in (*emails.values(), *phones.values()) if len(hit.contacts) == 1}
-    lost = set(run.position.get("lost", ()))
-    people = _load_people(unit, book, sorted(marked | hit | lost))
+    people = _load_people(unit, book, sorted(marked | hit | lost.keys()))
     sent = {
-        contact_id: _sent_for(people.contacts[contact_id], book) for contact_id in lost if people.is_free(contact_id)
+        contact_id: _sent_for(people.contacts[contact_id], book) for contact_id in lost if people.is_alone(contact_id)
     }
     creates = _open_creates(unit, ports, book, alone)
     making = {f"{ports.organization_id}:{intent.action.contact_id}" for intent in creates}
-    values = [] if ports.connector.capabilities.marker_lookup else [intent.values for intent in creates]
+    others = [intent for intent in creates if intent.action.contact_id not in lost]
+    values = [] if ports.connector.capabilities.marker_lookup else [intent.values for intent in others]
     matches = [
         HOLD
         if (item.record.marker in making or may_come_from(item.record, values)) and not item.record.skip_reason
@@ -133,12 +170,12 @@ class _People:
     contacts: dict[str, AppContact]
     rows: dict[str, LinkView]
 
-    def is_free(self, contact_id: str) -> bool:
-        """A live contact without a record, and without a write that may yet give it one."""
+    def is_alone(self, contact_id: str) -> bool:
+        """A live contact without a record."""
         contact, view = self.contacts.get(contact_id), self.rows.get(contact_id)
         if contact is None or contact.state is not ContactState.LIVE:
             return False
-        return view is None or (view.link.state is LinkState.PENDING and not (view.held or view.excluded))
+        return view is None or (view.link.state is LinkState.PENDING and not view.excluded)
 
 
 def _load_people(unit: Unit, book: Rulebook, contact_ids: Sequence[str]) -> _People:

@@ -27,7 +27,7 @@ from crm.engine.quarantine import (
     set_lone_record_aside,
     set_record_aside,
 )
-from crm.engine.settle import resolve_by_scan, settle_intents, settle_open_intents, take_intents
+from crm.engine.settle import end_unproven, settle_intents, settle_open_intents, take_intents
 from crm.model import JsonObject, LineResult, LineStatus, Mode, Phase, RunKind, RunState, RunStatus
 from crm.ports import Unit
 
@@ -122,8 +122,8 @@ def _changed(run: RunState, ports: Ports) -> None:
 
 
 def _pair(run: RunState, ports: Ports) -> None:
-    resolve_by_scan(run, ports)
     if (set_lone_record_aside if run.position.get("alone") else plan_records)(run, ports):
+        end_unproven(run, ports.book(run), ports)
         _go_on(run, ports)
 
 
@@ -182,8 +182,6 @@ def _move_watermarks(unit: Unit, run: RunState) -> None:
     for record_type in run.record_types:
         if record_type not in marks or run.kind not in SCANS:
             continue
-        if run.kind is RunKind.FULL:
-            unit.finish_scan(run.run_id, record_type)
         if marks[record_type]:
             unit.save_cursor(record_type, datetime.fromisoformat(marks[record_type]))
 
@@ -225,15 +223,19 @@ def _go_on(run: RunState, ports: Ports) -> None:
     A scan that has planned nothing by then has nothing to guard or to apply, and ends here.
     """
     with ports.store.unit() as unit:
+        scanned = run.record_types[run.position.get("type", 0)] if _scans(run) else ""
         phase, index = _following(run)
         work: dict[int, set[Phase]] = {}
-        while run.kind in SCANS and phase in PASSABLE and not run.position.get("unknown"):
+        unproven = run.kind is RunKind.FULL and run.position.get("unknown")
+        while run.kind in SCANS and phase in PASSABLE and not unproven:
             if index not in work:
                 work[index] = _work(unit, run, phase, run.record_types[index])
             if phase in work[index]:
                 break
             _place(run, phase, type=index)
             phase, index = _following(run)
+        if scanned:
+            unit.finish_scan(run.run_id, scanned)
         if phase is Phase.GUARD and run.kind in SCANS and not run.counts.planned:
             _place(run, Phase.DONE)
             _move_watermarks(unit, run)
@@ -241,6 +243,10 @@ def _go_on(run: RunState, ports: Ports) -> None:
             unit.save_run(run)
         else:
             _enter(unit, run, ports, phase, type=index)
+
+
+def _scans(run: RunState) -> bool:
+    return run.phase is Phase.OBSERVE and run.kind is RunKind.FULL
 
 
 def _work(unit: Unit, run: RunState, phase: Phase, record_type: str) -> set[Phase]:
@@ -262,9 +268,7 @@ def _following(run: RunState) -> tuple[Phase, int]:
 
 
 def _place(run: RunState, phase: Phase, **position: int) -> None:
-    kept: JsonObject = {
-        name: run.position[name] for name in ("marks", "unknown", "lost", "set_aside") if name in run.position
-    }
+    kept: JsonObject = {name: run.position[name] for name in ("marks", "unknown", "set_aside") if name in run.position}
     run.phase = phase
     run.position = {**kept, "type": 0, **position}
 

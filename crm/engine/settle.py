@@ -1,6 +1,8 @@
 """Writes whose answer was lost, or whose worker died: look first, then decide.
 
-A create is looked up by its marker with a direct read, never the search index; an update by
+A create is looked up by its marker with a direct read, never the search index; where the CRM
+answers no such question, by what any run reads: it stays open, and its contact gets nothing else,
+until a record shows its marker or a complete scan has not shown it. An update is looked up by
 reading the record. What is found is evidence: a field that holds what was sent is confirmed, a
 field that does not keeps its old base and is decided again. Only when the direct read says that
 nothing happened is the record free to be planned again.
@@ -8,10 +10,11 @@ nothing happened is the record free to be planned again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from crm.engine.context import Ports
+from crm.engine.match import may_come_from
 from crm.engine.rulebook import Rulebook
 from crm.engine.send import confirmed_effects, trust_record
 from crm.engine.taken import wait_for_person
@@ -63,26 +66,87 @@ def settle_intents(intents: Sequence[Intent], run: RunState, ports: Ports) -> No
             _settle(group, run, book, ports)
 
 
-def resolve_by_scan(run: RunState, ports: Ports) -> None:
-    """Creates that no direct read can tell of, once a scan that began after them is complete: a record
-    that they made has been seen, and is paired by its marker, its keys or by holding what was sent; or it
-    was seen to be another contact's by now, and a person is asked.
+def settle_shown(run: RunState, shown: Sequence[tuple[RemoteRecord, Sequence[LinkView]]], ports: Ports) -> bool:
+    """Creates that no direct read can tell of, and whose record this run has read: with its links. True when one
+    was settled; the record may have a link since.
+
+    A record with a create's own marker was made by it. Has it become another contact's (a person merged records),
+    a person is asked; so they are about one without a marker that was merged away and could be the create's.
     """
-    unknown: dict[str, list[str]] = run.position.pop("unknown", {})
-    if not unknown:
-        return
-    taken = {intent_id: remote_id for intent_id, (_, remote_id) in unknown.items() if remote_id}
-    run.position["lost"] = sorted({contact_id for contact_id, remote_id in unknown.values() if not remote_id})
+    unknown: dict[str, str] = run.position.get("unknown", {})
+    live = [(record, views) for record, views in shown if record.state is RemoteState.LIVE] if unknown else []
+    if not live:
+        return False
     with ports.store.unit() as unit:
-        if taken:
-            intents = [intent for name in ports.books for intent in unit.open_creates(name)]
-            _wait(unit, [(intent, taken[intent.intent_id]) for intent in intents if intent.intent_id in taken], run)
-        unit.settle_intents([(intent_id, IntentStatus.RESOLVED, "") for intent_id in unknown])
+        intents = [each for name in ports.books for each in unit.open_creates(name) if each.intent_id in unknown]
+    found: dict[str, RemoteRecord] = {}
+    taken: dict[str, RemoteRecord] = {}
+    for intent in intents:
+        for record, views in live:
+            if record.record_type != intent.action.record_type:
+                continue
+            others = any(view.contact.contact_id != intent.action.contact_id for view in views)
+            if record.marker and record.marker == intent.marker:
+                (taken if others else found).setdefault(intent.intent_id, record)
+            elif others and _came_by_merge(record, views) and may_come_from(record, [intent.values]):
+                taken.setdefault(intent.intent_id, record)
+    if not found and not taken:
+        return False
+    settle_found([each for each in intents if each.intent_id in found | taken], found, run, ports, taken)
+    return True
+
+
+def _came_by_merge(record: RemoteRecord, views: Sequence[LinkView]) -> bool:
+    """Nobody's so far, and about to become a contact's whose own record was merged into it."""
+    return all(view.link.remote_id != record.remote_id for view in views)
+
+
+def settle_found(
+    intents: Sequence[Intent],
+    found: Mapping[str, RemoteRecord],
+    run: RunState,
+    ports: Ports,
+    taken: Mapping[str, RemoteRecord] | None = None,
+) -> None:
+    """Creates whose records a run has come upon, by intent id; those in ``taken`` are another contact's by now."""
+    lost = {} if taken is None else taken
+    leave_unknown(run, found.keys() | lost.keys())
+    for record_type in dict.fromkeys(intent.action.record_type for intent in intents):
+        group = [intent for intent in intents if intent.action.record_type == record_type]
+        with ports.store.unit() as unit:
+            still_open = unit.lock_open_intents([intent.intent_id for intent in group])
+            mine = [intent for intent in group if intent.intent_id in still_open]
+            gone = [(intent, lost[intent.intent_id].remote_id) for intent in mine if intent.intent_id in lost]
+            _wait(unit, gone, run)
+            unit.settle_intents([(intent.intent_id, IntentStatus.RESOLVED, "") for intent, _ in gone])
+            held = [intent for intent in mine if intent.intent_id not in lost]
+            _store(unit, held, found, run, ports.books[record_type])
+
+
+def end_unproven(run: RunState, book: Rulebook, ports: Ports) -> None:
+    """Creates that no direct read can tell of, when a complete scan that began after them has been paired: it has
+    not shown their records, and their contacts are free again.
+    """
+    unknown: dict[str, str] = run.position.get("unknown", {})
+    if run.kind is not RunKind.FULL or not unknown:
+        return
+    with ports.store.unit() as unit:
+        ended = [each.intent_id for each in unit.open_creates(book.record_type) if each.intent_id in unknown]
+        unit.settle_intents([(intent_id, IntentStatus.RESOLVED, "") for intent_id in ended])
+        leave_unknown(run, ended)
         unit.save_run(run)
+
+
+def leave_unknown(run: RunState, intent_ids: Collection[str]) -> None:
+    """Creates that this run has settled, or does not settle any more."""
+    left = {key: contact_id for key, contact_id in run.position.get("unknown", {}).items() if key not in intent_ids}
+    run.position = {**run.position, "unknown": left}
 
 
 def _wait(unit: Unit, taken: Sequence[tuple[Intent, str]], run: RunState) -> None:
     """Contacts whose record has become another contact's; those that have found a partner meanwhile are left alone."""
+    if not taken:
+        return
     views = {view.link.link_id: view.link for view in unit.links([intent.action.link_id for intent, _ in taken])}
     waiting = [
         wait_for_person(intent.action, views.get(intent.action.link_id), intent.app_version, remote_id)
@@ -109,39 +173,46 @@ def _settle(intents: Sequence[Intent], run: RunState, book: Rulebook, ports: Por
                 book.record_type, intent.marker, book.remote_fields
             )
     with ports.store.unit() as unit:
-        views = {view.link.link_id: view for view in unit.links([intent.action.link_id for intent in intents])}
-        contacts = unit.contacts([intent.action.contact_id for intent in intents if intent.action.contact_id])
-        settled: list[tuple[str, IntentStatus, str]] = []
-        links: list[Link] = []
-        ledger: list[LedgerEntry] = []
-        for intent in intents:
-            if intent.intent_id not in found:
-                settled.append((intent.intent_id, IntentStatus.UNKNOWN, "net.outcome_unknown"))
-                if run.kind is RunKind.FULL:
-                    unknown = {**run.position.get("unknown", {}), intent.intent_id: [intent.action.contact_id, ""]}
-                    run.position = {**run.position, "unknown": unknown}
-                continue
-            record = found[intent.intent_id]
-            happened = _outcome(intent, record, views.get(intent.action.link_id), book)
-            if happened is None:
-                settled.append((intent.intent_id, IntentStatus.RESOLVED, ""))
-                if view := views.get(intent.action.link_id):
-                    links.append(replace(_doubted(view.link, intent, record), due=True))
-                continue
-            link, entry = happened
-            version = contacts[link.contact_id].version if link.contact_id in contacts else intent.app_version
-            settled.append((intent.intent_id, IntentStatus.CONFIRMED, ""))
-            links.append(replace(link, due=link.state is LinkState.LIVE))
-            ledger.append(replace(entry, contact_version=version))
-            _count(run, intent)
-        refused = {link_id for link_id, code in unit.save_links(links).items() if code} if links else set()
-        lost = [intent for intent in creates if intent.action.link_id in refused]
-        _wait(unit, [(intent, record.remote_id) for intent in lost if (record := found[intent.intent_id])], run)
-        entries = [entry for entry in ledger if entry.link_id not in refused]
-        if entries:
-            unit.add_ledger(run.run_id, entries)
-        unit.settle_intents(settled)
-        unit.save_run(run)
+        _store(unit, intents, found, run, book)
+
+
+def _store(
+    unit: Unit, intents: Sequence[Intent], found: Mapping[str, RemoteRecord | None], run: RunState, book: Rulebook
+) -> None:
+    """What became of them; of those that are not in ``found`` nobody can tell yet."""
+    views = {view.link.link_id: view for view in unit.links([intent.action.link_id for intent in intents])}
+    contacts = unit.contacts([intent.action.contact_id for intent in intents if intent.action.contact_id])
+    settled: list[tuple[str, IntentStatus, str]] = []
+    links: list[Link] = []
+    ledger: list[LedgerEntry] = []
+    for intent in intents:
+        if intent.intent_id not in found:
+            settled.append((intent.intent_id, IntentStatus.UNKNOWN, "net.outcome_unknown"))
+            unknown = {**run.position.get("unknown", {}), intent.intent_id: intent.action.contact_id}
+            run.position = {**run.position, "unknown": unknown}
+            continue
+        record = found[intent.intent_id]
+        happened = _outcome(intent, record, views.get(intent.action.link_id), book)
+        if happened is None:
+            settled.append((intent.intent_id, IntentStatus.RESOLVED, ""))
+            if view := views.get(intent.action.link_id):
+                links.append(replace(_doubted(view.link, intent, record), due=True))
+            continue
+        link, entry = happened
+        version = contacts[link.contact_id].version if link.contact_id in contacts else intent.app_version
+        settled.append((intent.intent_id, IntentStatus.CONFIRMED, ""))
+        links.append(replace(link, due=link.state is LinkState.LIVE))
+        ledger.append(replace(entry, contact_version=version))
+        _count(run, intent)
+    refused = {link_id for link_id, code in unit.save_links(links).items() if code} if links else set()
+    creates = [intent for intent in intents if intent.kind is IntentKind.CREATE]
+    lost = [intent for intent in creates if intent.action.link_id in refused]
+    _wait(unit, [(intent, record.remote_id) for intent in lost if (record := found[intent.intent_id])], run)
+    entries = [entry for entry in ledger if entry.link_id not in refused]
+    if entries:
+        unit.add_ledger(run.run_id, entries)
+    unit.settle_intents(settled)
+    unit.save_run(run)
 
 
 def _doubted(link: Link, intent: Intent, record: RemoteRecord | None) -> Link:

@@ -416,6 +416,9 @@ class MemoryUnit:
     def take_open_intents(self, limit: int) -> list[Intent]:
         return self._state.locks.take_open_intents(self._worker, limit)
 
+    def lock_open_intents(self, intent_ids: Sequence[str]) -> set[str]:
+        return {intent.intent_id for intent in self._state.locks.open_intents()} & set(intent_ids)
+
     def settle_intents(self, settled: Sequence[tuple[str, IntentStatus, str]]) -> None:
         for intent_id, status, error_code in settled:
             self._state.locks.settle_intent(self._worker, intent_id, status, error_code)
@@ -562,9 +565,18 @@ class MemoryUnit:
         for key in gone:
             del self._state.observations[key]
             self._state.record_keys.drop(key)
+        for link in list(self._state.links.values()):
+            key = (record_type, link.remote_id)
+            outlived = link.record_type == record_type and link.remote_id and link.state is not LinkState.LIVE
+            if outlived and self._state.links_seen.get(link.link_id) != run_id and not self._is_seen_since(link, begun):
+                self._state.record_keys.drop(key)
         for remote_id, question in self._record_questions(record_type).items():
             if (record_type, remote_id) not in self._state.observations:
                 self._close(question.conflict_id)
+
+    @staticmethod
+    def _is_seen_since(link: Link, moment: datetime) -> bool:
+        return link.observed_at is not None and link.observed_at >= moment
 
     def _view(self, link: Link) -> LinkView:
         state = self._state

@@ -307,6 +307,8 @@ class StoreContract:
             assert {each.intent_id for each in unit.open_creates(TYPE)} == {sent.intent_id, unknown.intent_id}
             assert [each.values for each in unit.open_creates(TYPE)] == [sent.values, unknown.values]
             assert unit.open_creates("lead") == []
+            every = [sent.intent_id, unknown.intent_id, settled.intent_id]
+            assert unit.lock_open_intents(every) == {sent.intent_id, unknown.intent_id}
 
     def test_a_link_with_an_open_intent_is_held(self, world: StoreWorld) -> None:
         link = _stored_link(world, "R1")
@@ -704,6 +706,27 @@ class StoreContract:
             unit.finish_scan(scan, TYPE)
             assert unit.key_hits(TYPE, ["a@x.example"], [])[0]["a@x.example"].records == ("R1", "R2")
         assert len(world.open_conflict_ids()) == 1
+
+    def test_a_finished_scan_frees_the_keys_of_records_that_outlived_their_link_and_are_gone(
+        self, world: StoreWorld
+    ) -> None:
+        """It has not shown R1; R2 it has, R3 another run has read meanwhile, and of a pair it frees nothing."""
+        links = [_stored_link(world, f"R{number}") for number in range(1, 5)]
+        with world.store.unit() as unit:
+            unit.save_links([replace(link, state=LinkState.UNLINKED) for link in links[:3]])
+        keyed = [_seen(f"R{number}", {}, email_key=f"{number}@x.example") for number in range(1, 5)]
+        world.pass_time(1)
+        first = world.start_run(RunKind.FULL)
+        with world.store.unit() as unit:
+            unit.save_observations(first, keyed)
+        world.pass_time(1)
+        scan, other = world.start_run(RunKind.FULL), world.start_run(RunKind.WEBHOOK)
+        with world.store.unit() as unit:
+            unit.save_observations(scan, [keyed[1]])
+            unit.save_observations(other, [keyed[2]])
+            unit.finish_scan(scan, TYPE)
+            hits = unit.key_hits(TYPE, [each.email_key for each in keyed], [])[0]
+            assert {hit.records for hit in hits.values()} == {("R2",), ("R3",), ("R4",)}
 
     def test_a_record_that_outlived_its_contact_keeps_its_keys(self, world: StoreWorld) -> None:
         """Seen again after the contact was deleted it is there; one that was deleted with it is not seen again."""

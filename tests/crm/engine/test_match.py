@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from crm.engine.match import HOLD, NOBODY, Match, resolve_contact, resolve_lost, resolve_marker, resolve_record
+from crm.engine.match import (
+    HOLD,
+    NOBODY,
+    Match,
+    may_come_from,
+    resolve_contact,
+    resolve_lost,
+    resolve_marker,
+    resolve_record,
+)
 from crm.model import ContactState, KeyHit, LinkState, Rule
 from tests.crm.engine.build import contact, record, view
 
@@ -136,3 +147,12 @@ def test_a_record_is_what_a_lost_create_made_when_it_holds_what_was_sent(sent, e
 
 def test_a_record_with_a_marker_tells_itself_whose_it_is():
     assert resolve_lost(record(marker="org-1:c2"), {"c1": ADA}) == NOBODY
+
+
+def test_a_record_with_a_mark_of_its_own_came_from_no_other_create():
+    """Without one it may have, where one text is the same, or where nothing was sent that could tell."""
+    made = record(firstname="Ada")
+    assert may_come_from(made, [{"firstname": "ada "}])
+    assert may_come_from(made, [{}])
+    assert not may_come_from(made, [{"firstname": "Grace"}])
+    assert not may_come_from(replace(made, marker="org-1:c2"), [{"firstname": "Ada"}])
