@@ -33,6 +33,7 @@ from adsapp_crm.admin.paging import BoundedPaginator
 from adsapp_crm.admin.wording import TONES, connection_label, linked
 from adsapp_crm.models import Contact
 from adsapp_crm.models.choices import Role
+from adsapp_crm.services.actor_names import names_of
 from adsapp_crm.services.contact_names import name_of
 from adsapp_crm.services.staff import log_staff_access
 from adsapp_crm.tenancy import current_organization_or_none
@@ -54,6 +55,17 @@ def told_once(method: Callable[[Any, Row], Told]) -> Callable[[Any, Row], Told]:
         return answer
 
     return asked
+
+
+def named(column: str, text: Any) -> Callable[[Any, Any], str]:
+    """A read-only field with the name of the person, or of what else it was, that a column holds."""
+
+    def shown(_page: Any, row: Any) -> str:
+        actor = getattr(row, column)
+        return names_of([actor]).get(actor, "–")
+
+    shown.__name__ = f"{column}_named"
+    return admin.display(description=text)(told_once(shown))
 
 
 RANK: Final[Mapping[str, int]] = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2, Role.OWNER: 3}

@@ -62,7 +62,7 @@ def board(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if here is not None:
         note_staff(request)
         told["own"] = _own(request, now)
-    return {**context, **told}
+    return {**context, **told, "title": _("Overview")}
 
 
 def _days(now: datetime) -> tuple[list[date], list[int], list[int]]:
@@ -101,13 +101,14 @@ def _own(request: HttpRequest, now: datetime) -> dict[str, Any]:
     asked = CrmConflict.objects.filter(status=QuestionStatus.OPEN).order_by()
     kinds = asked.values_list("kind").annotate(number=Count("pk"))
     plans = CrmPlan.objects.filter(status__in=[PlanStatus.PLANNED, PlanStatus.HELD], run__completed_at__isnull=False)
+    waiting = plans.select_related("connection").defer("connection__credentials").order_by("-id")[:5]
     return {
         "name": current_name(request),
         "connections": [
             (row, connection_label(row), health_of(row, now), failing.get(row.pk, 0)) for row in connections
         ],
         "conflicts": [(QuestionKind(kind).label, kind, number) for kind, number in kinds],
-        "plans": list(plans.select_related("run").order_by("-id")[:5]),
+        "plans": [(plan, crm_label(plan.connection.crm_type)) for plan in waiting],
         "runs": list(
             CrmSyncLog.objects.select_related("connection", "plan")
             .defer("connection__credentials")

@@ -20,8 +20,9 @@ from django.utils.translation import ngettext
 from adsapp_crm.admin.acts import Act
 from adsapp_crm.admin.base import OrganizationAdmin, actor_of, may, note_staff
 from adsapp_crm.admin.wording import connection_label, crm_label, shown_value
-from adsapp_crm.models import CrmConflict, User
+from adsapp_crm.models import CrmConflict
 from adsapp_crm.models.choices import QuestionKind, QuestionStatus, Role
+from adsapp_crm.services.actor_names import names_of
 from adsapp_crm.services.conflict_review import Question, alike, answer, question_of, together_with, who_could_be_whom
 from adsapp_crm.services.conflicts import answer_conflict, create_anyway, ignore_match, link_pair, merge_named
 from adsapp_crm.services.contact_names import name_of
@@ -256,6 +257,4 @@ def _told(conflict: CrmConflict, side: str) -> SafeString | str:
 def _people(questions: Sequence[Question]) -> dict[str, str]:
     """Actor -> what to call them."""
     actors = {each.change.who for each in questions if each.change} | {each.conflict.answered_by for each in questions}
-    ids = [actor.removeprefix("user:") for actor in actors if actor.startswith("user:") and len(actor) == 41]
-    people = {f"user:{user.pk}": user.name or user.email for user in User.objects.filter(pk__in=ids)} if ids else {}
-    return {actor: people.get(actor, actor.partition(":")[2] or actor) for actor in actors if actor}
+    return names_of(actors)

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from adsapp_crm.admin.acts import Act
-from adsapp_crm.admin.base import OrganizationAdmin, actor_of, told_once
+from adsapp_crm.admin.base import OrganizationAdmin, actor_of, named, told_once
 from adsapp_crm.admin.wording import TONES, connection_label, explained, shown_counts, shown_json
 from adsapp_crm.models import CrmConnection
 from adsapp_crm.models.choices import ConnectionStatus, Health, Role
@@ -34,12 +34,12 @@ _RULES = (
 )
 _STANDING = (
     *("crm", "status", "health_now", "why", "records", "last_sync_at", "last_success_at", "next_sync_at"),
-    *("parked_until", "paused_at", "paused_by", "test", "debug_until"),
+    *("parked_until", "paused_at", "pauser", "test", "debug_until"),
 )
 _ACCOUNT = (
     *("remote_account_name", "remote_account_id", "remote_account_url", "environment", "scopes"),
-    *("connected_at", "connected_by", "token_expires_at"),
-    *("first_sync_approved_at", "first_sync_approved_by", "mapping_version"),
+    *("connected_at", "connector", "token_expires_at"),
+    *("first_sync_approved_at", "approver", "mapping_version"),
 )
 
 
@@ -97,6 +97,10 @@ class ConnectionAdmin(OrganizationAdmin):
             applies=lambda row: row.status == ConnectionStatus.PAUSED,
         ),
     )
+
+    pauser = named("paused_by", _("paused by"))
+    connector = named("connected_by", _("connected by"))
+    approver = named("first_sync_approved_by", _("first sync approved by"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CrmConnection]:
         asked_at = Func(function="clock_timestamp", output_field=DateTimeField())

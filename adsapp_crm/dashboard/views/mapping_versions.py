@@ -9,9 +9,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from adsapp_crm.dashboard.access import actor_of, attempt, page, show, tell_refusal
-from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.models import CrmMappingVersion
 from adsapp_crm.models.choices import Role
+from adsapp_crm.services.actor_names import names_of
 from adsapp_crm.services.conflict_rules import wanted_of
 from adsapp_crm.services.connections import find_connection
 from adsapp_crm.services.mapping_changes import question_of, reach_said
@@ -118,6 +118,6 @@ def import_file(request: HttpRequest, crm: str) -> HttpResponse:
         "difference": found.difference,
         "asks": found.question,
         "content": content.decode("utf-8-sig"),
-        "keep_others": "keep_others" in request.POST,
+        "keep_others": request.method != "POST" or "keep_others" in request.POST,
     }
     return show(request, "mapping_import.html", context, status=422 if found.refusals else 200)

@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 
 from adsapp_crm.dashboard.access import actor_of, attempt, page, show
-from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.models import ApiKey, Membership
 from adsapp_crm.models.choices import Role
+from adsapp_crm.services.actor_names import names_of
 from adsapp_crm.services.api_keys import Scope, make_key, revoke_key
 from adsapp_crm.services.members import invite
 from adsapp_crm.services.refusals import RefusedError, refuse

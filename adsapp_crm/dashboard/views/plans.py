@@ -12,11 +12,11 @@ from django.utils.translation import gettext as _
 
 from adsapp_crm.dashboard.access import actor_of, attempt, organization_of, page, show
 from adsapp_crm.dashboard.samples import samples_of
-from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.dashboard.views.connections import TRIAL_CONTACTS
 from adsapp_crm.dashboard.views.runs import contact_names
 from adsapp_crm.models import CrmConnection, CrmPlan
 from adsapp_crm.models.choices import PlanStatus, Role, RunPurpose
+from adsapp_crm.services.actor_names import names_of
 from adsapp_crm.services.exports import export_contacts
 from adsapp_crm.services.forecasts import forecast_of, spend_said
 from adsapp_crm.services.refusals import refuse

@@ -16,9 +16,9 @@ from django.utils.translation import ngettext
 from adsapp_crm.catalogue import explain
 from adsapp_crm.dashboard.access import actor_of, attempt, page, show
 from adsapp_crm.dashboard.pages import slice_of
-from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.models import CrmConnection, CrmSyncState
 from adsapp_crm.models.choices import ConnectionStatus, Role
+from adsapp_crm.services.actor_names import names_of
 from adsapp_crm.services.formulas import guarded
 from adsapp_crm.services.record_actions import (
     contact_ids_of,

@@ -13,11 +13,11 @@ from django.views.decorators.http import require_POST
 
 from adsapp_crm.dashboard.access import actor_of, attempt, page, show
 from adsapp_crm.dashboard.pages import slice_of
-from adsapp_crm.dashboard.standings import names_of
 from adsapp_crm.dashboard.wording import COUNTS, PHASES
 from adsapp_crm.models import Contact, CrmConnection, CrmLedgerEntry, CrmPlanLine, CrmSyncLog, CrmSyncState
 from adsapp_crm.models.choices import LinkStatus, PlanStatus, Role, RunPurpose, RunState
 from adsapp_crm.selectors import database_now
+from adsapp_crm.services.actor_names import names_of
 from adsapp_crm.services.contact_names import name_of
 from adsapp_crm.services.run_shapes import has_ended, shape_errors
 from adsapp_crm.services.stepping import find_run

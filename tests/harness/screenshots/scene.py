@@ -6,8 +6,10 @@ Everything is made by the product's own services against the CRMs' stand-ins. Ne
 from __future__ import annotations
 
 import itertools
+import json
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import requests
@@ -33,6 +35,7 @@ from adsapp_crm.services.syncing import Left, approve_plan, request_undo, start_
 from adsapp_crm.tenancy import organization_context
 from crm.model import RunKind
 
+ADMIN: Final = "/admin/adsapp_crm"
 PASSWORD: Final = "harbour-Pa55word-demo"
 FIRST: Final = ("Ada", "Bram", "Chiara", "Dilan", "Eun-ji", "Femke", "Goran", "Hana", "Ines", "Jules", "Kofi", "Lina")
 LAST: Final = ("de Vries", "Okafor", "Rossi", "Yılmaz", "Kim", "Jansen", "Horvat", "Novák", "Silva", "Martin", "Mensah")
@@ -54,7 +57,7 @@ class Scene:
             "Harbour & Co", email=self.email, password=PASSWORD, region="NL", time_zone="Europe/Amsterdam"
         )
         self.organization_id, self.actor = organization.pk, f"user:{owner.pk}"
-        owner.name = "Mila Jansen"
+        owner.name, owner.is_staff = "Mila Jansen", True
         owner.save()
         self.pages = {"log-in": "/login", "overview-empty": "", "connect": "/connect/hubspot"}
         self._people()
@@ -68,6 +71,8 @@ class Scene:
                     CrmFieldMapping.objects.create(
                         connection_id=self.hubspot, record_type="contacts", adsapp_field=ours, crm_field=theirs
                     )
+            rows = CrmFieldMapping.objects.filter(adsapp_field="company", deleted_at=None)
+            rows.update(transform_rule={"steps": [{"step": "trim"}], "starts_at": "app"})
         held = self._run(RunKind.FULL)
         first = self._approve(held)
         self._questions()
@@ -191,7 +196,25 @@ class Scene:
             "notices": "/notices",
             "people": "/people",
             "organizations": "/organizations",
+            "admin": "/admin/",
+            "admin-connection": f"{ADMIN}/crmconnection/{self.hubspot}/change/",
+            "admin-conflicts": f"{ADMIN}/crmconflict/?status__exact=open",
+            "admin-conflict": f"{ADMIN}/crmconflict/{field.pk}/change/" if field else f"{ADMIN}/crmconflict/",
+            "admin-mappings": f"{ADMIN}/crmfieldmapping/",
+            "admin-mapping-row": f"{ADMIN}/crmfieldmapping/{mapping.pk}/change/",
+            "admin-mapping-import": f"{ADMIN}/crmfieldmapping/import/",
+            "admin-runs": f"{ADMIN}/crmsynclog/",
+            "admin-run": f"{ADMIN}/crmsynclog/{delta}/change/",
+            "admin-links": f"{ADMIN}/crmsyncstate/?trouble=any",
+            "admin-plan": f"{ADMIN}/crmplan/{plan.pk}/change/",
         }
+
+    def files(self, folder: Path) -> dict[str, Path]:
+        """What the pages that take a file are given: one more pair of fields."""
+        file = folder / "mappings.json"
+        added = {"recordType": "contacts", "adsappField": "custom.website", "crmField": "website"}
+        file.write_text(json.dumps({"crmType": "hubspot", "mappings": [added]}), encoding="utf-8")
+        return {"mapping-import": file, "admin-mapping-import": file}
 
     def _run(self, kind: RunKind) -> uuid.UUID:
         return self._finish(start_run(self.organization_id, self.hubspot, kind, actor=self.actor))
