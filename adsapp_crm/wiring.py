@@ -38,6 +38,8 @@ from crm.ports import Capabilities, Connector, Limiter, Turn
 from crm.registry import REQUESTS_PER_SECOND, ConnectorContext, Provider, provider
 
 MARKER_SETTING: Final = "hasMarkerField"
+USER_SETTING: Final = "crmUserId"
+"""Whose grant it is, where the CRM tells when that user uninstalls the app."""
 """Key of ``CrmConnection.settings``: whether the account let us make the marker field."""
 BATCH_SETTING: Final = "batchSize"
 DELAY_SETTING: Final = "requestDelayMs"

@@ -78,6 +78,8 @@ class Account:
     name: str
     url: str = ""
     time_zone: str = ""
+    user_id: str = ""
+    """Whose credentials they are; empty where it makes no difference."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,10 @@ _ELSEWHERE: Final[Mapping[str, Mapping[str, Operation]]] = {
             status=303,
             query=connecting.CallbackQuery,
             problems=(409,),
-        )
+        ),
+        "DELETE": Operation(
+            Role.OWNER, "Be told by a CRM that the app was uninstalled there", status=204, problems=(413, 415)
+        ),
     },
     "ConfirmView": {
         "GET": Operation(Role.ADMIN, "Name the account that was found", connecting.WaitingLogInSerializer),

@@ -213,7 +213,7 @@ def _store(
     row.remote_account_name = account.name
     row.remote_account_url = account.url
     row.environment = draft.environment or row.environment
-    row.settings = {**row.settings, wiring.MARKER_SETTING: marker}
+    row.settings = {**row.settings, wiring.MARKER_SETTING: marker, wiring.USER_SETTING: account.user_id}
     row.schema = described(definitions)
     row.connected_at, row.connected_by = Now(), actor
     row.paused_at, row.paused_by = None, ""

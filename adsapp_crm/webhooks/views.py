@@ -12,9 +12,9 @@ from kombu.exceptions import OperationalError
 
 from adsapp_crm import conf
 from adsapp_crm.middleware import opens_own_transactions
+from adsapp_crm.services.refusal_counter import REFUSALS
 from adsapp_crm.tasks import refetch
 from adsapp_crm.webhooks.intake import MAX_BODY_BYTES, Message, find_address, take
-from adsapp_crm.webhooks.refusals import REFUSALS
 from crm.errors import WebhookRejectedError
 from crm.registry import PROVIDERS
 

@@ -57,6 +57,16 @@ class Token:
     """What the connector has to know from now on, by ``Setting.name``; replaces what it knew."""
 
 
+@dataclass(frozen=True, slots=True)
+class Uninstalled:
+    """What a CRM tells of an app that was uninstalled there."""
+
+    client_id: str
+    account_id: str
+    user_id: str = ""
+    """Whose grant has ended; empty: everybody's of that account."""
+
+
 class ReadToken(Protocol):
     def __call__(self, body: Mapping[str, Any], client: OAuthClient, hosts: HostPolicy) -> Token:
         """Raises UnexpectedAnswerError for what is not documented, ConfigurationError for a foreign address."""
@@ -105,6 +115,9 @@ class OAuthFlow:
     """Parts of an ``invalid_grant``'s description, in lower case, that say: somebody else is at it, try again."""
     missing_scopes: Callable[[Sequence[str], Sequence[str]], tuple[str, ...]] = missing_scopes
     """(required, granted) -> what is lacking."""
+    read_uninstall: Callable[[Mapping[str, Any]], Uninstalled] | None = None
+    """What a DELETE at the callback says, with the app's client id and secret as Basic credentials; raises
+    UnexpectedAnswerError. None: the CRM does not tell."""
     environment_of: Callable[[Mapping[str, str]], str] = no_environment
     """From ``Token.settings``: the environment that the account is in, ``""`` where that cannot be told."""
 

@@ -18,10 +18,10 @@ from django.test.utils import CaptureQueriesContext
 from adsapp_crm import tasks
 from adsapp_crm.models import CrmConnection, CrmWebhook, CrmWebhookEvent
 from adsapp_crm.services import inbox, realtime
+from adsapp_crm.services.refusal_counter import REFUSALS
 from adsapp_crm.services.subscriptions import setup_of
 from adsapp_crm.webhooks import intake
 from adsapp_crm.webhooks.known import Known
-from adsapp_crm.webhooks.refusals import REFUSALS
 from tests.adsapp_crm.webhook_stand import APP_SECRET, hubspot_event, signed
 
 pytestmark = pytest.mark.django_db

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 import pytest
 
 from adsapp_crm.models import CrmConnection, CrmWebhookEvent
+from adsapp_crm.services.refusal_counter import REFUSALS
 from adsapp_crm.services.subscriptions import setup_of
 from adsapp_crm.storage.apps import register_app
 from adsapp_crm.tenancy import organization_context
-from adsapp_crm.webhooks.refusals import REFUSALS
 from crm.errors import WebhookRejectedError
 from crm.http.redact import Secret
 from crm.registry import provider

@@ -14,8 +14,8 @@ from adsapp_crm import tasks
 from adsapp_crm.models import Contact, CrmConnection, CrmSyncLog, CrmWebhookEvent, CrmWebhookRefusal
 from adsapp_crm.services.connections import connect_with_token
 from adsapp_crm.services.contacts import create_contact
+from adsapp_crm.services.refusal_counter import REFUSALS
 from adsapp_crm.services.syncing import approve_plan, start_run
-from adsapp_crm.webhooks.refusals import REFUSALS
 from config import celery_app
 from crm.fakes import FAKES
 from crm.model import RunKind

@@ -6,14 +6,16 @@ shown but the CRM's own message, redacted and cut; no address in the query is ev
 
 from __future__ import annotations
 
+import base64
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from rest_framework.exceptions import NotFound
 from rest_framework.parsers import FormParser
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -27,11 +29,20 @@ from adsapp_crm.selectors import organization_name
 from adsapp_crm.services.connections import Connected
 from adsapp_crm.services.oauth import LogInFailedError, Person, finish_log_in
 from adsapp_crm.services.oauth_confirmation import Waiting, confirm_log_in, decline_log_in, waiting_log_in
+from adsapp_crm.services.refusal_counter import REFUSALS
 from adsapp_crm.services.refusals import RefusedError, refuse
-from crm.errors import CrmError
-from crm.registry import PROVIDERS
+from adsapp_crm.services.uninstalls import take_uninstall
+from crm.errors import CrmError, UnexpectedAnswerError, WebhookRejectedError
+from crm.http.grants import Uninstalled
+from crm.registry import PROVIDERS, Provider
 
 _STATUS: Final[Mapping[str, int]] = {"oauth.session": 403, "connection.exists": 409, "auth.wrong_org": 409}
+_UNINSTALL_STATUS: Final[Mapping[str, int]] = {
+    "webhook.signature": 401,
+    "webhook.foreign": 403,
+    "webhook.too_large": 413,
+}
+MOST_UNINSTALL_BYTES: Final = 16_384
 _HEADERS: Final[Mapping[str, str]] = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
 
 
@@ -89,6 +100,28 @@ class CallbackView(LogInView):
         answer.status_code = 303
         return answer
 
+    def delete(self, request: Request, provider: str = "") -> Response:
+        """An app was uninstalled in the CRM, which proves itself by the app's client id and secret (HTTP Basic).
+
+        The connections of that account and user need a new log-in from now on; everything else is refused.
+        """
+        known = next((each for each in _tellers() if provider in ("", each.key)), None)
+        if known is None:
+            raise NotFound
+        try:
+            credentials = _basic(request)
+            take_uninstall(known.key, _uninstalled(request, known), *credentials)
+        except WebhookRejectedError as refusal:
+            REFUSALS.add(known.key, refusal.code)
+            REFUSALS.write_if_due()
+            return problem(refusal.code, _UNINSTALL_STATUS.get(refusal.code, 400))
+        return Response(status=204)
+
+    def get_authenticators(self) -> list[Any]:
+        """A CRM has no session."""
+        is_crm = getattr(self.request, "method", "") == "DELETE"  # None where the description is made
+        return [] if is_crm else super().get_authenticators()
+
 
 class ConfirmView(LogInView):
     """Names the CRM account that was found; only a POST connects it."""
@@ -121,6 +154,35 @@ class ConfirmView(LogInView):
         return render(
             _django(request), "adsapp_crm/connect/done.html", {"waiting": waiting, "made": made, "back": back}
         )
+
+
+def _tellers() -> Iterator[Provider]:
+    return (each for each in PROVIDERS.values() if each.oauth is not None and each.oauth.read_uninstall is not None)
+
+
+def _basic(request: Request) -> tuple[str, str]:
+    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    try:
+        pair = base64.b64decode(encoded.strip(), validate=True).decode() if scheme.lower() == "basic" else ""
+    except ValueError:
+        pair = ""
+    client_id, colon, client_secret = pair.partition(":")
+    if not colon:
+        raise WebhookRejectedError("There are no Basic credentials", code="webhook.signature")
+    return client_id, client_secret
+
+
+def _uninstalled(request: Request, known: Provider) -> Uninstalled:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdigit()) or int(length[:10]) > MOST_UNINSTALL_BYTES:
+        raise WebhookRejectedError("It is larger than any CRM sends", code="webhook.too_large")
+    body, read = request.data, known.oauth.read_uninstall if known.oauth is not None else None
+    if read is None or not isinstance(body, dict):
+        raise WebhookRejectedError("It is no JSON object", code="webhook.malformed")
+    try:
+        return read(body)
+    except UnexpectedAnswerError as error:
+        raise WebhookRejectedError(error.message, code="webhook.malformed") from error
 
 
 def person_of(request: Request) -> Person | None:

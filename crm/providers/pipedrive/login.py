@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from crm.errors import UnexpectedAnswerError
 from crm.http import grants
 from crm.http.hosts import HostPolicy
 from crm.providers.pipedrive import auth, endpoints
@@ -65,6 +66,14 @@ def error_of(body: Mapping[str, Any]) -> str:
     return _MESSAGES.get(begins, "") or grants.standard_error(body)
 
 
+def read_uninstall(body: Mapping[str, Any]) -> grants.Uninstalled:
+    """https://pipedrive.readme.io/docs/app-uninstallation: client_id, company_id, user_id, timestamp."""
+    found = {name: body.get(name) for name in ("client_id", "company_id", "user_id")}
+    if any(isinstance(each, bool) or not isinstance(each, int | str) or not str(each) for each in found.values()):
+        raise UnexpectedAnswerError("It does not say which app of which company and user", provider="pipedrive")
+    return grants.Uninstalled(*(str(each) for each in found.values()))
+
+
 OAUTH: Final = grants.OAuthFlow(
     authorize_url=authorize_url,
     token_url=token_url,
@@ -76,4 +85,5 @@ OAUTH: Final = grants.OAuthFlow(
     session_seconds=3_600.0,
     idle_days=60,
     error_of=error_of,
+    read_uninstall=read_uninstall,
 )

@@ -137,6 +137,7 @@ class PipedriveConnector:
             name=str(me.get("company_name") or domain or f"Pipedrive company {company_id}"),
             url=f"https://{domain}.pipedrive.com" if isinstance(domain, str) and domain else "",
             time_zone=str(me.get("timezone_name") or ""),
+            user_id=str(me.get("id") or ""),
         )
 
     # definitions
