@@ -134,6 +134,14 @@ def _match_records(
         {item.email_key for item in alone if item.email_key},
         {item.phone_key for item in alone if item.phone_key},
     )
+    if lost:  # theirs is what is looked for here
+        emails, phones = (
+            {
+                key: replace(hit, creating=tuple(each for each in hit.creating if each not in lost))
+                for key, hit in hits.items()
+            }
+            for hits in (emails, phones)
+        )
     marked = {item.record.marker.partition(":")[2] for item in alone if item.record.marker}
     hit = {hit.contacts[0] for hit in (*emails.values(), *phones.values()) if len(hit.contacts) == 1}
     people = _load_people(unit, book, sorted(marked | hit | lost.keys()))

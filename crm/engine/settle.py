@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from crm.engine.context import Ports
-from crm.engine.match import may_come_from
+from crm.engine.match import resolve_lost
 from crm.engine.rulebook import Rulebook
 from crm.engine.send import confirmed_effects, trust_record
 from crm.engine.taken import wait_for_person
@@ -71,7 +71,7 @@ def settle_shown(run: RunState, shown: Sequence[tuple[RemoteRecord, Sequence[Lin
     was settled; the record may have a link since.
 
     A record with a create's own marker was made by it. Has it become another contact's (a person merged records),
-    a person is asked; so they are about one without a marker that was merged away and could be the create's.
+    a person is asked; so they are about one without a marker that took in another's and holds what was sent.
     """
     unknown: dict[str, str] = run.position.get("unknown", {})
     live = [(record, views) for record, views in shown if record.state is RemoteState.LIVE] if unknown else []
@@ -88,7 +88,11 @@ def settle_shown(run: RunState, shown: Sequence[tuple[RemoteRecord, Sequence[Lin
             others = any(view.contact.contact_id != intent.action.contact_id for view in views)
             if record.marker and record.marker == intent.marker:
                 (taken if others else found).setdefault(intent.intent_id, record)
-            elif others and _came_by_merge(record, views) and may_come_from(record, [intent.values]):
+            elif (
+                others
+                and _came_by_merge(record, views)
+                and resolve_lost(record, {intent.intent_id: intent.values}).contact_id
+            ):
                 taken.setdefault(intent.intent_id, record)
     if not found and not taken:
         return False

@@ -753,6 +753,20 @@ def test_a_merge_into_what_a_lost_create_without_a_mark_may_have_made_is_a_quest
     assert [link.error_code for link in pair.store.links() if link.contact_id == contact_id] == ["match.taken"]
 
 
+def test_a_merge_into_a_record_with_a_word_in_common_is_no_lost_creates():
+    """Seed 1598. One text that two people share says nothing: the record that was made is found by all of them."""
+    pair = Pair(replace(PIPEDRIVE_LIKE, marker_allowed=False))
+    survivor = pair.crm.user_creates({"lastname": "Murray", "company": "Navy"})
+    contact_id, _ = lose_a_create(pair, {"lastName": "Hopper", "company": "Navy"})
+    pair.crm.user_merges(pair.remote_id, survivor)
+    pair.run(RunKind.MANUAL, contact_ids=(pair.contact_id,))
+    for _ in range(2):
+        pair.wait(600)
+        pair.run(RunKind.FULL)
+    assert [link.state for link in pair.store.links() if link.contact_id == contact_id] == [LinkState.LIVE]
+    assert sum(record.values["lastname"] == "Hopper" for record in pair.crm.live()) == 1
+
+
 def test_a_record_that_another_run_reads_during_a_scan_is_still_a_lost_creates():
     """Seed 8024. Word of the record comes between the scan's reading it and its pairing."""
     pair = Pair(PIPEDRIVE_LIKE)
