@@ -62,6 +62,8 @@ log = logging.getLogger(__name__)
 
 STEP_SECONDS: Final = 20.0
 """How long a step goes on by default: far below the broker's visibility timeout."""
+UNKNOWN_PAGES: Final = 3
+"""Pages of a phase after which statistics are looked at again; then after three times as many, and so on."""
 RETRY_SECONDS: Final = 60.0
 """How long a run waits after a passing trouble that named no time of its own."""
 SCAN: Final = "scan"
@@ -219,23 +221,40 @@ def _work(
 
 
 def _advance(run: CrmSyncLog, ports: Ports, is_over: Callable[[], bool]) -> RunState:
-    """Page by page until the run ends or time is up; a new phase asks new questions of tables that have grown."""
+    """Page by page until the run ends or time is up; a new phase asks new questions of tables that have grown.
+
+    So does one that goes on. For rows that statistics know nothing of all indexes are alike to the planner, and it
+    takes one by which a page reads everything that the pages before it wrote.
+    """
     if run.phase == Phase.APPLY:
         take_over(str(run.pk), ports)
-    phase = Phase(run.phase)
+    phase, stage, pages, refreshed = Phase(run.phase), None, 0, 0
     while True:
         state = advance(str(run.pk), ports)
         if state.phase is Phase.DONE or is_over():
             return state
-        if state.phase is not phase and phase is not Phase.SETTLE:  # which fills none
-            _refresh_statistics(run)
-        phase = state.phase
+        pages += 1
+        if state.phase is not phase:
+            if phase is not Phase.SETTLE:  # which fills none
+                _refresh_statistics(run, filling=_is_filling(state))
+        elif pages == max(UNKNOWN_PAGES, UNKNOWN_PAGES * refreshed):
+            refreshed = pages
+            if _is_filling(state):
+                _refresh_statistics(run, filling=True)
+        if (state.phase, state.position.get("stage")) != (phase, stage):
+            phase, stage, pages, refreshed = state.phase, state.position.get("stage"), 0, 0
 
 
-def _refresh_statistics(run: CrmSyncLog) -> None:
+def _is_filling(state: RunState) -> bool:
+    """It has met what it had not known, and adds rows; what a quiet run does to its rows changes no statistics."""
+    counts = state.counts
+    return counts.observed > counts.unchanged or counts.planned > 0 or counts.applied > 0
+
+
+def _refresh_statistics(run: CrmSyncLog, *, filling: bool = False) -> None:
     """Only for what fills tables: chosen records are few."""
     if run.sync_type in SCANS:
-        refresh_statistics()
+        refresh_statistics(filling=filling)
 
 
 def _fill_match_keys(connection: CrmConnection) -> None:

@@ -11,18 +11,27 @@ TABLES: Final = ("contacts", "crm_sync_state", "crm_observations", "crm_plan_lin
 _CHANGED: Final = """
 SELECT s.relname FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid
 WHERE s.schemaname = 'public' AND s.relname = ANY(%(tables)s)
-  AND s.n_mod_since_analyze > 500 + 0.2 * greatest(c.reltuples, 0)
+  AND s.n_mod_since_analyze > 500
+  AND (s.n_mod_since_analyze > 500 + 0.2 * c.reltuples OR (%(filling)s AND c.reltuples < %(large)s))
 ORDER BY s.relname
 """
 
 
-def refresh_statistics() -> tuple[str, ...]:
+LARGE: Final = 1_000_000
+"""Rows from which a table is not analyzed for the sake of one run: a sample of it takes seconds by then."""
+
+
+def refresh_statistics(*, filling: bool = False) -> tuple[str, ...]:
     """Analyze the tables that have changed much since they last were, and return them; a millisecond or two else.
 
+    ``filling``: this run writes many rows of one organization. Much is 500 rows then, whatever the others have: of an
+    organization or a plan that is not in the statistics the planner expects no row at all.
     Does nothing before PostgreSQL 17, where only a table's owner may.
     """
     with database.cursor() as cursor:
-        cursor.execute(_CHANGED, {"tables": list(TABLES)})
+        if filling:
+            cursor.execute("SELECT pg_stat_force_next_flush()")  # a second late else, which is thousands of rows
+        cursor.execute(_CHANGED, {"tables": list(TABLES), "filling": filling, "large": LARGE})
         changed = tuple(name for (name,) in cursor.fetchall())
         if cast("Any", database).pg_version < 170000 or not changed:
             return ()

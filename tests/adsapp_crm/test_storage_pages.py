@@ -214,3 +214,7 @@ def test_statistics_are_refreshed_where_a_table_has_changed_much(tenant, owner_s
     assert refresh_statistics() == ()
     rows = owner_sql("SELECT reltuples FROM pg_class WHERE relname IN ('contacts', 'crm_sync_state')")
     assert rows == [(600,), (600,)]
+    with tenant.context(actor="user:test", origin="user"):
+        Contact.objects.update(city="Delft")
+    assert refresh_statistics() == ()
+    assert refresh_statistics(filling=True) == ("contacts",)
