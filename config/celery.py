@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_process_init
 from django.conf import settings
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
@@ -23,3 +23,10 @@ app.steps["worker"].add(DjangoStructLogInitStep)
 def _log_as_the_web_does(**_kwargs: Any) -> None:
     """Keep Celery from installing its own handlers: workers write the same JSON lines as the web server."""
     logging.config.dictConfig(settings.LOGGING)
+
+
+@worker_process_init.connect
+def _spare_what_stays(**_kwargs: Any) -> None:
+    from adsapp_crm.garbage import spare_what_stays
+
+    spare_what_stays()

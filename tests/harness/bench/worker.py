@@ -7,7 +7,6 @@ object a line comes in, one goes out.
 from __future__ import annotations
 
 import json
-import re
 import resource
 import sys
 import time
@@ -38,6 +37,8 @@ class Meter:
     statements: int = 0
     by_statement: dict[str, tuple[int, float]] = field(default_factory=dict)
     phases: dict[str, Phase] = field(default_factory=lambda: defaultdict(Phase))
+    _reached: dict[str, str] = field(default_factory=dict)
+    """The phase in which a page left its run: the next one is put to it."""
 
     def counted(self, execute: Callable[..., Any], sql: Any, *arguments: Any) -> Any:
         self.statements += 1
@@ -45,7 +46,7 @@ class Meter:
         try:
             return execute(sql, *arguments)
         finally:
-            text = re.sub(r"(%s, )+%s", "%s, ...", str(sql))
+            text = str(sql)
             count, seconds = self.by_statement.get(text, (0, 0.0))
             self.by_statement[text] = (count + 1, seconds + time.monotonic() - began)
 
@@ -77,12 +78,15 @@ class Meter:
         """``advance`` with its page put to the phase that the run was in."""
 
         def measured(run_id: str, ports: Any) -> Any:
-            statements, cpu, wall = self.statements, time.process_time(), time.monotonic()
-            with ports.store.unit() as unit:
-                name = unit.load_run(run_id).phase
-            self.statements = statements  # the look itself is the meter's
+            statements = self.statements
+            if run_id not in self._reached:
+                with ports.store.unit() as unit:
+                    self._reached = {run_id: str(unit.load_run(run_id).phase)}
+                self.statements = statements  # the look itself is the meter's
+            cpu, wall = time.process_time(), time.monotonic()
             state = advance(run_id, ports)
-            found = self.phases[str(name)]
+            found = self.phases[self._reached[run_id]]
+            self._reached = {run_id: str(state.phase)}
             found.pages += 1
             found.statements += self.statements - statements
             found.most_statements = max(found.most_statements, self.statements - statements)
@@ -123,12 +127,14 @@ def main() -> None:
     django.setup()
     from django.db import connection
 
+    from adsapp_crm.garbage import spare_what_stays
     from adsapp_crm.services import stepping
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         meter = Meter(cursor.fetchone()[0])
     stepping.advance = meter.page(stepping.advance)
+    spare_what_stays()  # as config.celery does it in each process of a worker
     with connection.execute_wrapper(meter.counted):
         for line in sys.stdin:
             print(json.dumps(_do(json.loads(line), meter)), flush=True)
