@@ -174,7 +174,7 @@ class Applying:
     def settle_lines(self, results: Sequence[LineResult]) -> None:
         if not results:
             return
-        documents = [{"id": each.line_id, "status": each.status.value, "code": each.code} for each in results]
+        documents = [{"id": each.line_id, "status": each.status, "code": each.code} for each in results]
         self._scope.postpone("lines", _SETTLE_LINES, results=codec.dump(documents))
         self._scope.postpone("superseded", _GIVE_BACK_SUPERSEDED, settled=[each.line_id for each in results])
 
@@ -197,7 +197,7 @@ class Applying:
 
     def settle_intents(self, settled: Sequence[tuple[str, IntentStatus, str]]) -> None:
         if settled:
-            documents = [{"id": each, "status": status.value, "code": code} for each, status, code in settled]
+            documents = [{"id": each, "status": status, "code": code} for each, status, code in settled]
             self._scope.postpone("intents", _SETTLE_INTENTS, settled_intents=codec.dump(documents))
 
 
@@ -209,7 +209,7 @@ def _document(intent: Intent) -> dict[str, Any]:
         "run_id": intent.run_id or None,
         "line_id": intent.line_id or None,
         "link_id": action.link_id or None,
-        "kind": intent.kind.value,
+        "kind": intent.kind,
         "record_type": action.record_type,
         "remote_id": action.remote_id,
         "marker": intent.marker,

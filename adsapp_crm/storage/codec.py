@@ -86,6 +86,16 @@ def decode_value(document: Any) -> Any:
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
+_DECODE: Final = json.JSONDecoder().raw_decode
+
+
+def parse(text: str) -> Any:
+    """What PostgreSQL gives for a ``jsonb`` column: one document and nothing round it, very often an empty one."""
+    if text == "{}":
+        return {}
+    return [] if text == "[]" else _DECODE(text)[0]
+
+
 def dump(document: Any) -> str:
     """JSON text that PostgreSQL accepts as ``jsonb``, whatever text stands in it."""
     text = _ENCODE(document)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
@@ -38,7 +38,7 @@ def contact_of(row: Sequence[Any]) -> AppContact:
     values: dict[str, Value] = {"birthday": birthday, "tags": tuple(tags)}
     for attribute, value in zip((*_BOOLEANS, *TEXT_ATTRIBUTES), rest, strict=True):
         values[_NAMES[attribute]] = None if value == "" else value
-    for key, value in codec.decode_values(json.loads(custom)).items():
+    for key, value in codec.decode_values(codec.parse(custom)).items():
         values[CUSTOM_PREFIX + key] = value
     if erased:
         state = ContactState.ERASED
@@ -154,11 +154,7 @@ class Contacts:
             return {}
         region = self._scope.region
         documents = [_document(write, region) for write in writes]
-        evidence = {
-            write.contact_id: {_attribute(name): codec.encode(interval) for name, interval in write.changed_at.items()}
-            for write in writes
-            if write.changed_at
-        }
+        evidence = {write.contact_id: _intervals(write.changed_at) for write in writes if write.changed_at}
         rows = self._scope.rows(_WRITE, writes=codec.dump(documents), evidence=codec.dump(evidence))
         return dict(rows)
 
@@ -187,6 +183,12 @@ def _document(write: ContactWrite, region: str) -> dict[str, Any]:
         "email_key": email_key(codec.storable_text(given.get("email", ""))) or "",
         "phone_key": phone_key(codec.storable_text(given.get("phone", "")), region) or "",
     }
+
+
+def _intervals(changed_at: Mapping[str, Interval]) -> dict[str, Any]:
+    """By attribute. The fields of one record mostly share one interval, which is encoded once."""
+    encoded = {id(interval): codec.encode(interval) for interval in changed_at.values()}
+    return {_attribute(name): encoded[id(interval)] for name, interval in changed_at.items()}
 
 
 def _attribute(name: str) -> str:

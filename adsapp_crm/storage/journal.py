@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from adsapp_crm.storage import codec
@@ -147,6 +146,8 @@ class Journal:
 
 def _entry(entry: LedgerEntry, row_id: str) -> dict[str, Any]:
     action = entry.action
+    document = codec.encode(action)
+    effects = document.pop("effects", [])
     return {
         "id": row_id,
         "contact_id": entry.contact_id or None,
@@ -154,10 +155,10 @@ def _entry(entry: LedgerEntry, row_id: str) -> dict[str, Any]:
         "link_id": entry.link_id or None,
         "record_type": action.record_type,
         "remote_id": entry.remote_id,
-        "kind": action.kind.value,
-        "rule": action.rule.value,
-        "effects": [codec.encode(effect) for effect in action.effects],
-        "action": codec.encode(replace(action, effects=())),
+        "kind": action.kind,
+        "rule": action.rule,
+        "effects": effects,
+        "action": document,
         "contact_version": entry.contact_version,
     }
 

@@ -3,7 +3,6 @@
 # ruff: noqa: S608  statements are put together from the literals of this package
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -43,14 +42,14 @@ def link_of(row: Sequence[Any]) -> Link:
         record_type=row[2],
         remote_id=row[3],
         state=LinkState(row[4]),
-        base=codec.decode_map(BasePair, json.loads(row[5])),
+        base=codec.decode_map(BasePair, codec.parse(row[5])),
         synced_version=row[6],
         remote_modified_at=row[7],
         observed_at=row[8],
-        observed=None if row[9] is None else codec.decode_values(json.loads(row[9])),
+        observed=None if row[9] is None else codec.decode_values(codec.parse(row[9])),
         due=row[10],
-        troubles=codec.decode_map(FieldTrouble, json.loads(row[11])),
-        flips=codec.decode_map(Flips, json.loads(row[12])),
+        troubles=codec.decode_map(FieldTrouble, codec.parse(row[11])),
+        flips=codec.decode_map(Flips, codec.parse(row[12])),
         error_code=row[13],
         attempts=row[14],
         superseded_by=row[15],
@@ -333,7 +332,7 @@ def _view(row: Sequence[Any]) -> LinkView:
     excluded, held, questions = row[LINK_WIDTH : LINK_WIDTH + 3]
     conflicts = []
     resolutions = {}
-    for document in json.loads(questions or "[]"):
+    for document in codec.parse(questions) if questions else ():
         question, answer = question_of(document), document[-1]
         conflicts.append(question)
         if answer is not None and question.kind is not ConflictKind.MATCH:
@@ -354,7 +353,7 @@ def _document(link: Link) -> dict[str, Any]:
         "contact_id": link.contact_id,
         "record_type": link.record_type,
         "remote_id": link.remote_id,
-        "state": link.state.value,
+        "state": link.state,
         "base": codec.encode_map(BasePair, link.base),
         "synced_version": link.synced_version,
         "remote_modified_at": link.remote_modified_at and link.remote_modified_at.isoformat(),

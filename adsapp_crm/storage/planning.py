@@ -79,7 +79,7 @@ ORDER BY l.id LIMIT %(limit)s
 def line_of(row: Sequence[Any]) -> PlanLine:
     """A row of ``LINE_COLUMNS``."""
     line_id, action, status, approved = row
-    return PlanLine(line_id, codec.decode(Action, json.loads(action)), LineStatus(status), approved)
+    return PlanLine(line_id, codec.decode(Action, codec.parse(action)), LineStatus(status), approved)
 
 
 class Planning:
@@ -114,7 +114,7 @@ def _document(action: Action, place: int, line_id: str) -> dict[str, Any]:
         "id": line_id,
         "seq": place,
         "stage": action.stage,
-        "kind": action.kind.value,
+        "kind": action.kind,
         "record_type": action.record_type,
         "contact_id": action.contact_id or None,
         "link_id": action.link_id or None,

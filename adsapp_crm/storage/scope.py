@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from django.db import connection as database
 
+from adsapp_crm.storage.arrays import array_of
 from adsapp_crm.storage.claims import claimant_of
 from adsapp_crm.storage.ids import new_id
 from adsapp_crm.storage.leases import Lease
@@ -124,7 +125,7 @@ class Scope:
     def execute(self, statement: str, **parameters: Any) -> int:
         """Run a statement; the number of rows it touched."""
         self.flush()
-        self._cursor.execute(statement, {**self._named, **parameters})
+        self._cursor.execute(statement, self._bound(parameters))
         return int(self._cursor.rowcount)
 
     def postpone(self, kind: str, statement: str, **parameters: Any) -> None:
@@ -149,11 +150,15 @@ class Scope:
         self._postponed.clear()
         self._parameters.clear()
         together = ", ".join(f"{kind}_write AS ({statement})" for kind, statement in parts.items())
-        self._cursor.execute(f"WITH {together} SELECT 1", {**self._named, **parameters})
+        self._cursor.execute(f"WITH {together} SELECT 1", self._bound(parameters))
 
     def close(self) -> None:
         self._cursor.close()
 
     def _fetch(self, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        self._cursor.execute(statement, {**self._named, **parameters})
+        self._cursor.execute(statement, self._bound(parameters))
         return list(self._cursor.fetchall())
+
+    def _bound(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        given = {name: array_of(value) if isinstance(value, list) else value for name, value in parameters.items()}
+        return {**self._named, **given}

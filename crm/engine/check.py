@@ -142,7 +142,7 @@ class Checker:
             if digest_record(record, self.book.remote_fields) != outcome.action.before.remote_digest:
                 _mark_stale(outcome)  # somebody has touched it since: it is no longer ours to take away
             return
-        maps = {field_map.mapping_id: field_map for field_map in self.book.maps}
+        maps = self.book.by_id
         kept: list[Effect] = []
         for effect in outcome.action.effects:
             field_map = maps.get(effect.mapping_id)

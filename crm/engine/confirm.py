@@ -166,8 +166,9 @@ def _contact_writes(outcome: Outcome) -> list[ContactWrite]:
     version = outcome.contact_version
     if action.kind is ActionKind.DELETE_IN_APP:
         return [ContactWrite(action.contact_id, version, {}, delete=True)]
-    if outcome.pulls or action.tag:
-        values = {effect.app_field: effect.after for effect in outcome.pulls}
+    pulls = outcome.pulls
+    if pulls or action.tag:
+        values = {effect.app_field: effect.after for effect in pulls}
         return [ContactWrite(action.contact_id, version, values, add_tag=action.tag, changed_at=_stamps(action))]
     return []
 
@@ -272,7 +273,8 @@ def _effects(outcome: Outcome, *, missed: bool) -> tuple[Effect, ...]:
     effects, sent, refused = outcome.action.effects, outcome.sent, outcome.refused_fields
     if sent is not None and sent.written:
         effects = confirmed_effects(effects, sent.returned)
-    effects = tuple(effect for effect in effects if effect.mapping_id not in refused)
+    if refused:
+        effects = tuple(effect for effect in effects if effect.mapping_id not in refused)
     if missed or not outcome.goes_on:
         effects = tuple(effect for effect in effects if effect.side is Side.CRM)
     return effects
@@ -301,7 +303,7 @@ def _link(
     link = old or Link(action.link_id, action.contact_id, action.record_type, action.remote_id)
     if not link.contact_id or not action.link_id:
         return None  # a question about a record that has no contact
-    by_id = {field_map.mapping_id: field_map for field_map in book.maps}
+    by_id = book.by_id
     link = _confirm_fields(link, effects, by_id)
     if outcome.status is LineStatus.FAILED:
         version = versions.get(action.contact_id, outcome.contact_version)
@@ -377,8 +379,7 @@ def _failed_link(outcome: Outcome, link: Link, version: int, book: Rulebook) -> 
         )
     troubles = dict(outcome.action.troubles)
     if sent is not None:
-        by_id = {field_map.mapping_id: field_map for field_map in book.maps}
-        troubles.update(_refusals(outcome.action, sent.refused, by_id))
+        troubles.update(_refusals(outcome.action, sent.refused, book.by_id))
     return replace(
         link,
         state=LinkState.PENDING if outcome.action.kind is ActionKind.CREATE_IN_CRM else link.state,

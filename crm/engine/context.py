@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from crm.engine.rulebook import Rulebook
 from crm.errors import MappingError
-from crm.mapping.field_map import FieldMap
 from crm.model import (
     UNKNOWN,
     Action,
@@ -65,7 +64,7 @@ def record_keys(record: RemoteRecord, book: Rulebook) -> Keys:
     """A record's match keys by the mapping: what it would be in the app."""
     return Keys(
         email=email_key(_as_app_text(record, book, "email")) or "",
-        phone=phone_key(_as_app_text(record, book, "phone"), _region(book)) or "",
+        phone=phone_key(_as_app_text(record, book, "phone"), book.region) or "",
     )
 
 
@@ -73,7 +72,7 @@ def contact_keys(values: Mapping[str, Value], book: Rulebook) -> Keys:
     email, phone = values.get("email"), values.get("phone")
     return Keys(
         email=email_key(email if isinstance(email, str) else "") or "",
-        phone=phone_key(phone if isinstance(phone, str) else "", _region(book)) or "",
+        phone=phone_key(phone if isinstance(phone, str) else "", book.region) or "",
     )
 
 
@@ -119,7 +118,7 @@ def weigh_evidence(
     """``gather_evidence`` with our change log read already: ``changes`` by contact id."""
     if not contested:
         return {}
-    by_id = {field_map.mapping_id: field_map for field_map in book.maps}
+    by_id = book.by_id
     history: Mapping[str, Mapping[str, Interval]] = {}
     if ports.connector.capabilities.field_history:
         wanted = {by_id[mapping_id].remote_field for *_, mapping_ids in contested for mapping_id in mapping_ids}
@@ -172,11 +171,3 @@ def _as_app_text(record: RemoteRecord, book: Rulebook, app_field: str) -> str:
                 mapped = value
             return mapped if isinstance(mapped, str) else ""
     return ""
-
-
-def _region(book: Rulebook) -> str:
-    return next((field_map.region for field_map in _phones(book.maps)), "")
-
-
-def _phones(maps: Iterable[FieldMap]) -> Iterable[FieldMap]:
-    return (field_map for field_map in maps if field_map.app_field == "phone")

@@ -251,7 +251,7 @@ def _outcome(
     if intent.kind is IntentKind.UPDATE and not effects:
         return None
     link = view.link if view is not None else Link(action.link_id, action.contact_id, action.record_type, "")
-    by_id = {field_map.mapping_id: field_map for field_map in book.maps}
+    by_id = book.by_id
     base = dict(link.base)
     for effect in effects:
         if effect.mapping_id in by_id:

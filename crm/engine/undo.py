@@ -155,7 +155,7 @@ def _undo_creation(
     kept: list[NotUndoable],
 ) -> Action | None:
     """What the run made is taken away only while nobody has touched it since."""
-    maps = {field_map.mapping_id: field_map for field_map in book.maps}
+    maps = book.by_id
     touched = view.contact.version != history[0].contact_version or not all(
         _crm_holds(effect, record, maps) for entry in history[:1] for effect in entry.action.effects
     )
@@ -183,7 +183,7 @@ def _undo_fields(
     kept: list[NotUndoable],
 ) -> list[Effect]:
     """Per field: back to the value before the run's first effect, if its last one still stands."""
-    maps = {field_map.mapping_id: field_map for field_map in book.maps}
+    maps = book.by_id
     last: dict[tuple[str, Side], Effect] = {}
     earliest: dict[tuple[str, Side], Effect] = {}
     for entry in history:
