@@ -95,18 +95,22 @@ time.sleep(max(0, begin - time.time()))
 slots = []
 while tries > 0 and time.time() < begin + lasting:
     tries -= 1
+    asked = time.time()
     try:
         wait = limiter.acquire("burst").wait_seconds
     except RateLimitedError:
         continue
-    slots.append(time.time() + wait)
+    slots.append((asked + wait, time.time() + wait))
     time.sleep(wait)
 print(json.dumps(slots))
 """
 
 
 def race(prefix, *, seconds, longest, tries, lasting):
-    """Four processes that begin at the same moment; the slots they got, in order."""
+    """Four processes that begin at the same moment; when the slots they got were at the earliest, and at the latest.
+
+    Each of the two in order: a process may be kept waiting between the answer and its look at the clock.
+    """
     arguments = [os.environ["REDIS_URL"], prefix, *map(str, (seconds, longest, tries, lasting))]
     pipe = subprocess.PIPE
     processes = [
@@ -116,24 +120,26 @@ def race(prefix, *, seconds, longest, tries, lasting):
     assert ["ready\n"] * 4 == [process.stdout.readline() for process in processes]
     begin = time.time() + 0.1
     outputs = [process.communicate(f"{begin}\n", timeout=60)[0] for process in processes]
-    return begin, sorted(slot for output in outputs for slot in json.loads(output))
+    slots = [slot for output in outputs for slot in json.loads(output)]
+    return begin, sorted(earliest for earliest, _ in slots), sorted(latest for _, latest in slots)
 
 
 def test_four_processes_with_400_tries_get_exactly_the_limit_of_50(prefix):
     """None more, none less, in one window."""
-    _, slots = race(prefix, seconds=60, longest=0, tries=100, lasting=30)
+    _, slots, _ = race(prefix, seconds=60, longest=0, tries=100, lasting=30)
 
     assert len(slots) == 50
 
 
 def test_four_processes_with_a_backlog_use_the_window_and_never_pass_it(prefix):
     """Over four windows of a second: at least 95 % of 50 a second, and never more than 50 in a second."""
-    begin, slots = race(prefix, seconds=1.0, longest=2.0, tries=1_000_000, lasting=4.0)
+    begin, earliest, latest = race(prefix, seconds=1.0, longest=2.0, tries=1_000_000, lasting=4.0)
 
-    within = [slot for slot in slots if begin <= slot < begin + 4.0]
-    violations = sum(later - earlier < 1.0 for earlier, later in zip(slots, slots[50:], strict=False))
+    least, most = (sum(begin <= slot < begin + 4.0 for slot in slots) for slots in (earliest, latest))
+    violations = sum(last - first < 1.0 for first, last in zip(earliest, latest[50:], strict=False))
     assert violations == 0
-    assert 190 <= len(within) <= 200
+    assert least >= 190
+    assert most <= 200
 
 
 def test_a_slot_is_reserved_and_its_wait_told(client, prefix):

@@ -9,6 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -158,9 +159,10 @@ def _settle(stack: stacks.Stack, database: FaultProxy, fakes: Fakes, count: int)
         for number in range(count)
     ]
     app.import_people(rows)
-    for account in fakes.all:
-        app.connect(account)
-        app.approve(app.sync("full", account.key), account.key)
+    browsers = {account.key: app.again() for account in fakes.all}
+    with ThreadPoolExecutor(len(fakes.all)) as pool:  # each waits for a worker most of the time
+        for done in [pool.submit(_connect, browsers[account.key], account) for account in fakes.all]:
+            done.result()
     listen(app, fakes.all)
     people = app._do(_people)
     if len(people) != count:
@@ -168,10 +170,14 @@ def _settle(stack: stacks.Stack, database: FaultProxy, fakes: Fakes, count: int)
         raise StuckError(message)
     address, portal_id = app._do(_hubspot_account)
     secret = stack.environment["HUBSPOT_CLIENT_SECRET"]
-    browsers = {account.key: app.again() for account in fakes.all}
     world = World(stack, database, fakes, app, browsers, people, address, secret, portal_id)
     world.wait_until_quiet()
     return world
+
+
+def _connect(app: App, account: CrmAccount) -> None:
+    app.connect(account)
+    app.approve(app.sync("full", account.key), account.key)
 
 
 def _newcomer(stack: stacks.Stack, name: str) -> App:
