@@ -225,8 +225,8 @@ DOORS = table(
     ),
     (
         "staff.by_grant",
-        _("Staff give no grants"),
-        _("You are in this organization by a grant yourself."),
+        _("Staff let nobody in"),
+        _("You are in this organization by a grant yourself, and a grant, a member or a key would outlast it."),
         _("Ask an administrator of the organization."),
         Retry.NO,
         "Support that wants more time.",

@@ -23,6 +23,12 @@ MOST_REASON_CHARACTERS: Final = 200
 _RANK: Final = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2, Role.OWNER: 3}
 
 
+def check_no_visit(staff_access_id: uuid.UUID | None) -> None:
+    """For what would outlast a grant: other grants, members, keys. Raises RefusedError (``staff.by_grant``)."""
+    if staff_access_id is not None:
+        raise refuse("staff.by_grant", "You are in this organization by a grant yourself.")
+
+
 def let_in(email: str, role: str, *, hours: int, reason: str, by: str, by_role: str = Role.OWNER) -> StaffAccess:
     """A grant of the current organization for one of our staff, from now on for ``hours``.
 

@@ -31,7 +31,7 @@ from adsapp_crm.selectors import organization_name, places_of
 from adsapp_crm.services.api_keys import ROLE_OF, make_key, revoke_key
 from adsapp_crm.services.members import change_role, invite, remove_member, set_email_notices
 from adsapp_crm.services.refusals import refuse
-from adsapp_crm.services.staff import end_access, let_in
+from adsapp_crm.services.staff import check_no_visit, end_access, let_in
 
 
 class MeView(OrganizationView):
@@ -91,6 +91,7 @@ class MembersView(OrganizationView):
     def post(self, request: Request) -> Any:
         """A person who is in already gets the role. Nobody gives a role above their own."""
         asked = self.body(request)
+        check_no_visit(getattr(request, "staff_access_id", None))
         with self.work(request):
             return self.answer(request, invite(asked["email"], Role(asked["role"]), by_role=role_of(request)))
 
@@ -110,6 +111,7 @@ class MemberView(OrganizationView):
 
     def patch(self, request: Request, member_id: uuid.UUID) -> Any:
         role = Role(self.body(request)["role"])
+        check_no_visit(getattr(request, "staff_access_id", None))
         with self.work(request):
             return self.answer(request, change_role(member_id, role, by_role=role_of(request)))
 
@@ -142,8 +144,7 @@ class StaffAccessesView(OrganizationView):
     def post(self, request: Request) -> Any:
         """Every page that is opened under it is written down. Nobody gives a role above their own."""
         asked = self.body(request)
-        if getattr(request, "staff_access_id", None) is not None:
-            raise refuse("staff.by_grant", "You are here by a grant yourself.")
+        check_no_visit(getattr(request, "staff_access_id", None))
         with self.work(request):
             made = let_in(
                 asked["email"],
@@ -188,6 +189,7 @@ class KeysView(OrganizationView):
     def post(self, request: Request) -> Any:
         """``secret`` is the whole key and is shown this once."""
         asked = self.body(request)
+        check_no_visit(getattr(request, "staff_access_id", None))
         if max(RANK[ROLE_OF[scope]] for scope in asked["scopes"]) > RANK[role_of(request)]:
             raise refuse("key.scope", "The scope is wider than your own.", field="scopes")
         with self.work(request):

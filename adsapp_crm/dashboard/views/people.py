@@ -18,7 +18,7 @@ from adsapp_crm.services.actor_names import names_of
 from adsapp_crm.services.api_keys import Scope, make_key, revoke_key
 from adsapp_crm.services.members import invite
 from adsapp_crm.services.refusals import RefusedError, refuse
-from adsapp_crm.services.staff import MOST_REASON_CHARACTERS, end_access, grants, let_in
+from adsapp_crm.services.staff import MOST_REASON_CHARACTERS, check_no_visit, end_access, grants, let_in
 from adsapp_crm.services.staff import ROLES as STAFF_ROLES
 
 ROLES: Final = (
@@ -98,6 +98,7 @@ def _add(request: HttpRequest) -> HttpResponse:
     role = Role(form.cleaned_data["role"])
 
     def act() -> None:
+        check_no_visit(getattr(request, "staff_access_id", None))
         invite(form.cleaned_data["email"], role, by_role=getattr(request, "organization_role", ""))
 
     done = _("%(email)s is %(role)s now.") % {"email": form.cleaned_data["email"], "role": role.label}
@@ -119,8 +120,7 @@ def _let_in(request: HttpRequest) -> HttpResponse:
     asked = form.cleaned_data
 
     def act() -> Any:
-        if getattr(request, "staff_access_id", None) is not None:
-            raise refuse("staff.by_grant", _("You are in this organization by a grant yourself."))
+        check_no_visit(getattr(request, "staff_access_id", None))
         return let_in(
             asked["email"],
             asked["role"],
@@ -151,6 +151,7 @@ def _make(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _page(request, forms_={"key_form": form})
     try:
+        check_no_visit(getattr(request, "staff_access_id", None))
         made = make_key(form.cleaned_data["name"], [form.cleaned_data["scope"]], actor=actor_of(request))
     except RefusedError as error:
         form.add_error("name", f"{error.refusals[0].message} {error.refusals[0].fix}")

@@ -6,6 +6,7 @@ registration. PKCE is not documented, and integrations that sent it were refused
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -66,10 +67,13 @@ def error_of(body: Mapping[str, Any]) -> str:
     return _MESSAGES.get(begins, "") or grants.standard_error(body)
 
 
+_ID: Final = re.compile(r"[0-9A-Za-z._:-]{1,100}")
+
+
 def read_uninstall(body: Mapping[str, Any]) -> grants.Uninstalled:
     """https://pipedrive.readme.io/docs/app-uninstallation: client_id, company_id, user_id, timestamp."""
     found = {name: body.get(name) for name in ("client_id", "company_id", "user_id")}
-    if any(isinstance(each, bool) or not isinstance(each, int | str) or not str(each) for each in found.values()):
+    if not all(type(each) in (int, str) and _ID.fullmatch(str(each)) for each in found.values()):
         raise UnexpectedAnswerError("It does not say which app of which company and user", provider="pipedrive")
     return grants.Uninstalled(*(str(each) for each in found.values()))
 
