@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         result["forged"] = _forged(options.seed)
         result["partSeconds"]["forged"] = round(time.monotonic() - began, 1)
-        with opened(options.people) as world:
+        with opened(options.people, patient_crms=not options.short) as world:
             result["partSeconds"]["start"] = round(time.monotonic() - began - result["partSeconds"]["forged"], 1)
             _say(f"everything runs, three CRMs are in step after {time.monotonic() - began:.0f} s")
             _measure(world, options, result)

@@ -126,8 +126,11 @@ class World:
 
 
 @contextlib.contextmanager
-def opened(people: int) -> Iterator[World]:
-    """Everything on an empty folder of its own, which is deleted afterwards unless ENDURANCE_KEEP is set."""
+def opened(people: int, *, patient_crms: bool = True) -> Iterator[World]:
+    """Everything on an empty folder of its own, which is deleted afterwards unless ENDURANCE_KEEP is set.
+
+    Without ``patient_crms`` a CRM that could not deliver an event tries again after a second, not after its own wait.
+    """
     folder = Path(tempfile.mkdtemp(prefix="adsapp-crm-endurance-"))
     for variable in services.VARIABLES:
         os.environ.pop(variable, None)
@@ -141,7 +144,13 @@ def opened(people: int) -> Iterator[World]:
             fakes = _start_fakes(stack)
             fakes.hubspot.let_pass(MINUTES_APART)  # its clock signs: it has to be right
             stack.serve(stacks.AS_IN_PROCFILE)
-            yield _settle(stack, database, fakes, people)
+            world = _settle(stack, database, fakes, people)
+            if not patient_crms:
+                salesforce = world.account("salesforce")
+                address = salesforce._do("GET", "/_fake/outbound")["targetUrl"]
+                salesforce.tell("outbound", {"targetUrl": address, "retrySeconds": 1})
+                world.account("pipedrive").tell("webhooks", {"retryScale": 0.1})
+            yield world
     finally:
         if "ENDURANCE_KEEP" not in os.environ:
             shutil.rmtree(folder, ignore_errors=True)
