@@ -109,7 +109,7 @@ def test_a_server_that_drips_cannot_hold_a_worker(serve, make_client, head):
 
     def drip(connection: socket.socket) -> None:
         connection.sendall(head or b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n")
-        for _ in range(200):
+        for _ in range(1000):
             time.sleep(0.02)
             connection.sendall(b"1")
 
@@ -118,7 +118,7 @@ def test_a_server_that_drips_cannot_hold_a_worker(serve, make_client, head):
 
     with pytest.raises(ProviderUnavailableError):
         client.request("GET", "/", operation="x")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 def test_no_byte_is_waited_for_after_the_total_time(serve, make_client, sleeper):
