@@ -190,22 +190,36 @@ def _edit_in_app(world: World, draw: random.Random) -> None:
     contacts = sorted(contact.contact_id for contact in world.app.live())
     if not contacts:
         return
-    contact_id = draw.choice(contacts)
+    edit_contact(world, draw, draw.choice(contacts))
+
+
+def edit_contact(world: World, draw: random.Random, contact_id: str) -> bool:
+    """False where it does not live."""
+    if all(contact.contact_id != contact_id for contact in world.app.live()):
+        return False
     names = draw.sample(list(PAIRS), draw.choice((1, 1, 1, 2)))
     values = {name: draw_value(world, draw, name, may_refuse=True) for name in names}
     version = world.app.edit_contact(contact_id, values)
     world.say(f"user edits contact {contact_id[:8]} to v{version}: {values}")
+    return True
 
 
 def _edit_in_crm(account: Account, draw: random.Random) -> None:
     records = sorted(record.remote_id for record in account.crm.live())
     if not records:
         return
-    remote_id = draw.choice(records)
+    edit_record(account, draw, draw.choice(records))
+
+
+def edit_record(account: Account, draw: random.Random, remote_id: str) -> bool:
+    """False where it does not live."""
+    if all(record.remote_id != remote_id for record in account.crm.live()):
+        return False
     names = draw.sample(list(PAIRS), draw.choice((1, 1, 1, 2)))
     values = {PAIRS[name]: draw_value(account.world, draw, name, may_refuse=False) for name in names}
     account.crm.user_edits(remote_id, _without_taken(account, values, remote_id))
     account.world.say(f"user edits record {remote_id}: {values}")
+    return True
 
 
 def _edit_on_both_sides(account: Account, draw: random.Random) -> None:

@@ -55,6 +55,11 @@ class Figures:
     """Workers that stood still past their lease, while another took their run over."""
 
 
+HASTY_WORLDS, HASTE = 0.1, 0.3
+"""Worlds with people who edit both sides at once, and how often they do at a read."""
+READS = ("scan", "changes", "fetch")
+
+
 class _Store:
     """A worker's store that tells ``at`` of each transaction's beginning and end."""
 
@@ -94,6 +99,10 @@ class Worker:
         self.account, self.world, self.figures = account, account.world, figures
         self._draw, self._crash_at, self._meddling, self._depth = draw, crash_at, meddling, depth
         self._points, self._crash_point, self.run_id, self._must_ask = 0, crash_point, "", False
+        self._hasty = random.Random(f"{account.world.seed}/hasty")
+        """Of worlds in which a pair is edited on both sides while its page is on its way."""
+        self._is_hasty = meddling > 0 and depth == 0 and self._hasty.random() < HASTY_WORLDS
+        self._hurried = ("", "")
         self.store = account.store.rival()
         self.faults = faults or Faults()
         self.connector = AdversaryConnector(
@@ -199,6 +208,8 @@ class Worker:
             raise CrashError(point)
         if self.world.app.journal.is_open or not self._meddling:
             return
+        if self._is_hasty:
+            self._hurry(point)
         roll = self._draw.random()
         if roll < self._meddling:
             self.figures.deeds_meanwhile += 1
@@ -209,6 +220,29 @@ class Worker:
             self._let_another_run()
         elif roll < self._meddling * 1.65 and self._depth == 0 and self.store.has_lease:
             self._be_overtaken(point)
+
+    def _hurry(self, point: str) -> None:
+        """A record is edited just before it is read, and its contact just after, and pushed by a run of its own before
+        the page that was read is stored: both sides' stamps may be the same.
+        """
+        verb, _, answered = point.partition("/")
+        if verb not in READS:
+            return
+        if answered:
+            (contact_id, _), self._hurried = self._hurried, ("", "")
+            if contact_id and users.edit_contact(self.world, self._hasty, contact_id):
+                self.figures.overtaken += 1
+                other = Worker(self.account, random.Random(self._hasty.random()), self.figures, depth=1)
+                other.finish(other.start(RunKind.MANUAL, contact_ids=(contact_id,)))
+            return
+        self._hurried = ("", "")
+        pairs = sorted(
+            (link.contact_id, link.remote_id) for link in self.account.store.links() if link.state is LinkState.LIVE
+        )
+        if pairs and self._hasty.random() < HASTE:
+            contact_id, remote_id = self._hasty.choice(pairs)
+            if users.edit_record(self.account, self._hasty, remote_id):
+                self._hurried = (contact_id, remote_id)
 
     def _let_another_run(self) -> None:
         self.figures.overtaken += 1
