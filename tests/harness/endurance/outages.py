@@ -20,8 +20,11 @@ EDITS = 8
 POLL_SECONDS = 0.05
 
 
-def outages(world: World, rounds: int, seed: int) -> dict[str, Any]:
-    """``rounds`` of each kind of outage under load; seconds until every edit of the round is in every place."""
+def outages(world: World, rounds: int, seed: int, *, say: Callable[[str], None]) -> dict[str, Any]:
+    """``rounds`` of each kind of outage under load; seconds until every edit of the round is in every place.
+
+    Those of a restart hold a CRM's own wait before it delivers again what was not taken.
+    """
     draw = Random(seed)
     wanted: dict[int, str] = {}
     found: dict[str, Any] = {"edits": 0, "lost": 0}
@@ -30,6 +33,7 @@ def outages(world: World, rounds: int, seed: int) -> dict[str, Any]:
         for number in range(rounds):
             recoveries.append(_round(world, strike, draw, wanted, f"{name[0].upper()}{number}"))
             found["edits"] += EDITS
+            say(f"   {name}: {number + 1} of {rounds}, in step after {recoveries[-1]:.1f} s")
         found[name] = {
             "rounds": rounds,
             "medianSeconds": round(sorted(recoveries)[len(recoveries) // 2], 2),
