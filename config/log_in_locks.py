@@ -44,6 +44,8 @@ class LogInLocks(AxesDatabaseHandler):  # type: ignore[misc]  # axes is untyped
 
 
 def _failures_at(request: Any) -> int:
+    if request.axes_ip_address is None:  # behind a socket, where no proxy is trusted to name anybody: it is everybody's
+        return 0
     recent = AccessAttempt.objects.filter(
         ip_address=request.axes_ip_address, attempt_time__gte=get_cool_off_threshold(request)
     )
