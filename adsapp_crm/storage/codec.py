@@ -83,7 +83,10 @@ def decode_value(document: Any) -> Any:
     return document
 
 
-_ENCODE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_ENCODE: Final = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, separators=(",", ":"), allow_nan=False
+).encode
+"""Without a look for circles: documents are made of records, which hold none, and no page notes each of its parts."""
 
 
 _DECODE: Final = json.JSONDecoder().raw_decode
@@ -145,7 +148,7 @@ def _converters(hint: Any) -> tuple[Convert, Convert]:
     elif isinstance(origin, type) and issubclass(origin, Mapping):
         found = _mapping_converters(*_converters(arguments[1]))
     elif isinstance(hint, type) and issubclass(hint, enum.Enum):
-        found = operator.attrgetter("_value_"), hint  # what "value" looks up, by way of a Python function
+        found = _enum_converters(hint)
     elif hint is datetime:
         found = datetime.isoformat, datetime.fromisoformat
     elif hint in (str, int, bool, Any):
@@ -153,6 +156,16 @@ def _converters(hint: Any) -> tuple[Convert, Convert]:
     else:
         raise TypeError(f"no JSON form for {hint!r}")
     return found
+
+
+def _enum_converters(kind: type[enum.Enum]) -> tuple[Convert, Convert]:
+    """By what ``value`` and a call of the class look up themselves, by way of Python functions."""
+    members = {member.value: member for member in kind}
+
+    def read(document: Any) -> Any:
+        return members.get(document) or kind(document)
+
+    return operator.attrgetter("_value_"), read
 
 
 def _sequence_converters(write: Convert, read: Convert) -> tuple[Convert, Convert]:

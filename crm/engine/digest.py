@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from crm.model import BasePair, RemoteRecord, Value
 
-_ENCODE = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+_ENCODE = json.JSONEncoder(ensure_ascii=True, check_circular=False, separators=(",", ":")).encode
 
 
 def digest_value(value: Value) -> str:
