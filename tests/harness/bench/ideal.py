@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -56,11 +57,14 @@ class Caller:
         self.requests = 0
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
-        self._window.wait()
-        self.requests += 1
-        answer = self._session.request(method, self._url + path, json=body, params=query or None, timeout=60)
-        answer.raise_for_status()
-        return answer.json()
+        while True:
+            self._window.wait()
+            self.requests += 1
+            answer = self._session.request(method, self._url + path, json=body, params=query or None, timeout=60)
+            if answer.status_code != HTTPStatus.TOO_MANY_REQUESTS:
+                answer.raise_for_status()
+                return answer.json()
+            time.sleep(float(answer.headers.get("Retry-After") or 0.5))  # it was held up on the way
 
 
 def read_hubspot(caller: Caller) -> int:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+MOST_PARKED_SECONDS = 120
+
 
 @dataclass
 class Phase:
@@ -165,7 +167,7 @@ def _run(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def _to_its_end(organization: str, run_id: Any) -> float:
-    """Seconds for which it waited for the CRM."""
+    """Seconds for which it waited for the CRM; raises TimeoutError when it waits for more than this is worth."""
     from adsapp_crm.services.stepping import Left, step_run
 
     parked = 0.0
@@ -173,6 +175,9 @@ def _to_its_end(organization: str, run_id: Any) -> float:
         if step.left is not Left.MORE:
             time.sleep(0.1)
             parked += 0.1
+            if parked > MOST_PARKED_SECONDS:
+                message = f"the run waits for the CRM: {_ended(organization, run_id)}"
+                raise TimeoutError(message)
     return parked
 
 
