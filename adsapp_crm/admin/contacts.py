@@ -9,21 +9,26 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from adsapp_crm.admin.acts import Act
-from adsapp_crm.admin.base import OrganizationAdmin, actor_of, may
+from adsapp_crm.admin.base import OrganizationAdmin, actor_of, may, told_once
+from adsapp_crm.admin.wording import crm_label
 from adsapp_crm.models import Contact
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.contact_search import anything, in_order
 from adsapp_crm.services.contact_values import read_contact_values
 from adsapp_crm.services.contacts import create_contact, delete_contact, restore_contact, update_contact
+from adsapp_crm.services.explain import explain_contacts
 from adsapp_crm.services.refusals import RefusedError
 from adsapp_crm.tenancy import current_organization, current_organization_or_none, organization_context
 from crm.mapping.app_fields import APP_FIELDS
 
 _EDITED = tuple(field.attribute for field in APP_FIELDS.values())
 _NAMES = {field.attribute: field.name for field in APP_FIELDS.values()}
+_TOLD = ("state", "code", "last_synced_at", "conflict_ids", "link_id")
 _SHOWN = ("id", "version", "created_at", "updated_at", "deleted_at", "custom_fields")
 
 
@@ -59,8 +64,12 @@ class ContactAdmin(OrganizationAdmin):
     search_help_text = _("The beginning of a name, an e-mail address or a phone number, or an id")
     ordering = ("-updated_at", "-id")
     list_filter = (("deleted_at", admin.EmptyFieldListFilter), "email_opt_out", "whatsapp_opt_out")
-    fieldsets = ((None, {"fields": _EDITED}), (_("Record"), {"fields": _SHOWN}))
-    readonly_fields = _SHOWN
+    fieldsets = (
+        (_("Where it stands"), {"fields": ("stands",)}),
+        (_("Values"), {"fields": _EDITED}),
+        (_("Record"), {"fields": _SHOWN}),
+    )
+    readonly_fields = ("stands", *_SHOWN)
     acts: ClassVar = (
         Act(
             "delete",
@@ -83,6 +92,17 @@ class ContactAdmin(OrganizationAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return may(request, Role.OPERATOR)
+
+    @admin.display(description=_("in each CRM"))
+    @told_once
+    def stands(self, contact: Contact) -> SafeString | str:
+        """Why it is, or is not, in each CRM; of one that is being made there is nothing to say yet."""
+        try:
+            stands = explain_contacts(str(contact.pk))[0].stands
+        except RefusedError:
+            return "–"
+        told = [{"label": crm_label(each.crm_type), **{name: getattr(each, name) for name in _TOLD}} for each in stands]
+        return render_to_string("adsapp_crm/admin/_stands.html", {"stands": told})
 
     @admin.display(description=_("deleted"), boolean=True)
     def deleted(self, contact: Contact) -> bool:

@@ -93,7 +93,7 @@ class RunAdmin(OrganizationAdmin):
             ),
             _("Plan the undo of %d runs: each plan opens when it is ready."),
             _undo,
-            role=Role.OPERATOR,
+            role=Role.ADMIN,
             applies=_undoable,
             follows=_run_page,
         ),
