@@ -226,7 +226,9 @@ DOORS = table(
     (
         "staff.by_grant",
         _("Staff let nobody in"),
-        _("You are in this organization by a grant yourself, and a grant, a member or a key would outlast it."),
+        _(
+            "You are in this organization by a grant yourself, and what you make here would outlast it: a grant, a member, a key, an outgoing webhook."
+        ),
         _("Ask an administrator of the organization."),
         Retry.NO,
         "Support that wants more time.",

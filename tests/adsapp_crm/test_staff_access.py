@@ -7,7 +7,7 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from adsapp_crm.models import ApiKey, Membership, StaffAccess, User
+from adsapp_crm.models import ApiKey, CrmOutgoingWebhook, Membership, StaffAccess, User
 from adsapp_crm.models.choices import Role
 from adsapp_crm.selectors import places_of
 from adsapp_crm.services.refusals import RefusedError
@@ -57,7 +57,7 @@ def test_staff_who_are_in_by_a_grant_give_none(client, tenant, sam):
 
 
 def test_staff_who_are_in_by_a_grant_make_nothing_that_outlasts_it(client, tenant, sam):
-    """No member, no role, no key: neither on the people page nor by API."""
+    """No member, no role, no key, no webhook: neither on the pages nor by API."""
     with tenant.context():
         let_in(SAM, "admin", hours=1, reason="ticket", by="user:x")
         member = Membership.objects.create(user=User.objects.create_user("ann@example.com"), role=Role.VIEWER)
@@ -65,15 +65,17 @@ def test_staff_who_are_in_by_a_grant_make_nothing_that_outlasts_it(client, tenan
     client.post(f"{BASE}/organizations", {"organization": str(tenant.id)})
     client.post(f"{BASE}/people", {"act": "member", "email": SAM, "role": "admin"})
     client.post(f"{BASE}/people", {"act": "key", "name": "mine", "scope": "admin"})
+    client.post(f"{BASE}/notices", {"act": "add", "url": "https://hooks.example.com/x", "kinds": ["brake.pulled"]})
     for method, path, body in (
         ("post", "/api/crm/members", {"email": SAM, "role": "admin"}),
         ("patch", f"/api/crm/members/{member.pk}", {"role": "admin"}),
         ("post", "/api/crm/api-keys", {"name": "mine", "scopes": ["admin"]}),
+        ("post", "/api/crm/outgoing-webhooks", {"url": "https://hooks.example.com/x", "kinds": ["brake.pulled"]}),
     ):
         answer = getattr(client, method)(path, body, "application/json", headers={"X-Organization": str(tenant.id)})
         assert (answer.status_code, answer.json()["code"]) == (403, "staff.by_grant"), path
     with tenant.context():
-        assert ApiKey.objects.count() == 0
+        assert ApiKey.objects.count() == CrmOutgoingWebhook.objects.count() == 0
         assert {each.user.email: each.role for each in Membership.objects.select_related("user")} == {
             tenant.user.email: "owner",
             "ann@example.com": "viewer",

@@ -23,6 +23,7 @@ from adsapp_crm.models import CrmMessage, CrmOutgoingWebhook
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.outgoing import add_webhook, change_webhook, find_webhook, remove_webhook
 from adsapp_crm.services.sending import send_test
+from adsapp_crm.services.staff import check_no_visit
 
 
 class OutgoingWebhooksView(OrganizationView):
@@ -46,6 +47,7 @@ class OutgoingWebhooksView(OrganizationView):
 
     def post(self, request: Request) -> Any:
         """``secret`` signs every message and is shown this once."""
+        check_no_visit(getattr(request, "staff_access_id", None))
         asked = self.body(request)
         made = add_webhook(organization_of(request), asked["url"], asked["kinds"], actor=actor_of(request))
         return self.told({**OutgoingSerializer(made.row).data, "secret": made.secret}, status=201)
@@ -70,6 +72,7 @@ class OutgoingWebhookView(OrganizationView):
             return self.answer(request, find_webhook(outgoing_id))
 
     def patch(self, request: Request, outgoing_id: uuid.UUID) -> Any:
+        check_no_visit(getattr(request, "staff_access_id", None))
         asked = self.body(request)
         with self.work(request):
             changed = change_webhook(outgoing_id, kinds=asked.get("kinds"), active=asked.get("active"))

@@ -22,6 +22,7 @@ from adsapp_crm.services.members import set_email_notices
 from adsapp_crm.services.outgoing import CHOICES, add_webhook, change_webhook, remove_webhook
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.services.sending import send_test
+from adsapp_crm.services.staff import check_no_visit
 from adsapp_crm.tenancy import organization_context
 
 PAGE_SIZE: Final = 30
@@ -77,6 +78,7 @@ def _page(request: HttpRequest, *, secret: str = "", form: WebhookForm | None = 
 
 def _add(request: HttpRequest) -> HttpResponse:
     """The answer shows the secret, once; so it is no redirect."""
+    check_no_visit(getattr(request, "staff_access_id", None))
     form = WebhookForm(request.POST)
     if not form.is_valid():
         return _page(request, form=form)
@@ -101,6 +103,7 @@ def _test(request: HttpRequest) -> HttpResponse:
 
 
 def _switch(request: HttpRequest) -> HttpResponse:
+    check_no_visit(getattr(request, "staff_access_id", None))
     on = request.POST.get("on") == "1"
     return attempt(
         request,
