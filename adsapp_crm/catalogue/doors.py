@@ -227,7 +227,7 @@ DOORS = table(
         "staff.by_grant",
         _("Staff let nobody in"),
         _(
-            "You are in this organization by a grant yourself, and what you make here would outlast it: a grant, a member, a key, an outgoing webhook."
+            "You are in this organization by a grant yourself. Other grants, members, keys and webhooks would outlast it."
         ),
         _("Ask an administrator of the organization."),
         Retry.NO,
