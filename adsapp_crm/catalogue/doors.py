@@ -226,9 +226,7 @@ DOORS = table(
     (
         "staff.by_grant",
         _("Staff let nobody in"),
-        _(
-            "You are in this organization by a grant yourself. Other grants, members, keys and webhooks would outlast it."
-        ),
+        _("You are here by a grant yourself. Other grants, members, keys and webhooks would outlast it."),
         _("Ask an administrator of the organization."),
         Retry.NO,
         "Support that wants more time.",
