@@ -65,9 +65,10 @@ def plan_records(run: RunState, ports: Ports) -> bool:
         others = [HOLD if match.contact_id in lost else match for match in matches]
         actions, pairs = _act_on_matches(page, others, people, book, ports)
         paired = _plan_pairs(unit, pairs, book)
+        waiting = _waiting_for_question(unit, run, book, actions, lost)
     if made:
         settle_found([intent for intent in lost.values() if intent.intent_id in made], made, run, ports)
-    leave_unknown(run, [lost[contact_id].intent_id for contact_id in _asked_about(actions) & lost.keys()])
+    leave_unknown(run, [lost[contact_id].intent_id for contact_id in waiting])
     run.position = {**run.position, "after": page[-1].record.remote_id}
     store_lines(run, ports, actions + paired.decide(book, ports))
     return False
@@ -87,10 +88,16 @@ def _lost_creates(unit: Unit, run: RunState, book: Rulebook) -> dict[str, Intent
     }
 
 
-def _asked_about(actions: Sequence[Action]) -> set[str]:
-    """Contacts that a question of these names: held until the question stands."""
-    named = [each for action in actions for draft in action.conflicts for each in draft.candidates]
-    return {each.removeprefix("contact:") for each in named if each.startswith("contact:")}
+def _waiting_for_question(
+    unit: Unit, run: RunState, book: Rulebook, actions: Sequence[Action], lost: Mapping[str, Intent]
+) -> list[str]:
+    """Contacts that a question of these names: held until the question stands. One that a line of this plan is about
+    (it gets the link of a contact that was merged into it) is not: held, it could not have that either.
+    """
+    named = {each for action in actions for draft in action.conflicts for each in draft.candidates}
+    asked = sorted(contact_id for contact_id in lost if f"contact:{contact_id}" in named)
+    spoken = unit.named_contacts(run.plan_id, book.record_type, asked) if asked else {}
+    return [contact_id for contact_id in asked if spoken.get(contact_id) != ""]
 
 
 def plan_existing(existing: dict[str, str], run: RunState, book: Rulebook, ports: Ports) -> None:

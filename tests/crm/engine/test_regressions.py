@@ -18,6 +18,7 @@ from crm.model import (
     DeletionPolicy,
     Direction,
     IntentStatus,
+    LineStatus,
     LinkState,
     Phase,
     Policy,
@@ -807,6 +808,22 @@ def test_a_contact_merged_into_one_whose_creation_had_no_answer_brings_its_link(
     pair.wait(600)
     pair.run(RunKind.FULL)
     assert [(link.contact_id, link.remote_id) for link in pair.store.links()] == [(heir, pair.remote_id)]
+    assert [intent.status for intent in pair.store.intents()][-1] in (IntentStatus.RESOLVED, IntentStatus.CONFIRMED)
+
+
+def test_a_question_about_a_lost_create_does_not_keep_the_link_of_a_merged_contact_from_it():
+    """Seeds 4717 and 4820. The scan's line about the heir is carried out, and what it asks about it is asked."""
+    pair = Pair(replace(PIPEDRIVE_LIKE, marker_allowed=False))
+    heir, _ = lose_a_create(pair, {"lastName": "Hopper", "email": "grace@x.example"})
+    pair.store.app.merge_contacts(pair.contact_id, heir)
+    pair.wait(600)
+    run = pair.run(RunKind.FULL)
+    assert (run.counts.applied, run.counts.conflicts) == (2, 1)
+    assert LineStatus.DROPPED not in {row.line.status for row in pair.store.state.lines.values()}
+    assert [(link.contact_id, link.remote_id) for link in pair.store.links() if link.state is LinkState.LIVE] == [
+        (heir, pair.remote_id)
+    ]
+    assert [question.draft.code for question in pair.store.open_conflicts()] == ["match.duplicate_in_crm"]
     assert [intent.status for intent in pair.store.intents()][-1] in (IntentStatus.RESOLVED, IntentStatus.CONFIRMED)
 
 
