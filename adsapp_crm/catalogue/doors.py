@@ -226,7 +226,7 @@ DOORS = table(
     (
         "staff.by_grant",
         _("Staff let nobody in"),
-        _("You are here by a grant yourself. Other grants, members, keys and webhooks would outlast it."),
+        _("You are here by a grant yourself, and other grants, members, keys and webhooks would outlast it."),
         _("Ask an administrator of the organization."),
         Retry.NO,
         "Support that wants more time.",

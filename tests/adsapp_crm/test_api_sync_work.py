@@ -150,7 +150,9 @@ def test_a_field_is_answered_and_the_answer_remembered(browser, tenant, connecti
     told = get(browser, "conflicts?kind=field&status=open")["items"]
     answer = post(browser, f"conflicts/{conflict.pk}/resolve", {"side": "crm", "remember": True})
 
-    assert [(each["id"], each["values"]) for each in told] == [(str(conflict.pk), {"app": "Ann", "crm": "Anne"})]
+    (shown,) = told
+    assert (shown["id"], shown["agreed"]) == (str(conflict.pk), False)
+    assert shown["values"] == {"baseApp": None, "baseCrm": None, "app": "Ann", "crm": "Anne"}
     assert (answer.status_code, answer.json()["status"], answer.json()["remembered"]) == (200, "answered", True)
     with tenant.context():
         assert CrmFieldMapping.objects.get(pk=mapping.pk).strategy == "crm_wins"
