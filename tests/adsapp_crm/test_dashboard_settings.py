@@ -8,9 +8,11 @@ from html import unescape
 import pytest
 
 from adsapp_crm.models import (
+    ApiKey,
     CrmConnection,
     CrmSyncLog,
     CrmSyncState,
+    Membership,
 )
 from adsapp_crm.models.choices import ConnectionEventKind, Role
 from adsapp_crm.selectors import database_now
@@ -154,3 +156,23 @@ def test_nobody_appoints_above_themselves_and_the_last_owner_stays(stand):
     stand.post("/people", act="member", email=stand.tenant.user.email, role="viewer")
     page = stand.get("/people")
     assert page.count('<td data-label="Role">Owner</td>') == 1
+
+
+def test_a_person_is_taken_out_and_the_keys_they_made_are_counted(stand):
+    """At once, by an administrator alone; an owner is above one, and the last owner stays."""
+    admin, viewer = stand.member(Role.ADMIN), stand.member(Role.VIEWER)
+    admin.post(f"{BASE}/people", {"act": "key", "name": "billing", "scope": "read"})
+    assert "1 API key that they made goes on working" in text_of(stand.get("/people"))
+    with stand.inside:
+        ids = {each.role: str(each.pk) for each in Membership.objects.all()}
+    viewer.post(f"{BASE}/people", {"act": "out", "member": ids["admin"]})
+    admin.post(f"{BASE}/people", {"act": "out", "member": ids["owner"]})
+    stand.post("/people", act="out", member=ids["owner"])
+    stand.post("/people", act="out", member="nobody")
+    with stand.inside:
+        assert {each.role: str(each.pk) for each in Membership.objects.all()} == ids
+    assert "The person is out" in stand.follow("/people", act="out", member=ids["admin"])
+    assert admin.get(f"{BASE}/people").status_code != 200
+    with stand.inside:
+        assert {each.role for each in Membership.objects.all()} == {"owner", "viewer"}
+        assert ApiKey.objects.filter(revoked_at__isnull=True).count() == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from typing import Any, Final
 
 from django import forms
@@ -16,7 +17,7 @@ from adsapp_crm.models import ApiKey, Membership
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.actor_names import names_of
 from adsapp_crm.services.api_keys import Scope, make_key, revoke_key
-from adsapp_crm.services.members import invite
+from adsapp_crm.services.members import invite, remove_member
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.services.staff import MOST_REASON_CHARACTERS, check_no_visit, end_access, grants, let_in
 from adsapp_crm.services.staff import ROLES as STAFF_ROLES
@@ -63,7 +64,14 @@ class KeyForm(forms.Form):
 
 @page(writes=Role.ADMIN)
 def listing(request: HttpRequest) -> HttpResponse:
-    acts: dict[str, Any] = {"member": _add, "key": _make, "revoke": _revoke, "staff": _let_in, "end": _end}
+    acts: dict[str, Any] = {
+        "member": _add,
+        "out": _take_out,
+        "key": _make,
+        "revoke": _revoke,
+        "staff": _let_in,
+        "end": _end,
+    }
     act = acts.get(request.POST.get("act", "")) if request.method == "POST" else None
     return act(request) if act else _page(request)
 
@@ -72,8 +80,11 @@ def _page(request: HttpRequest, *, new_key: str = "", forms_: dict[str, forms.Fo
     members = list(Membership.objects.select_related("user").order_by("created_at"))
     keys = list(ApiKey.objects.order_by("-created_at")[:100])
     names = names_of(key.created_by for key in keys)
+    made = Counter(key.created_by for key in keys if key.revoked_at is None)
     for key in keys:
         key.by = names.get(key.created_by, "")  # type: ignore[attr-defined]  # for the template
+    for member in members:
+        member.keys_made = made[f"user:{member.user_id}"]  # type: ignore[attr-defined]  # for the template
     context = {
         "members": members,
         "keys": keys,
@@ -103,6 +114,19 @@ def _add(request: HttpRequest) -> HttpResponse:
 
     done = _("%(email)s is %(role)s now.") % {"email": form.cleaned_data["email"], "role": role.label}
     return attempt(request, act, back=reverse("dashboard:people"), done=done)
+
+
+def _take_out(request: HttpRequest) -> HttpResponse:
+    try:
+        member_id = uuid.UUID(request.POST.get("member", ""))
+    except ValueError:
+        raise refuse("member.unknown", _("There is no such member.")) from None
+
+    def act() -> None:
+        check_no_visit(getattr(request, "staff_access_id", None))
+        remove_member(member_id, by_role=getattr(request, "organization_role", ""))
+
+    return attempt(request, act, back=reverse("dashboard:people"), done=_("The person is out of this organization."))
 
 
 def _grants() -> list[Any]:
