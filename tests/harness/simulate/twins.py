@@ -245,7 +245,7 @@ def _where(key: _Key) -> str:
 def check_webhooks(world: World, draw: random.Random) -> None:
     """Webhooks in order, shuffled and doubled, or none at all: the ends are the same."""
     index = draw.randrange(len(world.accounts))
-    ends = []
+    before, ends = _Before.of(world), []
     for order in ("in order", "shuffled and doubled", "lost"):
         with world.fork() as twin:
             account = twin.accounts[index]
@@ -254,18 +254,52 @@ def check_webhooks(world: World, draw: random.Random) -> None:
                 ids = random.Random(draw.random()).sample(ids * 2, len(ids) * 2)
             for remote_id in ids if order != "lost" else ():
                 run_alone(account, RunKind.WEBHOOK, remote_ids=(remote_id,))
-            ends.append(_come_to_end(order, world, twin, twin.accounts))
+            ends.append(_come_to_end(order, before, twin, twin.accounts))
     _compare_ends("I10", world, ends)
 
 
 def check_order(world: World, draw: random.Random) -> None:
     """The CRMs one after the other, and the other way round: the ends are the same."""
-    ends = []
+    before, ends = _Before.of(world), []
     for order in ("forwards", "backwards"):
         with world.fork() as twin:
             accounts = twin.accounts if order == "forwards" else twin.accounts[::-1]
-            ends.append(_come_to_end(order, world, twin, accounts))
+            ends.append(_come_to_end(order, before, twin, accounts))
     _compare_ends("I24", world, ends)
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """An account before anything happens in a fork."""
+
+    record_ids: frozenset[str]
+    pairs: tuple[tuple[str, str], ...]
+    """(contact id, remote id) of its links."""
+    entries: int
+    """Of its ledger."""
+    settled: frozenset[str]
+    """Ids of its closed questions."""
+
+    @classmethod
+    def of(cls, account: Account) -> _Standing:
+        return cls(
+            frozenset(account.crm.records),
+            tuple((link.contact_id, link.remote_id) for link in account.store.links()),
+            len(account.store.ledger()),
+            frozenset(row.conflict_id for row in account.store.state.conflicts.values() if row.closed),
+        )
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What was there before any fork. Taken outside of them: in one, the database shows the fork's rows to both."""
+
+    contact_ids: frozenset[str]
+    accounts: tuple[_Standing, ...]
+
+    @classmethod
+    def of(cls, world: World) -> _Before:
+        return cls(frozenset(world.app.rows), tuple(_Standing.of(account) for account in world.accounts))
 
 
 @dataclass(frozen=True)
@@ -279,9 +313,9 @@ class _End:
     decided: set[tuple[str, str]]
 
 
-def _come_to_end(name: str, world: World, twin: World, accounts: Sequence[Account]) -> _End:
+def _come_to_end(name: str, before: _Before, twin: World, accounts: Sequence[Account]) -> _End:
     is_quiet = settle_down(twin, accounts)
-    return _End(name, is_quiet, _values_at_end(twin, world), _decided(world, twin))
+    return _End(name, is_quiet, _values_at_end(twin, before), _decided(twin, before))
 
 
 def _compare_ends(invariant: str, world: World, ends: Sequence[_End]) -> None:
@@ -300,17 +334,17 @@ def _compare_ends(invariant: str, world: World, ends: Sequence[_End]) -> None:
                 world.accuse(invariant, f"{entity[:13]} {mapping_id}: {here!r} {first.name}, {there!r} {end.name}")
 
 
-def _values_at_end(twin: World, world: World) -> dict[tuple[str, str], Value]:
-    maps = world.accounts[0].maps
+def _values_at_end(twin: World, before: _Before) -> dict[tuple[str, str], Value]:
+    maps = twin.accounts[0].maps
     found = {
         (contact_id, field_map.mapping_id): row.contact.values.get(field_map.app_field)
         for contact_id, row in twin.app.rows.items()
-        if contact_id in world.app.rows
+        if contact_id in before.contact_ids
         for field_map in maps
     }
-    for account, origin in zip(twin.accounts, world.accounts, strict=True):
+    for account, standing in zip(twin.accounts, before.accounts, strict=True):
         for remote_id, record in account.crm.records.items():
-            if remote_id in origin.crm.records:
+            if remote_id in standing.record_ids:
                 for field_map in maps:
                     found[f"{account.name}:{remote_id}", field_map.mapping_id] = record.values.get(
                         field_map.remote_field
@@ -323,42 +357,42 @@ _CHOOSING = (
 )  # fmt: skip
 
 
-def _decided(world: World, twin: World) -> set[tuple[str, str]]:
+def _decided(twin: World, before: _Before) -> set[tuple[str, str]]:
     """(entity, mapping id), or (entity, '') for all of it, where a rule had to choose or a person is asked.
 
     A choice in one pair reaches everybody whom the contact is paired with.
     """
     groups, chosen = Groups(), set()
-    for account, origin in zip(twin.accounts, world.accounts, strict=True):
-        _join_pairs(groups, account, origin)
-        chosen |= _choices(account, origin)
+    for account, standing in zip(twin.accounts, before.accounts, strict=True):
+        _join_pairs(groups, account, standing)
+        chosen |= _choices(account, standing)
     members: dict[str, list[str]] = {}
     for name in groups.names():
         members.setdefault(groups.find(name), []).append(name)
     return {(each, mapping_id) for name, mapping_id in chosen for each in members.get(groups.find(name), [name])}
 
 
-def _join_pairs(groups: Groups, account: Account, origin: Account) -> None:
-    for link in (*account.store.links(), *origin.store.links()):
-        groups.join(link.contact_id, f"{account.name}:{link.remote_id}")
-    for entry in account.store.ledger()[len(origin.store.ledger()) :]:
+def _join_pairs(groups: Groups, account: Account, standing: _Standing) -> None:
+    pairs = ((link.contact_id, link.remote_id) for link in account.store.links())
+    for contact_id, remote_id in (*pairs, *standing.pairs):
+        groups.join(contact_id, f"{account.name}:{remote_id}")
+    for entry in account.store.ledger()[standing.entries :]:
         groups.join(entry.contact_id, f"{account.name}:{entry.remote_id}")
     for former in account.crm.records.values():
         if former.merged_into:
             groups.join(f"{account.name}:{former.remote_id}", f"{account.name}:{former.merged_into}")
 
 
-def _choices(account: Account, origin: Account) -> set[tuple[str, str]]:
+def _choices(account: Account, standing: _Standing) -> set[tuple[str, str]]:
     """What was decided in the fork: by its ledger, its questions and its troubles."""
     record = f"{account.name}:".__add__
     chosen: set[tuple[str, str]] = set()
-    for entry in account.store.ledger()[len(origin.store.ledger()) :]:
+    for entry in account.store.ledger()[standing.entries :]:
         mapping_ids = {effect.mapping_id for effect in entry.action.effects if effect.overrules}
         mapping_ids |= {""} if entry.action.kind in _CHOOSING else set()
         chosen |= {(name, each) for name in (entry.contact_id, record(entry.remote_id)) for each in mapping_ids}
-    settled = {row.conflict_id for row in origin.store.state.conflicts.values() if row.closed}
     for row in account.store.state.conflicts.values():
-        if row.conflict_id not in settled:
+        if row.conflict_id not in standing.settled:
             named = {row.contact_id, record(row.remote_id)}
             for candidate in row.draft.candidates:
                 kind, _, name = candidate.partition(":")
