@@ -205,7 +205,7 @@ def _store(
         link, entry = happened
         version = contacts[link.contact_id].version if link.contact_id in contacts else intent.app_version
         settled.append((intent.intent_id, IntentStatus.CONFIRMED, ""))
-        links.append(replace(link, due=link.state is LinkState.LIVE))
+        links.append(replace(_doubted(link, intent, record), due=link.state is LinkState.LIVE))
         ledger.append(replace(entry, contact_version=version))
         _count(run, intent)
     refused = {link_id for link_id, code in unit.save_links(links).items() if code} if links else set()
@@ -220,13 +220,18 @@ def _store(
 
 
 def _doubted(link: Link, intent: Intent, record: RemoteRecord | None) -> Link:
-    """A record that is gone does not tell whether the write took effect: should it come back, nothing that
-    was sent is agreed.
+    """What was sent and cannot be seen is agreed by nobody: once it shows again, the old base would make our own
+    value an edit in the CRM, and a newer one in the app would give way to it. So it is with a record that is gone.
     """
-    if intent.kind is not IntentKind.UPDATE or record is None or record.state is RemoteState.LIVE:
+    if intent.kind is not IntentKind.UPDATE or record is None:
         return link
-    sent = {effect.mapping_id for effect in intent.action.pushes}
-    return replace(link, base={mapping_id: pair for mapping_id, pair in link.base.items() if mapping_id not in sent})
+    shown = record.values if record.state is RemoteState.LIVE else {}
+    unseen = {
+        effect.mapping_id
+        for effect in intent.action.pushes
+        if isinstance(shown.get(effect.remote_field, UNKNOWN), Unknown)
+    }
+    return replace(link, base={mapping_id: pair for mapping_id, pair in link.base.items() if mapping_id not in unseen})
 
 
 def _outcome(

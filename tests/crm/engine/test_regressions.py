@@ -593,6 +593,26 @@ def test_a_field_that_a_lost_update_left_out_is_no_form_of_what_was_sent():
     assert set(link.troubles) == {"m-firstname"}
 
 
+def test_a_lost_write_to_a_field_that_was_hidden_when_it_was_looked_up_leaves_nothing_agreed():
+    """The field shows again with what we may have sent: that is nobody's edit, and the person's last word goes out."""
+    pair = Pair(SALESFORCE_LIKE, strategy=Strategy.ADSAPP_WINS)
+    pair.edit(company="Looms", lastName="Byron")
+    pair.connector.faults.lost_after = 1.0
+    pair.run()
+    pair.connector.faults.stop()
+    pair.crm.hidden.add("company")
+    pair.wait(600)
+    pair.run()
+    (link,) = pair.store.links()
+    assert (link.base["m-lastname"].app, "m-company" in link.base) == ("Byron", False)
+    pair.edit(company="Engines")
+    pair.crm.hidden.clear()
+    for _ in range(2):
+        pair.wait(600)
+        pair.run(RunKind.FULL)
+    assert (pair.contact["company"], pair.record["company"]) == ("Engines", "Engines")
+
+
 def test_a_write_that_could_not_be_read_back_is_no_edit_when_the_app_has_changed_its_mind():
     """The CRM took the value, the read after it failed, and a person took it back: their last word goes out."""
     pair = Pair(SALESFORCE_LIKE)
