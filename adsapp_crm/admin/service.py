@@ -121,11 +121,11 @@ class PeriodicTaskAdmin(ShownAdmin):
 
 @admin.register(CrmNotice)
 class NoticeAdmin(OrganizationAdmin):
-    list_display = ("created_at", "crm", "kind", "code", "sent_at", "read_at", "resolved_at")
+    list_display = ("created_at", "crm", "kind", "code", "tell_at", "sent_at", "resolved_at")
     list_filter = ("connection", ("resolved_at", admin.EmptyFieldListFilter), "created_at")
     searched_texts = ("kind", "code")
     search_help_text = _("A kind of notice or a code")
-    fields = ("created_at", "crm", "kind", "why", "what", "sent_at", "read_at", "resolved_at")
+    fields = ("created_at", "crm", "kind", "why", "what", "tell_at", "sent_at", "read_at", "resolved_at")
 
     @admin.display(description=_("CRM"))
     def crm(self, row: CrmNotice) -> str:

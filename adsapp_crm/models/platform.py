@@ -104,7 +104,8 @@ class CrmNotice(OrganizationModel):
     """Something people are told: one for each change of state, never one for each occurrence.
 
     Triggers write those about connections, runs and conflicts in the transaction of the change. An open one
-    (``resolved_at`` empty) stands for what is still so; ``sent_at``: when messages were made of it.
+    (``resolved_at`` empty) stands for what is still so; ``sent_at``: when messages were made of it. ``tell_at``: not
+    before, and only if it still is so then.
     """
 
     connection = models.ForeignKey(
@@ -114,6 +115,7 @@ class CrmNotice(OrganizationModel):
     code = models.TextField(_("code"), blank=True, default="")
     details = models.JSONField(_("details"), default=dict, blank=True)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    tell_at = models.DateTimeField(_("told from"), null=True, blank=True)
     sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
     read_at = models.DateTimeField(_("read at"), null=True, blank=True)
     resolved_at = models.DateTimeField(_("resolved at"), null=True, blank=True)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection as database
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from adsapp_crm import conf
@@ -27,7 +28,7 @@ from adsapp_crm.models import (
 from adsapp_crm.models.choices import ConnectionEventKind, ConnectionStatus, Health, NoticeKind, Role
 from adsapp_crm.selectors import open_connections
 from adsapp_crm.services.schedules import GRACE, late_after
-from adsapp_crm.services.standing import health_of
+from adsapp_crm.services.standing import Trouble, health_of
 from adsapp_crm.tenancy import current_organization, organization_context
 
 TOLD: Final = tuple(kind for kind in NoticeKind if kind is not NoticeKind.TEST)
@@ -43,9 +44,11 @@ MAIL_CONFLICTS_EVERY: Final = timedelta(days=1)
 def make_messages() -> int:
     """Make messages of what nobody was told yet, in the current organization's context; how many notices it took."""
     rows = CrmNotice.objects.select_for_update(skip_locked=True).filter(sent_at__isnull=True, kind__in=TOLD)
-    notices = list(rows.order_by("created_at", "id")[:MOST_NOTICES])
-    if not notices:
+    rows = rows.filter(Q(tell_at__isnull=True) | Q(tell_at__lte=Now()))
+    due = list(rows.order_by("created_at", "id")[:MOST_NOTICES])
+    if not due:
         return 0
+    notices = _that_stand(due)
     webhooks = list(CrmOutgoingWebhook.objects.filter(active=True).defer("secret"))
     readers = _readers() if conf.mail_from() else []
     crm_types = dict(CrmConnection.objects.values_list("pk", "crm_type"))
@@ -60,7 +63,21 @@ def make_messages() -> int:
         message.pk = key  # sent in the order of what happened
     CrmMessage.objects.bulk_create(messages)
     CrmNotice.objects.filter(pk__in=[each.pk for each in notices]).update(sent_at=Now())
-    return len(notices)
+    return len(due)
+
+
+def _that_stand(notices: Sequence[CrmNotice]) -> list[CrmNotice]:
+    """Without those that waited whether the trouble stays, where it did not: they are dropped, and never told."""
+    waited = {each.connection_id for each in notices if each.tell_at is not None}
+    if not waited:
+        return list(notices)
+    found = CrmConnection.objects.filter(pk__in=waited).annotate(trouble=Trouble()).exclude(trouble="")
+    standing = set(found.values_list("pk", flat=True))
+    over = [each.pk for each in notices if each.tell_at is not None and each.connection_id not in standing]
+    CrmNotice.objects.filter(pk__in=over).delete()
+    told = CrmNotice.objects.filter(connection__in=standing, kind=NoticeKind.CONNECTION_STATE, resolved_at=None)
+    told.exclude(code=Health.NEEDS_ATTENTION).update(resolved_at=Now())
+    return [each for each in notices if each.pk not in over]
 
 
 def watch_late(now: datetime) -> int:

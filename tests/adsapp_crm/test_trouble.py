@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import html
 import json
+from datetime import timedelta
 from io import StringIO
 
 import pytest
+import requests
+from django.core import mail
 from django.core.management import call_command
 from django.db.models.functions import Now
 from django.test import Client
@@ -21,14 +24,20 @@ from adsapp_crm.models import (
     User,
 )
 from adsapp_crm.models.choices import Health
-from adsapp_crm.selectors import database_now, figures_of
+from adsapp_crm.selectors import database_now, figures_of, organizations_to_tell
 from adsapp_crm.services.schedules import GRACE
+from adsapp_crm.services.sending import tell
 from adsapp_crm.services.standing import standing_of
 
 pytestmark = pytest.mark.django_db
 
 FAILS = {"error_code": "field.required"}
 GRACE_SECONDS = int(GRACE.total_seconds())
+
+
+@pytest.fixture(autouse=True)
+def _mails(settings):
+    settings.CRM_MAIL_FROM = "crm@adsapp.example"
 
 
 @pytest.fixture
@@ -54,6 +63,11 @@ def fail(tenant, many=1, **columns):
         return ids
 
 
+def mend(tenant, links):
+    with tenant.context():
+        CrmSyncState.objects.filter(pk__in=links).update(error_code="")
+
+
 def word_of(tenant):
     with tenant.context():
         standing = standing_of(CrmConnection.objects.get(), database_now())
@@ -65,10 +79,17 @@ def succeed(tenant):
         CrmConnection.objects.update(last_success_at=database_now())
 
 
-def notices(tenant):
+def told(tenant, waited=False):
+    """States that people are told of, the waiting time over where ``waited``."""
     with tenant.context():
-        told = CrmNotice.objects.filter(kind="connection.state", sent_at=None).order_by("id")
-        return [(each.details["before"], each.details["state"], each.details["code"]) for each in told]
+        if waited:
+            CrmNotice.objects.filter(tell_at__isnull=False).update(tell_at=Now())
+    assert organizations_to_tell() in ([], [tenant.id])
+    tell(tenant.id, session=requests.Session())
+    assert organizations_to_tell() == []
+    with tenant.context():
+        rows = CrmNotice.objects.filter(kind="connection.state", sent_at__isnull=False).order_by("id")
+        return [each.details["state"] for each in rows][1:]
 
 
 def test_one_failing_record_is_told_by_the_same_word_at_every_door(tenant, connection):
@@ -181,21 +202,73 @@ def test_another_organizations_failing_records_are_not_ours(tenant, other, conne
     ]
 
 
-def test_that_records_fail_is_told_once_after_the_run_and_that_they_no_longer_do_once_too(tenant, connection):
-    """A run ends, and its word goes out; runs that change nothing of it are no news."""
+def test_standing_trouble_is_told_once_and_its_end_once(tenant, connection):
+    """A run ends, and a quarter of an hour later it is told; what changes nothing of it is no news."""
     succeed(tenant)
-    assert notices(tenant) == []
     links = fail(tenant, 2)
-    assert notices(tenant) == []
     for _ in range(2):
         succeed(tenant)
-    assert notices(tenant) == [("healthy", "needs_attention", "record.failing")]
+    assert told(tenant) == []
     with tenant.context():
-        CrmSyncState.objects.filter(pk=links[0]).update(error_code="")
+        waiting = CrmNotice.objects.get(tell_at__isnull=False)
+        assert 899 <= (waiting.tell_at - waiting.created_at).total_seconds() <= 901
+        assert (waiting.details["before"], waiting.details["code"]) == ("healthy", "record.failing")
+    assert told(tenant, waited=True) == ["needs_attention"]
+    mend(tenant, links[:1])
     succeed(tenant)
-    assert len(notices(tenant)) == 1
-    with tenant.context():
-        CrmSyncState.objects.update(error_code="")
+    assert told(tenant, waited=True) == ["needs_attention"]
+    mend(tenant, links)
     for _ in range(2):
         succeed(tenant)
-    assert notices(tenant)[1:] == [("needs_attention", "healthy", "")]
+    assert told(tenant) == ["needs_attention", "healthy"]
+    assert [each.subject for each in mail.outbox] == ["First: HubSpot: needs attention", "First: HubSpot works again"]
+
+
+@pytest.mark.parametrize("run_again", [True, False])
+def test_trouble_that_somebody_mends_in_time_is_told_to_nobody_nor_is_its_end(tenant, connection, run_again):
+    """By a run that succeeds, or by a person who leaves the record out and starts none."""
+    links = fail(tenant)
+    succeed(tenant)
+    assert word_of(tenant)[0] == "needs_attention"
+    mend(tenant, links)
+    if run_again:
+        succeed(tenant)
+    assert told(tenant, waited=True) == []
+    succeed(tenant)
+    assert told(tenant, waited=True) == []
+    assert mail.outbox == []
+
+
+def test_what_passes_by_itself_is_told_when_the_next_try_fails_too(tenant, connection):
+    """The record is tried again in an hour: until then pages say so, and nobody is told."""
+    in_an_hour = Now() + timedelta(hours=1)
+    fail(tenant, error_code="net.unavailable", attempts=1, next_attempt_at=in_an_hour)
+    succeed(tenant)
+    assert word_of(tenant)[0] == "needs_attention"
+    assert told(tenant, waited=True) == []
+    fail(tenant, attempts=2)
+    succeed(tenant)
+    assert told(tenant, waited=True) == ["needs_attention"]
+    fail(tenant, attempts=1)  # still trouble, once it was told
+    succeed(tenant)
+    assert told(tenant, waited=True) == ["needs_attention"]
+
+
+@pytest.mark.parametrize("columns", [{"error_code": "net.timeout", "attempts": 1}, {"troubles": {"m": {}}}])
+def test_what_nobody_tries_again_is_told(tenant, connection, columns):
+    fail(tenant, **columns)
+    succeed(tenant)
+    assert told(tenant, waited=True) == ["needs_attention"]
+
+
+def test_another_state_takes_the_place_of_the_one_that_waits(tenant, connection):
+    """The log-in is lost while the trouble waits to be told: that is told, at once, and the trouble after its end."""
+    fail(tenant)
+    succeed(tenant)
+    with tenant.context():
+        CrmConnection.objects.update(health=Health.NEEDS_RECONNECT)
+    assert told(tenant, waited=True) == ["needs_reconnect"]
+    with tenant.context():
+        CrmConnection.objects.update(health=Health.HEALTHY)
+    assert told(tenant) == ["needs_reconnect"]
+    assert told(tenant, waited=True) == ["needs_reconnect", "needs_attention"]
