@@ -38,6 +38,7 @@ from adsapp_crm.models.choices import (
 )
 from adsapp_crm.services.conflict_rules import wanted_of
 from adsapp_crm.services.describing import refresh_fields
+from adsapp_crm.services.field_labels import labels_of
 from adsapp_crm.services.mapping_changes import MappingQuestion, question_of, reach_said
 from adsapp_crm.services.mapping_files import (
     MappingImport,
@@ -361,6 +362,7 @@ class FieldMappingAdmin(OrganizationAdmin):
                     "found": found,
                     "content": content.decode("utf-8-sig"),
                     "chosen": said["connection"],
+                    "labels": labels_of([said["connection"].pk])[said["connection"].pk],
                     "keep_others": said["keep_others"],
                 }
         return self._file_page(request, form, context, 422 if form.errors else 200)

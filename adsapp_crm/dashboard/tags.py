@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 from adsapp_crm.catalogue import Entry
 from adsapp_crm.catalogue import explain as entry_of
 from adsapp_crm.dashboard.wording import RULES, Said, health_said, record_said, run_said
+from adsapp_crm.models.choices import ConflictStrategy, SyncDirection
 from adsapp_crm.storage import codec
 from crm.model import UNKNOWN, Effect
 
@@ -165,6 +166,25 @@ def explained(code: str) -> Entry:
 def at(mapping: Mapping[str, Any] | None, key: Any) -> Any:
     """``mapping[key]``; None where it has no such key."""
     return (mapping or {}).get(key)
+
+
+@register.filter
+def field_named(labels: Mapping[str, str] | None, name: str) -> SafeString:
+    """A CRM's field as the CRM's own pages name it, with its code where that is another word."""
+    label = (labels or {}).get(name) or name
+    if label == name:
+        return format_html("<code>{}</code>", _text(name))
+    return format_html('{} <code class="muted">{}</code>', _text(label), _text(name))
+
+
+@register.filter
+def direction_text(direction: str) -> str:
+    return str(dict(SyncDirection.choices).get(direction, direction))
+
+
+@register.filter
+def strategy_text(strategy: str) -> str:
+    return str(dict(ConflictStrategy.choices).get(strategy, strategy))
 
 
 @register.filter

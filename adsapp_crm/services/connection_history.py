@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from adsapp_crm.models import CrmConnectionEvent
 from adsapp_crm.models.choices import ConnectionEventKind
+from adsapp_crm.services.field_labels import labels_in
 from adsapp_crm.tenancy import current_actor
 
 MOST_FIELDS_NAMED: Final = 20
@@ -45,6 +46,9 @@ def note_schema(connection_id: uuid.UUID, before: Mapping[str, Any], after: Mapp
             "removed": sorted(set(was) - set(now))[:MOST_FIELDS_NAMED],
             "changed": sorted(name for name in set(was) & set(now) if was[name] != now[name])[:MOST_FIELDS_NAMED],
         }
+        labels = {**labels_in(before[record_type]), **labels_in(after[record_type])}
+        named = {name for each in ("added", "removed", "changed") for name in details[each]}
+        details["labels"] = {name: labels[name] for name in sorted(named) if labels[name] != name}
         note(connection_id, ConnectionEventKind.SCHEMA, **details)
 
 

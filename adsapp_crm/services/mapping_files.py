@@ -180,6 +180,11 @@ def compare_mappings(now: Sequence[WantedMapping], then: Sequence[WantedMapping]
     )
 
 
+def version_rows(stored: Sequence[Mapping[str, Any]]) -> list[WantedMapping]:
+    """The rows of a stored version, which has them in the API's words."""
+    return [WantedMapping(**{key: row[name] for name, key in COLUMNS.items() if name in row}) for row in stored]
+
+
 def _laid_over(current: Sequence[WantedMapping], wanted: Sequence[WantedMapping]) -> list[WantedMapping]:
     """A pair that the file names twice stays twice, for the judge to refuse."""
     there = {pair_of(each) for each in current}

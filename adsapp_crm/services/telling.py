@@ -68,7 +68,7 @@ def make_messages() -> int:
 
 def _that_stand(notices: Sequence[CrmNotice]) -> list[CrmNotice]:
     """Without those that waited whether the trouble stays, where it did not: they are dropped, and never told."""
-    waited = {each.connection_id for each in notices if each.tell_at is not None}
+    waited = {each.connection_id for each in notices if each.tell_at is not None and each.connection_id is not None}
     if not waited:
         return list(notices)
     found = CrmConnection.objects.filter(pk__in=waited).annotate(trouble=Trouble()).exclude(trouble="")

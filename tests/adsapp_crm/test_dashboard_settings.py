@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html import unescape
 
 import pytest
@@ -17,7 +18,10 @@ from adsapp_crm.models import (
 from adsapp_crm.models.choices import ConnectionEventKind, Role
 from adsapp_crm.selectors import database_now
 from adsapp_crm.services.analytics import figures_by_day
+from adsapp_crm.services.conflict_rules import wanted_of
 from adsapp_crm.services.connection_history import note, note_schema
+from adsapp_crm.services.mappings import WantedMapping, current_mappings, replace_mappings
+from crm.model import AppliesTo
 from tests.adsapp_crm.dashboard_stand import BASE, dashboard_stand, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -98,14 +102,29 @@ def test_what_happened_stands_on_one_line_and_is_narrowed_by_kind(synced):
     places = [page.index(each) for each in told]
     assert places == sorted(places)
     assert "Approved plan" not in text_of(synced.get("/activity?kind=settings"))
-    assert "contacts added: adsapp_contact_id" in text_of(synced.get("/activity?kind=schema&crm=hubspot"))
+    page = text_of(synced.get("/activity?kind=schema&crm=hubspot"))
+    assert "contacts added: ADSapp contact id adsapp_contact_id" in page
     assert "Nothing of this kind yet." in text_of(synced.get("/activity?kind=webhook"))
     with synced.inside:
         schema = CrmConnection.objects.get().schema
         fields = [each for each in schema["contacts"]["fields"] if each["name"] != "city"]
         note_schema(synced.connection_id, schema, {"contacts": {"hash": "other", "fields": fields}})
         note_schema(synced.connection_id, schema, schema)
-    assert "contacts gone: city" in text_of(synced.get("/activity?kind=schema"))
+    assert "contacts gone: City city" in text_of(synced.get("/activity?kind=schema"))
+
+
+def test_a_mapping_version_says_what_it_changed_in_the_crms_own_words(synced):
+    with synced.inside:
+        row = CrmConnection.objects.get()
+        kept = [wanted_of(each) for each in current_mappings(row)]
+        others = [replace(each, direction="to_crm") if each.app_field == "city" else each for each in kept]
+        added = WantedMapping(record_type="contacts", app_field="company", remote_field="company")
+        for wanted in (kept, [*others[1:], added]):
+            replace_mappings(row, wanted, actor="user:test", applies_to=AppliesTo.EXISTING)
+    page = text_of(synced.get("/activity?kind=mapping"))
+    assert "added: company ↔ Company Name company contacts · Both ways" in page
+    assert "removed: firstName ↔ First Name firstname" in page
+    assert "changed: city → City city contacts · To CRM" in page
 
 
 def test_a_long_history_is_read_page_by_page(synced):

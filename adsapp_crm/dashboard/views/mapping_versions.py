@@ -9,14 +9,22 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from adsapp_crm.dashboard.access import actor_of, attempt, page, show, tell_refusal
-from adsapp_crm.models import CrmMappingVersion
+from adsapp_crm.models import CrmConnection, CrmMappingVersion
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.actor_names import names_of
 from adsapp_crm.services.conflict_rules import wanted_of
 from adsapp_crm.services.connections import find_connection
+from adsapp_crm.services.field_labels import labels_in
 from adsapp_crm.services.mapping_changes import question_of, reach_said
-from adsapp_crm.services.mapping_files import apply_import, compare_mappings, export_csv, export_json, preview_import
-from adsapp_crm.services.mappings import WantedMapping, current_mappings, replace_mappings
+from adsapp_crm.services.mapping_files import (
+    apply_import,
+    compare_mappings,
+    export_csv,
+    export_json,
+    preview_import,
+    version_rows,
+)
+from adsapp_crm.services.mappings import current_mappings, replace_mappings
 from adsapp_crm.services.refusals import RefusedError, refuse
 from crm.registry import PROVIDERS
 
@@ -30,7 +38,7 @@ def version(request: HttpRequest, crm: str, version: int) -> HttpResponse:
     found = CrmMappingVersion.objects.filter(connection=connection, version=version).first()
     if found is None:
         raise refuse("connection.unknown", _("There is no such version."), fix=_("Choose one of the list."))
-    then = [_from_shape(each) for each in found.mappings]
+    then = version_rows(found.mappings)
     if request.method == "POST":
         return attempt(
             request,
@@ -48,22 +56,14 @@ def version(request: HttpRequest, crm: str, version: int) -> HttpResponse:
         "version": found,
         "by": names_of([found.actor]).get(found.actor, ""),
         "difference": compare_mappings(now, then),
+        "labels": _labels(connection),
         "asks": question_of(connection, rows, then),
     }
     return show(request, "mapping_version.html", context)
 
 
-def _from_shape(row: dict[str, Any]) -> WantedMapping:
-    return WantedMapping(
-        record_type=row["recordType"],
-        app_field=row["adsappField"],
-        remote_field=row["crmField"],
-        direction=row["direction"],
-        transform_rule=row["transformRule"],
-        blank_rule=row["blankRule"],
-        strategy=row["strategy"],
-        drift=row["drift"],
-    )
+def _labels(connection: CrmConnection) -> dict[str, dict[str, str]]:
+    return {kind: labels_in(described) for kind, described in connection.schema.items()}
 
 
 @page(role=Role.OPERATOR)
@@ -82,7 +82,7 @@ def export(request: HttpRequest, crm: str, form: str) -> HttpResponse:
 def import_file(request: HttpRequest, crm: str) -> HttpResponse:
     """A file is first shown as what it changes; the page that shows it carries the file to the button that saves it."""
     connection = find_connection(crm)
-    context: dict[str, Any] = {"row": connection, "provider": PROVIDERS[crm]}
+    context: dict[str, Any] = {"row": connection, "provider": PROVIDERS[crm], "labels": _labels(connection)}
     if request.method != "POST":
         return show(request, "mapping_import.html", context)
     here = reverse("dashboard:mapping-import", args=[crm])
