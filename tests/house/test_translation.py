@@ -14,7 +14,7 @@ NAMES = {"ADSapp", "CRM", "ADSapp CRM", "·"}
 """Which no language translates."""
 MARKED = re.compile(r"\{%\s*(blocktranslate|comment)\b.*?%\}.*?\{%\s*end\1\s*%\}", re.DOTALL)
 TAG = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)
-VERBATIM = re.compile(r"<(script|style|code)\b.*?</\1>", re.DOTALL)
+VERBATIM = re.compile(r"<(script|style|code)\b.*?</\1>|<span class=\"material-symbols-outlined.*?</span>", re.DOTALL)
 SPOKEN = re.compile(r'(?:aria-label|title|placeholder|alt|data-label)="([^"]*)"')
 
 
