@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import requests
 
-from adsapp_crm.models import CrmConnection
+from adsapp_crm.models import CrmConnection, CrmOAuthState
 from crm.fakes import FAKES
 from crm.testing.clock import FakeClock
 from crm.testing.wsgi import LoopbackServer
@@ -119,3 +119,23 @@ def connect(browser: Any, server: AuthorizationServer, **config: str) -> Any:
 def stored(tenant: Any) -> list[CrmConnection]:
     with tenant.context():
         return list(CrmConnection.objects.defer(None).order_by("id"))
+
+
+def waiting(browser, server):
+    return come_back(browser, server.decide(begin(browser, server.key).json()["authUrl"]))["Location"]
+
+
+def states(tenant):
+    """Log-ins that have begun."""
+    with tenant.context():
+        return list(CrmOAuthState.objects.all())
+
+
+def failed(answer, code, status=400):
+    """A failure page with cause and fix, which tells no other site where it came from."""
+    page = answer.content.decode()
+    assert answer.status_code == status, page
+    assert f"<code>{code}</code>" in page
+    assert answer["Referrer-Policy"] == "no-referrer"
+    assert answer["Cache-Control"] == "no-store"
+    return page

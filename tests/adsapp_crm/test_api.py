@@ -27,12 +27,6 @@ def hubspot(settings):
 
 
 @pytest.fixture
-def browser(client, tenant):
-    client.force_login(tenant.user)
-    return client
-
-
-@pytest.fixture
 def connection(tenant, hubspot):
     return connect_with_token(tenant.id, "hubspot", TOKEN, actor="user:test").connection_id
 

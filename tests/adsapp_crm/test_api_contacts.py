@@ -21,12 +21,6 @@ CONTACTS = "/api/crm/contacts"
 
 
 @pytest.fixture
-def browser(client, tenant):
-    client.force_login(tenant.user)
-    return client
-
-
-@pytest.fixture
 def make(tenant):
     def made(**values):
         with tenant.context():

@@ -24,12 +24,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def browser(client, tenant):
-    client.force_login(tenant.user)
-    return client
-
-
-@pytest.fixture
 def row(tenant, fill):
     return fill(tenant)["CrmConnection"]
 

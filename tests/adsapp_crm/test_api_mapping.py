@@ -33,12 +33,6 @@ def connection(tenant):
         return CrmConnection.objects.create(crm_type="hubspot", schema=described({"contacts": FIELDS}))
 
 
-@pytest.fixture
-def browser(client, tenant):
-    client.force_login(tenant.user)
-    return client
-
-
 def put(browser, *rows, **more):
     body = {"crmType": "hubspot", "mappings": list(rows), **more}
     return browser.put("/api/crm/mapping", body, content_type="application/json")

@@ -24,12 +24,6 @@ def hubspot(settings):
 
 
 @pytest.fixture
-def browser(client, tenant):
-    client.force_login(tenant.user)
-    return client
-
-
-@pytest.fixture
 def worker():
     """Tasks are done where they are sent."""
     celery_app.conf.task_always_eager = True

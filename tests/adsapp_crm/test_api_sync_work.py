@@ -34,12 +34,6 @@ def hubspot(settings):
 
 
 @pytest.fixture
-def browser(client, tenant):
-    client.force_login(tenant.user)
-    return client
-
-
-@pytest.fixture
 def connection(tenant, hubspot):
     return str(connect_with_token(tenant.id, "hubspot", TOKEN, actor="user:test").connection_id)
 

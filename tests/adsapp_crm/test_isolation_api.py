@@ -19,7 +19,7 @@ from adsapp_crm.models.contact import ContactManager, ContactQuerySet
 from adsapp_crm.services.api_keys import make_key
 from tests.adsapp_crm.api_matrix import MODEL_OF, NOWHERE, handlers_without_operation, routes
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_queue")]
 
 ROUTES = routes()
 NAMING = [route for route in ROUTES if route.ids_named()]
@@ -31,13 +31,6 @@ LISTS_MANY = {"conflicts-resolve"}
 """Answers one by one, in a body of its own."""
 FILTERS = {"runId"}
 """Of a run that was removed the ledger is still read: unknown ones find nothing."""
-
-
-@pytest.fixture(autouse=True)
-def _no_queue():
-    """Runs are stored and nobody works on them."""
-    with mock.patch("celery.app.task.Task.delay"):
-        yield
 
 
 @pytest.fixture

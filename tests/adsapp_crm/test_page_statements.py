@@ -18,7 +18,7 @@ from crm.model import Phase, Policy
 from crm.testing.adversary import RECORD_TYPE, AdversaryConnector
 from crm.testing.adversary_nature import HUBSPOT_LIKE, PIPEDRIVE_LIKE, SALESFORCE_LIKE
 from crm.testing.memory import MemoryStore
-from tests.crm.engine.test_regressions import MAPS
+from tests.crm.engine.pair import MAPS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MOST = 12

@@ -35,12 +35,6 @@ def row(tenant, fill):
     return fill(tenant)["CrmConnection"]
 
 
-@pytest.fixture
-def browser(client, tenant):
-    client.force_login(tenant.user)
-    return client
-
-
 def take(tenant, row, now):
     with tenant.context():
         return take_due(row.pk, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crm.model import RunKind
-from tests.crm.engine.test_regressions import Pair
+from tests.crm.engine.pair import Pair
 
 
 def test_a_delta_pushes_the_first_value_of_a_field_that_was_blank_on_both_sides() -> None:

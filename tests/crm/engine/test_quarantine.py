@@ -11,7 +11,7 @@ from crm.engine.quarantine import MOST_CRASHES, MOST_SET_ASIDE, begin
 from crm.engine.run import advance, take_over
 from crm.model import SET_ASIDE, LinkState, Phase, RunKind
 from crm.testing.adversary_nature import HUBSPOT_LIKE, PIPEDRIVE_LIKE
-from tests.crm.engine.test_regressions import Pair
+from tests.crm.engine.pair import Pair
 
 PEOPLE = 8
 

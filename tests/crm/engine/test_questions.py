@@ -6,7 +6,7 @@ import pytest
 
 from crm.model import ActionKind, ConflictKind, LinkState, Rule, RunKind
 from crm.testing.adversary_nature import HUBSPOT_LIKE, PIPEDRIVE_LIKE, SALESFORCE_LIKE
-from tests.crm.engine.test_regressions import Pair
+from tests.crm.engine.pair import Pair
 
 SHOP = "shop@x.example"
 
