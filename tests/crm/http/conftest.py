@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+import responses
 
 from crm.errors import CrmError
 from crm.http.client import HttpClient
 from crm.http.hosts import HostPolicy
 from crm.ports import Turn
 
+BASE = "https://api.example.com"
 Step = Callable[[socket.socket], None]
 
 
@@ -186,3 +188,16 @@ def make_client(sleeper: Sleeper, limiter: RecordingLimiter) -> Iterator[Callabl
     yield make
     for client in made:
         client.close()
+
+
+@pytest.fixture
+def web() -> Iterator[responses.RequestsMock]:
+    """Answers given in-process, in the order in which they were registered."""
+    with responses.RequestsMock(registry=responses.registries.OrderedRegistry) as mock:
+        yield mock
+
+
+def raised(call: Callable[[], Any]) -> CrmError:
+    with pytest.raises(CrmError) as caught:
+        call()
+    return caught.value

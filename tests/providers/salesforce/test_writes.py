@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -22,17 +22,10 @@ from crm.ports import CreateItem, UpdateItem
 from crm.providers.salesforce.mapping import MARKER_FIELD, PLACEHOLDER
 from crm.providers.salesforce.wire import PERSON_ACCOUNT
 from crm.testing.faults import Fault
-from tests.providers.salesforce.stand import START_MS, SalesforceStand, salesforce_stand
+from tests.providers.salesforce.calls import ALL, BASE, CREATE, DELETE, QUERY, STARTED, UPDATE, UPSERT, people
+from tests.providers.salesforce.stand import SalesforceStand, salesforce_stand
 
-BASE = "/services/data/{version}"
-QUERY = f"GET {BASE}/query"
-ALL = f"GET {BASE}/queryAll"
-CREATE = f"POST {BASE}/composite/sobjects"
-UPDATE = f"PATCH {BASE}/composite/sobjects"
-UPSERT = f"PATCH {BASE}/composite/sobjects/Contact/{{field}}"
-DELETE = f"DELETE {BASE}/composite/sobjects"
 ONE = f"PATCH {BASE}/sobjects/Contact/{{id}}"
-STARTED = datetime.fromtimestamp(START_MS // 1000, UTC)
 
 
 def creates(count: int, **more: Any) -> list[CreateItem]:
@@ -40,10 +33,6 @@ def creates(count: int, **more: Any) -> list[CreateItem]:
         CreateItem(f"k{n}", f"org:{n}", {"LastName": f"P{n}", "Email": f"p{n}@example.com", **more})
         for n in range(count)
     ]
-
-
-def people(count: int, **more: Any) -> list[dict[str, Any]]:
-    return [{"LastName": f"P{n}", "Email": f"p{n}@example.com", **more} for n in range(count)]
 
 
 @pytest.mark.parametrize("count", [1, 200, 201, 1_000])
