@@ -14,11 +14,14 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 from tests.harness import postgres, valkey
@@ -40,6 +43,7 @@ __all__ = [
     "start",
     "status",
     "stop",
+    "terminated_as_interrupted",
     "throwaway",
 ]
 
@@ -68,7 +72,8 @@ def credentials(folder: Path) -> dict[str, str]:
 def running(folder: Path | None = None, given: Mapping[str, str] | None = None) -> Iterator[dict[str, str]]:
     """Yield DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL of services that run until the last user leaves.
 
-    What `given` (the environment when None) already names is used as it is and not started.
+    What `given` (the environment when None) already names is used as it is and not started. SIGTERM ends the block with
+    KeyboardInterrupt, as Ctrl-C does, so that what was started is stopped.
     """
     given = os.environ if given is None else given
     external = _external(given)
@@ -76,7 +81,7 @@ def running(folder: Path | None = None, given: Mapping[str, str] | None = None) 
         yield external
         return
     folder = prepare(folder or default_folder())
-    with lock(folder / "users.lock", exclusive=False) as users:
+    with terminated_as_interrupted(), lock(folder / "users.lock", exclusive=False) as users:
         with lock(folder / "change.lock", exclusive=True):
             started = _start(folder, keep=False, external=external)
         try:
@@ -85,6 +90,32 @@ def running(folder: Path | None = None, given: Mapping[str, str] | None = None) 
             with lock(folder / "change.lock", exclusive=True):
                 if not _read_state(folder).get("keep") and _become_last(users):
                     _stop(folder)
+
+
+@contextlib.contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Inside, the first SIGTERM raises KeyboardInterrupt, and further ones do not cut off what that sets going.
+
+    Outside the main thread, which alone may say so, nothing changes. A child that was forked ends by the signal itself.
+    """
+    who = os.getpid()
+
+    def interrupt(sign: int, _frame: FrameType | None) -> None:
+        if os.getpid() != who:
+            signal.signal(sign, signal.SIG_DFL)
+            os.kill(os.getpid(), sign)
+            return
+        signal.signal(sign, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,6 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 from tests.harness import environment, services
 from tests.harness.binaries import ServicesError, command_line
@@ -150,11 +149,11 @@ def opened(*, folder: Path | None = None, port: int = 0) -> Iterator[Stack]:
             raise ServicesError(msg) from None
         _end_leftovers(folder)
         url = f"http://127.0.0.1:{_usable(port)}"
+        exits.enter_context(services.terminated_as_interrupted())  # also where the services are somebody else's
         urls = exits.enter_context(services.running(folder))
         given = environment.development(urls, services.credentials(folder), public_url=url)
         stack = Stack(folder, url, {**os.environ, **given})
         exits.callback(stack.close)
-        exits.enter_context(_terminate_as_interrupt())
         stack.manage("migrate", "--database", "owner", "--noinput", "--verbosity", "0")
         yield stack
 
@@ -187,20 +186,6 @@ def _end_leftovers(folder: Path) -> None:
                 time.sleep(0.05)
         pid_file.unlink(missing_ok=True)
         record.unlink()
-
-
-@contextlib.contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends the stack the way Ctrl-C does: everything that was started is stopped."""
-
-    def interrupt(_sign: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -106,6 +106,18 @@ def test_servers_of_a_killed_run_are_taken_over(folder):
     assert services.status(folder) == dict.fromkeys(services.VARIABLES)
 
 
+def test_a_run_that_is_told_to_end_stops_what_it_began(folder):
+    """SIGTERM, the second one too while the first is obeyed; a killed run has no say, one that is asked has."""
+    told, url = hold(folder)
+    assert url
+    told.terminate()
+    told.terminate()
+    told.communicate()
+
+    assert told.returncode != -signal.SIGTERM
+    assert services.status(folder) == dict.fromkeys(services.VARIABLES)
+
+
 def test_a_crash_of_everything_leaves_nothing_in_the_way(folder):
     """Servers killed with their user leave pid files that name a process which is somebody else's by now."""
     killed, _ = hold(folder)
