@@ -2,7 +2,7 @@
 organizations: every answer is one that the description names, and none tells of the other organization.
 
 Half of them name real rows, of either organization. Each is played on the same rows and rolled back. Needs the
-dependency group ``contract`` (schemathesis); without it the attack says so and is skipped.
+dependency group ``contract`` (schemathesis); without it the attack says that it was not run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Final
 from tests.harness.attack import stage
 
 DESCRIPTION: Final = Path(__file__).resolve().parents[3] / "docs" / "openapi.yaml"
-MISSING: Final = "schemathesis is not installed: uv pip install --python .venv --group contract"
+MISSING: Final = "schemathesis is not installed; install it with: uv pip install --python .venv --group contract"
 AWAY: Final = (501, 502, 503)
 """Documented answers about a CRM or a queue; any other 5xx is an error of ours."""
 _REAL_CRMS: Final = ("hubspot", "salesforce", "pipedrive", "hubspot")
@@ -27,7 +27,7 @@ _REAL_CRMS: Final = ("hubspot", "salesforce", "pipedrive", "hubspot")
 
 def attack(cases: int) -> dict[str, Any]:
     if importlib.util.find_spec("schemathesis") is None:
-        return {"ok": True, "skipped": MISSING}
+        return {"notRun": MISSING}
     from django.conf import settings
 
     from tests.adsapp_crm.oauth_stand import authorization_server

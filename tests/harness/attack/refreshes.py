@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 import time
 import uuid
 from datetime import timedelta
@@ -11,6 +12,7 @@ from typing import Any
 from tests.harness.attack import stage
 
 PROCESSES = 16
+TOLD_EVERY = 100
 
 
 def attack(expiries: int, latency_seconds: float) -> dict[str, Any]:
@@ -48,6 +50,11 @@ def attack(expiries: int, latency_seconds: float) -> dict[str, Any]:
             for _ in range(PROCESSES):
                 said = used.get(timeout=refresher.PATIENCE_SECONDS)
                 calls[said] = calls.get(said, 0) + 1
+            if (number + 1) % TOLD_EVERY == 0:
+                seconds = time.monotonic() - started
+                print(
+                    f"     {number + 1:,} of {expiries:,} expiries after {seconds:.0f} s", file=sys.stderr, flush=True
+                )
         for worker in workers:
             worker.join(refresher.PATIENCE_SECONDS)
         health = _health(organization.pk, connection_id)
