@@ -177,7 +177,7 @@ def needed_role(view: Any, method: str) -> str:
     name = "GET" if method == "HEAD" else method
     operations: Mapping[str, Operation] = getattr(view, "operations", {})
     if name in operations:
-        return operations[name].role
+        return operations[name].role or Role.OWNER
     roles: Mapping[str, str] = getattr(view, "roles", {})
     return roles.get(name, Role.OWNER)
 

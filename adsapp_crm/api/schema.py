@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
-from adsapp_crm.api.operations import Operation
+from adsapp_crm.api.operations import Operation, Proof
 from adsapp_crm.api.serializers import ConnectSerializer, CrmTypeSerializer
 from adsapp_crm.api.shapes import connecting
 from adsapp_crm.api.shapes.problems import ProblemSerializer
@@ -40,6 +41,18 @@ _TEXTS: Final[Mapping[int, str]] = {
     503: "The database, the CRM, the queue or the job's address is not there at the moment.",
 }
 
+_CRON = Proof(
+    "cronSecret",
+    "bearer",
+    "Needs no log-in and no role: a secret of CRON_SECRET opens it.",
+    "The secret is missing or wrong.",
+)
+_APP = Proof(
+    "appCredentials",
+    "basic",
+    "Needs no log-in and no role: the CRM shows the client id and secret of the app that was uninstalled.",
+    "The client id or secret is missing, or not that of an app known here.",
+)
 _CONNECTED = connecting.ConnectedSerializer
 _ELSEWHERE: Final[Mapping[str, Mapping[str, Operation]]] = {
     "ConnectView": {
@@ -69,7 +82,7 @@ _ELSEWHERE: Final[Mapping[str, Mapping[str, Operation]]] = {
             problems=(409,),
         ),
         "DELETE": Operation(
-            Role.OWNER, "Be told by a CRM that the app was uninstalled there", status=204, problems=(413, 415)
+            None, "Be told by a CRM that the app was uninstalled there", status=204, problems=(413, 415), proof=_APP
         ),
     },
     "ConfirmView": {
@@ -84,12 +97,13 @@ _ELSEWHERE: Final[Mapping[str, Mapping[str, Operation]]] = {
     },
     "CronView": {
         method: Operation(
-            Role.OWNER,
+            None,
             f"Start a job ({method})",
             connecting.JobStartedSerializer,
             query=connecting.JobQuery,
             also=(202,),
             problems=(503,),
+            proof=_CRON,
         )
         for method in ("GET", "POST")
     },
@@ -144,7 +158,21 @@ class OperationSchema(AutoSchema):
     def get_description(self) -> str:  # type: ignore[override]  # spectacular takes the arguments away
         handler = getattr(self.view, self.method.lower(), None)
         text = " ".join((handler.__doc__ or "").split()) if handler else ""
-        return f"{text}\n\nNeeds the role {self._operation().role} or above.".strip()
+        proof = self._operation().proof
+        return f"{text}\n\n{proof.told if proof else f'Needs the role {self._operation().role} or above.'}".strip()
+
+    def get_auth(self) -> list[dict[str, list[str]]]:
+        proof = self._operation().proof
+        if proof is None:
+            return super().get_auth()
+        component = ResolvedComponent(  # type: ignore[no-untyped-call]
+            name=proof.name,
+            type=ResolvedComponent.SECURITY_SCHEMA,
+            object=proof.name,
+            schema={"type": "http", "scheme": proof.scheme, "description": proof.told},
+        )
+        self.registry.register_on_missing(component)
+        return [{proof.name: []}]
 
     def get_request_serializer(self) -> Any:
         operation = self._operation()
@@ -161,12 +189,13 @@ class OperationSchema(AutoSchema):
         statuses = {*_ALWAYS, *operation.problems, *(_OF_POSTS if self.method == "POST" else ())}
         statuses |= {*_OF_BODIES} if self.method not in {"GET", "DELETE"} else set()
         for status in sorted(statuses):
-            answers[status, PROBLEM] = OpenApiResponse(ProblemSerializer, description=_TEXTS[status])
+            text = operation.proof.refused if operation.proof and status == 401 else _TEXTS[status]
+            answers[status, PROBLEM] = OpenApiResponse(ProblemSerializer, description=text)
         return answers
 
     def get_override_parameters(self) -> list[Any]:
         operation = self._operation()
-        names = ["organization"] if self.get_tags() != ["cron"] else []
+        names = ["organization"] if operation.proof is None else []
         names += ["once"] if self.method == "POST" and hasattr(self.view, "operations") else []
         names += ["condition"] if operation.conditional else []
         names += ["async"] if 202 in operation.also and self.get_tags() != ["cron"] else []
