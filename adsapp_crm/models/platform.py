@@ -89,6 +89,7 @@ class ApiKey(OrganizationModel):
     last_used_at = models.DateTimeField(_("last used at"), null=True, blank=True, editable=False)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True)
+    revoked_by = models.TextField(_("revoked by"), blank=True, default="", db_default="", editable=False)
 
     class Meta(OrganizationModel.Meta):
         db_table = "api_keys"

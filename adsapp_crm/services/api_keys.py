@@ -11,7 +11,7 @@ import hmac
 import re
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -24,7 +24,7 @@ from adsapp_crm import selectors
 from adsapp_crm.models import ApiKey
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.refusals import refuse
-from adsapp_crm.tenancy import organization_context
+from adsapp_crm.tenancy import current_actor, organization_context
 
 PREFIX: Final = "crm_live_"
 _KEY: Final = re.compile(r"(crm_live_[0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
@@ -85,8 +85,21 @@ def revoke_key(key_id: uuid.UUID) -> ApiKey:
     """The key opens nothing any more; revoking it again changes nothing."""
     if not ApiKey.objects.filter(pk=key_id).exists():
         raise refuse("key.unknown", "There is no API key with this id.", field="id")
-    ApiKey.objects.filter(pk=key_id, revoked_at__isnull=True).update(revoked_at=Now())
+    revoke_all([key_id])
     return ApiKey.objects.get(pk=key_id)
+
+
+def revoke_all(key_ids: Iterable[uuid.UUID]) -> None:
+    """In the name of who acts; those that are revoked already keep who did it and when."""
+    ApiKey.objects.filter(pk__in=list(key_ids), revoked_at__isnull=True).update(
+        revoked_at=Now(), revoked_by=current_actor()
+    )
+
+
+def usable_keys_of(user_id: uuid.UUID) -> list[ApiKey]:
+    """The keys that a person made and that open something still, in the current organization."""
+    usable = Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
+    return list(ApiKey.objects.filter(usable, created_by=f"user:{user_id}", revoked_at__isnull=True).order_by("id"))
 
 
 def open_key(text: str) -> KeyGrant | None:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from django.db.models import QuerySet
 
-from adsapp_crm.models import Membership, Organization
+from adsapp_crm.models import ApiKey, Membership, Organization
 from adsapp_crm.models.choices import Role
+from adsapp_crm.services.api_keys import revoke_all, usable_keys_of
 from adsapp_crm.services.organizations import add_member
 from adsapp_crm.services.refusals import refuse
 
 _RANK: Final[Mapping[str, int]] = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2, Role.OWNER: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOut:
+    """What became of the keys that the person had made and that opened something."""
+
+    revoked: tuple[ApiKey, ...]
+    kept: tuple[ApiKey, ...]
 
 
 def invite(email: str, role: Role, *, by_role: str) -> Membership:
@@ -33,11 +43,19 @@ def change_role(member_id: uuid.UUID, role: Role, *, by_role: str) -> Membership
     return _member(member_id)
 
 
-def remove_member(member_id: uuid.UUID, *, by_role: str) -> None:
-    """The person is out at once; what they did stays in the ledger."""
+def remove_member(member_id: uuid.UUID, *, by_role: str, revoke_keys: bool = True) -> TakenOut:
+    """The person is out at once, and so are the API keys they made, unless ``revoke_keys`` is False.
+
+    What they did stays in the ledger. Whoever makes a key knows it, so one that is kept lets them in further.
+    """
     held = _member(member_id)
     _check(held, None, by_role)
+    keys = tuple(usable_keys_of(held.user_id))
     held.delete()
+    if not revoke_keys:
+        return TakenOut((), keys)
+    revoke_all(key.pk for key in keys)
+    return TakenOut(keys, ())
 
 
 def set_email_notices(user_id: uuid.UUID | None, *, wanted: bool) -> None:

@@ -17,6 +17,7 @@ from adsapp_crm.models import (
     CrmWebhookEvent,
     Membership,
 )
+from adsapp_crm.services.api_keys import make_key, open_key
 from adsapp_crm.services.connections import connect_with_token
 from tests.adsapp_crm.hubspot_account import TOKEN, hubspot_account
 
@@ -269,7 +270,7 @@ def test_members_come_change_and_go(browser, tenant):
     assert (made.status_code, made.json()["email"], made.json()["role"]) == (201, "bea@example.com", "viewer")
     assert changed.json()["role"] == "operator"
     assert len(get(browser, "members")["items"]) == 2
-    assert send(browser, "DELETE", where).status_code == 204
+    assert send(browser, "DELETE", where).json() == {"revokedKeys": [], "keptKeys": []}
     assert problem(send(browser, "DELETE", where)) == (404, "member.unknown")
 
 
@@ -297,6 +298,34 @@ def test_an_administrator_makes_and_unmakes_no_owner(browser, tenant):
     assert {problem(answer) for answer in refusals} == {(403, "member.role")}
     with tenant.context():
         assert sorted(Membership.objects.values_list("role", flat=True)) == ["admin", "owner"]
+
+
+def test_who_is_taken_out_leaves_no_key_behind_unless_it_is_asked_for(browser, tenant):
+    """Those revoked and those kept are named; another's key, one that was revoked before and one that is over stay."""
+    others = [type(tenant.user).objects.create_user(f"{name}@example.com") for name in ("ann", "ben")]
+    keys = {}
+    with tenant.context(actor=f"user:{tenant.user.pk}"):
+        members = [Membership.objects.create(user=user, role="admin") for user in others]
+        for user in [*others, tenant.user]:
+            keys[user.pk] = make_key("Report", ["admin"], actor=f"user:{user.pk}")
+        earlier = make_key("Old", ["read"], actor=f"user:{others[0].pk}").row
+        ApiKey.objects.filter(pk=earlier.pk).update(revoked_at="2026-01-01T00:00Z", revoked_by="user:x")
+    ann, ben, own = (keys[user.pk] for user in [*others, tenant.user])
+
+    said = send(browser, "DELETE", f"members/{members[0].pk}").json()
+    assert ([each["id"] for each in said["revokedKeys"]], said["keptKeys"]) == ([str(ann.row.pk)], [])
+    said = send(browser, "DELETE", f"members/{members[1].pk}?revokeKeys=false").json()
+    assert (said["revokedKeys"], [each["prefix"] for each in said["keptKeys"]]) == ([], [ben.row.prefix])
+    assert problem(send(browser, "DELETE", f"members/{members[1].pk}?revokeKeys=perhaps")) == (400, "request.invalid")
+
+    assert [open_key(key.text) is not None for key in (ann, ben, own)] == [False, True, True]
+    by = {each["id"]: each["revokedBy"] for each in get(browser, "api-keys")["items"]}
+    assert by == {
+        str(ann.row.pk): f"user:{tenant.user.pk}",
+        str(ben.row.pk): "",
+        str(own.row.pk): "",
+        str(earlier.pk): "user:x",
+    }
 
 
 # Webhooks.

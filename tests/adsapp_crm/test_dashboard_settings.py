@@ -177,11 +177,13 @@ def test_nobody_appoints_above_themselves_and_the_last_owner_stays(stand):
     assert page.count('<td data-label="Role">Owner</td>') == 1
 
 
-def test_a_person_is_taken_out_and_the_keys_they_made_are_counted(stand):
-    """At once, by an administrator alone; an owner is above one, and the last owner stays."""
+def test_a_person_is_taken_out_with_the_keys_they_made(stand):
+    """At once, by an administrator alone; an owner is above one, and the last owner stays. The box is ticked before."""
     admin, viewer = stand.member(Role.ADMIN), stand.member(Role.VIEWER)
     admin.post(f"{BASE}/people", {"act": "key", "name": "billing", "scope": "read"})
-    assert "1 API key that they made goes on working" in text_of(stand.get("/people"))
+    page = stand.get("/people")
+    assert "Revoke the API key that they made: billing" in text_of(page)
+    assert page.count('name="revoke_keys" value="1" checked') == 1
     with stand.inside:
         ids = {each.role: str(each.pk) for each in Membership.objects.all()}
     viewer.post(f"{BASE}/people", {"act": "out", "member": ids["admin"]})
@@ -190,8 +192,22 @@ def test_a_person_is_taken_out_and_the_keys_they_made_are_counted(stand):
     stand.post("/people", act="out", member="nobody")
     with stand.inside:
         assert {each.role: str(each.pk) for each in Membership.objects.all()} == ids
-    assert "The person is out" in stand.follow("/people", act="out", member=ids["admin"])
+    told = stand.follow("/people", act="out", member=ids["admin"], revoke_keys="1")
+    assert "Revoked with them: billing (crm_live_" in text_of(told)
     assert admin.get(f"{BASE}/people").status_code != 200
     with stand.inside:
         assert {each.role for each in Membership.objects.all()} == {"owner", "viewer"}
-        assert ApiKey.objects.filter(revoked_at__isnull=True).count() == 1
+        [key] = ApiKey.objects.all()
+    assert (key.revoked_at is not None, key.revoked_by) == (True, f"user:{stand.tenant.user.pk}")
+
+
+def test_a_key_that_is_kept_is_named(stand):
+    """The box unticked: the person is out, their key goes on working, and the page says which."""
+    admin = stand.member(Role.ADMIN)
+    admin.post(f"{BASE}/people", {"act": "key", "name": "billing", "scope": "read"})
+    with stand.inside:
+        member_id = str(Membership.objects.get(role=Role.ADMIN).pk)
+    told = stand.follow("/people", act="out", member=member_id)
+    assert "Keys of theirs that go on working: billing (crm_live_" in text_of(told)
+    with stand.inside:
+        assert [(key.revoked_at, key.revoked_by) for key in ApiKey.objects.all()] == [(None, "")]

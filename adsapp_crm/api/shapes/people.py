@@ -56,6 +56,23 @@ class RoleSerializer(StrictSerializer):
     role = serializers.ChoiceField(choices=Role.choices)
 
 
+class LeavingQuery(StrictSerializer):
+    revokeKeys = serializers.BooleanField(
+        default=True, help_text="Whether the API keys that the person made are revoked with it."
+    )
+
+
+class KeyNameSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    prefix = serializers.CharField(help_text="How the key begins.")
+
+
+class TakenOutSerializer(serializers.Serializer):  # type: ignore[type-arg]
+    revokedKeys = KeyNameSerializer(many=True, source="revoked")
+    keptKeys = KeyNameSerializer(many=True, source="kept", help_text="They go on working.")
+
+
 class StaffAccessQuery(PageQuery):
     pass
 
@@ -93,6 +110,7 @@ class KeySerializer(serializers.Serializer):  # type: ignore[type-arg]
     lastUsedAt = serializers.DateTimeField(source="last_used_at", allow_null=True)
     expiresAt = serializers.DateTimeField(source="expires_at", allow_null=True)
     revokedAt = serializers.DateTimeField(source="revoked_at", allow_null=True)
+    revokedBy = serializers.CharField(source="revoked_by", help_text="Empty while it is not revoked.")
 
 
 class NewKeySerializer(KeySerializer):

@@ -14,6 +14,7 @@ from adsapp_crm.api.shapes.people import (
     InvitationSerializer,
     KeyQuery,
     KeySerializer,
+    LeavingQuery,
     MemberQuery,
     MemberSerializer,
     MeSerializer,
@@ -21,6 +22,7 @@ from adsapp_crm.api.shapes.people import (
     RoleSerializer,
     StaffAccessQuery,
     StaffAccessSerializer,
+    TakenOutSerializer,
     WantedKeySerializer,
     WantedMeSerializer,
     WantedStaffAccessSerializer,
@@ -106,7 +108,9 @@ class MemberView(OrganizationView):
             problems=(404, 409),
             example={"role": "viewer"},
         ),
-        "DELETE": Operation(Role.ADMIN, "Take a member out", status=204, problems=(404, 409)),
+        "DELETE": Operation(
+            Role.ADMIN, "Take a member out", TakenOutSerializer, query=LeavingQuery, problems=(404, 409)
+        ),
     }
 
     def patch(self, request: Request, member_id: uuid.UUID) -> Any:
@@ -116,9 +120,11 @@ class MemberView(OrganizationView):
             return self.answer(request, change_role(member_id, role, by_role=role_of(request)))
 
     def delete(self, request: Request, member_id: uuid.UUID) -> Any:
+        """The API keys that the person made are revoked as well, unless ``revokeKeys=false``; both are named."""
+        revoke = self.query(request)["revokeKeys"]
+        check_no_visit(getattr(request, "staff_access_id", None))
         with self.work(request):
-            remove_member(member_id, by_role=role_of(request))
-        return self.answer(request, None)
+            return self.answer(request, remove_member(member_id, by_role=role_of(request), revoke_keys=revoke))
 
 
 class StaffAccessesView(OrganizationView):

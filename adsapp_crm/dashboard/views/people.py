@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
+from collections import defaultdict
 from typing import Any, Final
 
 from django import forms
@@ -17,7 +17,7 @@ from adsapp_crm.models import ApiKey, Membership
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.actor_names import names_of
 from adsapp_crm.services.api_keys import Scope, make_key, revoke_key
-from adsapp_crm.services.members import invite, remove_member
+from adsapp_crm.services.members import TakenOut, invite, remove_member
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.services.staff import MOST_REASON_CHARACTERS, check_no_visit, end_access, grants, let_in
 from adsapp_crm.services.staff import ROLES as STAFF_ROLES
@@ -79,10 +79,13 @@ def listing(request: HttpRequest) -> HttpResponse:
 def _page(request: HttpRequest, *, new_key: str = "", forms_: dict[str, forms.Form] | None = None) -> HttpResponse:
     members = list(Membership.objects.select_related("user").order_by("created_at"))
     keys = list(ApiKey.objects.order_by("-created_at")[:100])
-    names = names_of(key.created_by for key in keys)
-    made = Counter(key.created_by for key in keys if key.revoked_at is None)
+    names = names_of(actor for key in keys for actor in (key.created_by, key.revoked_by))
+    made: dict[str, list[str]] = defaultdict(list)
     for key in keys:
         key.by = names.get(key.created_by, "")  # type: ignore[attr-defined]  # for the template
+        key.ended_by = names.get(key.revoked_by, "")  # type: ignore[attr-defined]  # for the template
+        if key.revoked_at is None:
+            made[key.created_by].append(key.name)
     for member in members:
         member.keys_made = made[f"user:{member.user_id}"]  # type: ignore[attr-defined]  # for the template
     context = {
@@ -122,11 +125,25 @@ def _take_out(request: HttpRequest) -> HttpResponse:
     except ValueError:
         raise refuse("member.unknown", _("There is no such member.")) from None
 
-    def act() -> None:
+    def act() -> TakenOut:
         check_no_visit(getattr(request, "staff_access_id", None))
-        remove_member(member_id, by_role=getattr(request, "organization_role", ""))
+        role, revoke = getattr(request, "organization_role", ""), "revoke_keys" in request.POST
+        return remove_member(member_id, by_role=role, revoke_keys=revoke)
 
-    return attempt(request, act, back=reverse("dashboard:people"), done=_("The person is out of this organization."))
+    return attempt(request, act, back=reverse("dashboard:people"), done=_told_of)
+
+
+def _told_of(taken_out: TakenOut) -> str:
+    said = [_("The person is out of this organization.")]
+    if taken_out.revoked:
+        said.append(_("Revoked with them: %(keys)s.") % {"keys": _named(taken_out.revoked)})
+    if taken_out.kept:
+        said.append(_("Keys of theirs that go on working: %(keys)s.") % {"keys": _named(taken_out.kept)})
+    return " ".join(said)
+
+
+def _named(keys: tuple[ApiKey, ...]) -> str:
+    return ", ".join(f"{key.name} ({key.prefix}…)" for key in keys)
 
 
 def _grants() -> list[Any]:
