@@ -88,6 +88,11 @@ def sync_waiters() -> int:
     return int(_read("CRM_SYNC_WAITERS", 2))
 
 
+def crm_callers() -> int:
+    """How many requests of one web process may ask a CRM at once; those beyond are refused after a moment."""
+    return int(_read("CRM_WEB_CALLERS", 1))
+
+
 def requests_per_minute() -> int:
     """Of one person or API key in one organization."""
     return int(_read("CRM_API_REQUESTS_PER_MINUTE", 600))

@@ -57,6 +57,7 @@ from adsapp_crm.services.mappings import (
     replace_mappings,
 )
 from adsapp_crm.services.refusals import RefusedError
+from adsapp_crm.services.seats import asking_outside
 from adsapp_crm.transform_forms import EDITS, context_of, posted_rule
 from adsapp_crm.wiring import definitions_of
 from crm.errors import CrmError
@@ -317,7 +318,8 @@ class FieldMappingAdmin(OrganizationAdmin):
         if request.method != "POST" or organization_id is None or not may(request, Role.ADMIN):
             raise PermissionDenied
         try:
-            refresh_fields(organization_id, _as_uuid(connection_id), actor=actor_of(request))
+            with asking_outside():
+                refresh_fields(organization_id, _as_uuid(connection_id), actor=actor_of(request))
         except RefusedError as error:
             first = error.refusals[0]
             self.message_user(request, f"{first.message} {first.fix}", messages.ERROR)

@@ -24,6 +24,7 @@ from adsapp_crm.error_pages import DATABASE_RETRY_SECONDS
 from adsapp_crm.fields import DecryptionError
 from adsapp_crm.models import CredentialsMismatchError
 from adsapp_crm.services.refusals import Refusal, RefusedError
+from adsapp_crm.services.seats import RETRY_SECONDS
 from adsapp_crm.tenancy import NoOrganizationError
 from crm.errors import (
     ConfigurationError,
@@ -79,6 +80,7 @@ _STATUS: Final[Mapping[str, int]] = {
     "job.unset": 503,
     "config.oauth_unavailable": 501,
     "internal.queue": 503,
+    "request.busy": 503,
 }
 """Of refusals whose status is not 400."""
 
@@ -174,7 +176,9 @@ def refusal_problem(error: RefusedError) -> Response:
     """The status of the first refusal; every refusal that names a field stands in ``errors``."""
     first = error.refusals[0]
     status = _STATUS.get(first.code, 400)
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    if first.code == "request.busy":
+        headers["Retry-After"] = str(RETRY_SECONDS)
     errors = [_refused_field(each) for each in error.refusals if each.field]
     return problem(first.code, status, detail=first.message, fix=first.fix, errors=errors, headers=headers)
 

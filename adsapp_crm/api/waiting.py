@@ -6,11 +6,8 @@ to look.
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 from celery.app.task import Task
@@ -21,12 +18,10 @@ from adsapp_crm import conf
 from adsapp_crm.models import CrmSyncLog
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.run_shapes import has_ended
+from adsapp_crm.services.seats import WAITERS
 from adsapp_crm.tenancy import organization_context
 
 LOOK_EVERY_SECONDS: Final = 0.2
-
-_lock: Final = threading.Lock()
-_waiting = 0
 
 
 def hand_over(task: Task[Any, Any], row_id: uuid.UUID) -> None:
@@ -44,7 +39,7 @@ def wait_for(request: Request, organization_id: uuid.UUID, run_id: uuid.UUID) ->
     """
     if "respond-async" in request.headers.get("Prefer", ""):
         return _look(organization_id, run_id)
-    with _seat() as is_mine:
+    with WAITERS.one() as is_mine:
         end = time.monotonic() + (conf.sync_wait_seconds() if is_mine else 0)
         while True:
             run = _look(organization_id, run_id)
@@ -57,17 +52,3 @@ def _look(organization_id: uuid.UUID, run_id: uuid.UUID) -> CrmSyncLog:
     """No transaction is open after it: who waits sleeps outside."""
     with organization_context(organization_id):
         return CrmSyncLog.objects.get(pk=run_id)
-
-
-@contextmanager
-def _seat() -> Iterator[bool]:
-    """Whether there is room for one more to wait."""
-    global _waiting  # noqa: PLW0603  one number for all threads of the process
-    with _lock:
-        is_mine = _waiting < conf.sync_waiters()
-        _waiting += is_mine
-    try:
-        yield is_mine
-    finally:
-        with _lock:
-            _waiting -= is_mine

@@ -96,6 +96,14 @@ DOORS = table(
         "A script without pauses.",
     ),
     (
+        "request.busy",
+        _("Others are waiting for a CRM just now"),
+        _("This asks a CRM before it answers, and only few requests may wait for one at once."),
+        _("Repeat it in a few seconds; nothing was done."),
+        Retry.NO,
+        "A round trip while a CRM is slow.",
+    ),
+    (
         "config.oauth_unavailable",
         _("This CRM is connected by a token"),
         _("The request brought no API token, and this CRM offers no log-in."),

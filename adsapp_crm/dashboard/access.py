@@ -27,6 +27,8 @@ from crm.errors import CrmError
 
 RANK: Final[Mapping[str, int]] = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2, Role.OWNER: 3}
 _GONE: Final = ("unknown", "expired")
+_STATUS: Final[Mapping[str, int]] = {"staff.by_grant": 403, "request.forbidden": 403, "request.busy": 503}
+"""Of refusals whose page is neither 404 nor 409."""
 
 
 class View(Protocol):
@@ -57,8 +59,8 @@ def page(
                 try:
                     answer = view(request, *args, **kwargs)
                 except RefusedError as error:
-                    gone = error.code.endswith(_GONE)
-                    answer = _problem(request, error.code, 404 if gone else 409, error)
+                    usual = 404 if error.code.endswith(_GONE) else 409
+                    answer = _problem(request, error.code, _STATUS.get(error.code, usual), error)
             # People's data: not for the next person at this browser, nor for a proxy.
             answer.setdefault("Cache-Control", "no-store")
             return answer

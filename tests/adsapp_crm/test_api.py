@@ -7,8 +7,8 @@ import uuid
 import pytest
 from django.db.models.functions import Now
 
-from adsapp_crm.api import waiting
 from adsapp_crm.models import Contact, CrmConnection, CrmJobSlot, CrmSyncLog, CrmSyncState, Membership
+from adsapp_crm.services import seats
 from adsapp_crm.services.connections import connect_with_token
 from config import celery_app
 from tests.adsapp_crm.hubspot_account import TOKEN, hubspot_account
@@ -345,4 +345,5 @@ def test_a_wait_beyond_the_number_of_waiters_is_none(browser, tenant, connection
     first = post(browser, "/api/crm/sync", {"crmType": "hubspot", "syncType": "full"})
     assert ([answer.status_code for answer in inner], first.status_code) == ([202], 200)
     assert first.json()["runId"] in inner[0]["Location"]
-    assert waiting._waiting == 0
+    with seats.WAITERS.one() as is_free:
+        assert is_free

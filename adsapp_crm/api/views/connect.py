@@ -18,6 +18,8 @@ from adsapp_crm.models.choices import Role
 from adsapp_crm.services.connections import check_provider, connect_with_token, disconnect
 from adsapp_crm.services.oauth import begin_log_in
 from adsapp_crm.services.refusals import RefusedError, refuse
+from adsapp_crm.services.seats import asking_outside
+from adsapp_crm.services.staff import check_no_visit
 
 
 class ConnectView(OrganizationView):
@@ -29,13 +31,14 @@ class ConnectView(OrganizationView):
         With a token the CRM is asked who that is before anything is stored.
         """
         asked = valid(ConnectSerializer, request.data)
+        check_no_visit(getattr(request, "staff_access_id", None))
         config = asked.get("config", {})
         crm_type = check_provider(asked["crmType"])
         organization_id, token = organization_of(request), config.get("apiToken", "")
         environment = config.get("environment", "")
         if not token:
             return self._log_in(request, organization_id, crm_type, config)
-        with _pointing_into_config():
+        with asking_outside(), _pointing_into_config():
             made = connect_with_token(
                 organization_id, crm_type, token, actor=actor_of(request), environment=environment
             )
@@ -57,6 +60,7 @@ class ConnectView(OrganizationView):
         )
         return Response({"authUrl": begun.auth_url, "connectionId": str(begun.connection_id)})
 
+    @asking_outside()
     def delete(self, request: Request) -> Response:
         """Forget the token; links, mappings and history stay for a later connection to the same account."""
         asked = valid(CrmTypeSerializer, request.query_params.dict())

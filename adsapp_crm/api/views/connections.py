@@ -25,6 +25,7 @@ from adsapp_crm.selectors import database_now
 from adsapp_crm.services.connection_rules import change_rules, set_debug_mode, tag_of
 from adsapp_crm.services.connections import pause_connection, resume_connection
 from adsapp_crm.services.examining import examine
+from adsapp_crm.services.seats import asking_outside
 
 
 class _ConnectionAnswers(OrganizationView):
@@ -121,6 +122,7 @@ class ConnectionExamineView(OrganizationView):
         "POST": Operation(Role.OPERATOR, "Test a connection from end to end", ExaminationSerializer, problems=(404,))
     }
 
+    @asking_outside()
     def post(self, request: Request, connection_id: uuid.UUID) -> Any:
         """Token, scopes, schema, mapping, quota, webhook and clock; a few requests to the CRM, and nothing changed."""
         return self.answer(request, examine(organization_of(request), connection_id).as_json())

@@ -14,6 +14,7 @@ from adsapp_crm.api.shapes.connections import FieldListSerializer, FieldsQuery
 from adsapp_crm.models import CrmConnection
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.describing import refresh_fields
+from adsapp_crm.services.seats import asking_outside
 from adsapp_crm.wiring import definitions_of
 
 
@@ -38,6 +39,7 @@ class FieldsRefreshView(OrganizationView):
         )
     }
 
+    @asking_outside()
     def post(self, request: Request, connection_id: uuid.UUID) -> Any:
         row = refresh_fields(organization_of(request), connection_id, actor=actor_of(request))
         return self.answer(request, _described(row, None))

@@ -31,12 +31,18 @@ from adsapp_crm.services.oauth import LogInFailedError, Person, finish_log_in
 from adsapp_crm.services.oauth_confirmation import Waiting, confirm_log_in, decline_log_in, waiting_log_in
 from adsapp_crm.services.refusal_counter import REFUSALS
 from adsapp_crm.services.refusals import RefusedError, refuse
+from adsapp_crm.services.seats import RETRY_SECONDS, asking_outside
 from adsapp_crm.services.uninstalls import take_uninstall
 from crm.errors import CrmError, UnexpectedAnswerError, WebhookRejectedError
 from crm.http.grants import Uninstalled
 from crm.registry import PROVIDERS, Provider
 
-_STATUS: Final[Mapping[str, int]] = {"oauth.session": 403, "connection.exists": 409, "auth.wrong_org": 409}
+_STATUS: Final[Mapping[str, int]] = {
+    "oauth.session": 403,
+    "connection.exists": 409,
+    "auth.wrong_org": 409,
+    "request.busy": 503,
+}
 _UNINSTALL_STATUS: Final[Mapping[str, int]] = {
     "webhook.signature": 401,
     "webhook.foreign": 403,
@@ -72,6 +78,8 @@ class LogInView(APIView):
         final = super().finalize_response(request, response, *args, **kwargs)
         for name, value in _HEADERS.items():
             final.setdefault(name, value)
+        if final.status_code == 503:
+            final.setdefault("Retry-After", str(RETRY_SECONDS))
         return final
 
     def _failed(self, code: str, crm_type: str = "", shown: str = "", *, status: int = 0) -> Any:
@@ -93,7 +101,8 @@ class CallbackView(LogInView):
 
     def get(self, request: Request, provider: str = "") -> HttpResponseBase:
         query = dict(request.query_params.lists())
-        arrived = finish_log_in(query, person_of(request), path_provider=provider)
+        with asking_outside():  # before the state is used up: who finds no seat loads the page again
+            arrived = finish_log_in(query, person_of(request), path_provider=provider)
         answer = HttpResponseRedirect(
             reverse("api:connect-confirm", args=[arrived.organization_id, arrived.attempt_id]),
         )
@@ -143,9 +152,11 @@ class ConfirmView(LogInView):
         decision = request.data.get("decision") if isinstance(request.data, Mapping) else None
         made: Connected | None = None
         if decision == "connect":
-            made = confirm_log_in(attempt_id, person, organization_id)
+            with asking_outside():
+                made = confirm_log_in(attempt_id, person, organization_id)
         elif decision == "decline":
-            decline_log_in(attempt_id, person, organization_id)
+            with asking_outside():
+                decline_log_in(attempt_id, person, organization_id)
         else:
             raise refuse("request.invalid", "The decision is connect or decline.", field="decision")
         if not wants_page(request):

@@ -20,6 +20,8 @@ from adsapp_crm.models.choices import Role
 from adsapp_crm.services.connections import MAX_TOKEN_CHARACTERS, connect_with_token, open_connection
 from adsapp_crm.services.oauth import Person, begin_log_in, redirect_uri
 from adsapp_crm.services.refusals import RefusedError
+from adsapp_crm.services.seats import asking_outside
+from adsapp_crm.services.staff import check_no_visit
 from adsapp_crm.tenancy import organization_context
 from crm.errors import CrmError
 from crm.registry import PROVIDERS, Provider
@@ -40,6 +42,8 @@ def connect(request: HttpRequest, crm: str) -> HttpResponse:
     found = PROVIDERS.get(crm)
     if found is None:
         raise Http404
+    if request.method == "POST":
+        check_no_visit(getattr(request, "staff_access_id", None))
     form = TokenForm(request.POST or None) if "token" in request.POST else TokenForm()
     if request.method == "POST" and "log_in" in request.POST:
         return _log_in(request, found)
@@ -96,7 +100,9 @@ def _with_token(request: HttpRequest, found: Provider, token: str) -> HttpRespon
 
     return attempt(
         request,
-        lambda: connect_with_token(organization_of(request), found.key, token, actor=actor_of(request)),
+        asking_outside()(
+            lambda: connect_with_token(organization_of(request), found.key, token, actor=actor_of(request))
+        ),
         back=reverse("dashboard:connect", args=[found.key]),
         done=done,
         goes_to=lambda _made: reverse("dashboard:connection", args=[found.key]),

@@ -21,6 +21,7 @@ from adsapp_crm.services.connection_rules import COLUMNS, CRM_SETTINGS, change_r
 from adsapp_crm.services.connections import disconnect, find_connection, pause_connection, resume_connection
 from adsapp_crm.services.examining import examine
 from adsapp_crm.services.quota import quota_of
+from adsapp_crm.services.seats import asking_outside
 from adsapp_crm.services.standing import now_beside
 from adsapp_crm.services.syncing import RunBusyError, start_run
 from adsapp_crm.tasks import send_after_commit, sync_page
@@ -240,7 +241,10 @@ def examination(request: HttpRequest, crm: str) -> HttpResponse:
     organization_id = organization_of(request)
     with organization_context(organization_id):
         row = find_connection(crm)
-    found = examine(organization_id, row.pk) if request.method == "POST" else None
+    found = None
+    if request.method == "POST":
+        with asking_outside():
+            found = examine(organization_id, row.pk)
     context = {"row": row, "provider": PROVIDERS[row.crm_type], "examination": found}
     return show(request, "examination.html", context)
 
@@ -250,7 +254,7 @@ def examination(request: HttpRequest, crm: str) -> HttpResponse:
 def end(request: HttpRequest, crm: str) -> HttpResponse:
     return attempt(
         request,
-        lambda: disconnect(organization_of(request), crm, actor=actor_of(request)),
+        asking_outside()(lambda: disconnect(organization_of(request), crm, actor=actor_of(request))),
         back=reverse("dashboard:home"),
         done=_("Disconnected. Links, mappings and history are kept for the day you connect the same account again."),
         atomic=False,

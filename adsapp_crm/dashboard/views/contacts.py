@@ -23,6 +23,7 @@ from adsapp_crm.services.explain import FieldStand, Stand, explain_contacts
 from adsapp_crm.services.record_actions import exclude_links, include_links, retry_links, unlink
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.round_trip import try_round_trip
+from adsapp_crm.services.seats import asking_outside
 from adsapp_crm.services.syncing import start_run
 from adsapp_crm.tasks import send_after_commit, sync_now
 from adsapp_crm.tenancy import organization_context
@@ -138,7 +139,8 @@ def round_trip(request: HttpRequest, contact_id: uuid.UUID) -> HttpResponse:
     connection_id = _uuid(request.POST.get("connection", ""))
     if connection_id is None:
         raise refuse("connection.unknown", _("There is no active connection with this id."))
-    tried = try_round_trip(organization_id, contact_id, connection_id, actor=actor_of(request))
+    with asking_outside():
+        tried = try_round_trip(organization_id, contact_id, connection_id, actor=actor_of(request))
     with organization_context(organization_id):
         found = Contact.objects.get(pk=contact_id)
         row = CrmConnection.objects.get(pk=connection_id)

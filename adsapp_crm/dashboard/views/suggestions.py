@@ -9,6 +9,7 @@ from adsapp_crm.dashboard.views.mapping import kinds_of
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.connections import find_connection
 from adsapp_crm.services.mapping_suggestions import read_held, suggestions_of
+from adsapp_crm.services.seats import asking_outside
 from adsapp_crm.tenancy import organization_context
 from crm.errors import CrmError
 from crm.registry import PROVIDERS
@@ -26,7 +27,8 @@ def suggestions(request: HttpRequest, crm: str) -> HttpResponse:
     held = None
     if request.method == "POST":
         try:
-            held = read_held(organization_id, crm, kind)
+            with asking_outside():
+                held = read_held(organization_id, crm, kind)
         except CrmError as error:
             tell_crm_error(request, error)
     with organization_context(organization_id):
