@@ -233,8 +233,8 @@ DOORS = table(
     ),
     (
         "staff.by_grant",
-        _("Staff let nobody in"),
-        _("You are here by a grant yourself, and other grants, members, keys and webhooks would outlast it."),
+        _("Staff leave nothing behind"),
+        _("You are here by a grant, which members, keys, webhooks, other grants and a CRM's access would outlast."),
         _("Ask an administrator of the organization."),
         Retry.NO,
         "Support that wants more time.",

@@ -372,9 +372,10 @@ def _draft(row: CrmOAuthState, payload: dict[str, Any], registration: str) -> Cr
 
 
 def may_connect(person: Person, organization_id: uuid.UUID) -> bool:
-    """Asked again at each step: the role may be gone by now."""
+    """Asked again at each step: the role may be gone by now. Nobody connects by a grant, which the access outlasts."""
     return any(
-        place.organization_id == organization_id and place.role in _MAY_CONNECT for place in places_of(person.user_id)
+        place.organization_id == organization_id and place.role in _MAY_CONNECT and place.staff_access_id is None
+        for place in places_of(person.user_id)
     )
 
 

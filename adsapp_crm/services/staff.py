@@ -24,7 +24,10 @@ _RANK: Final = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2, Role.OWNER: 3}
 
 
 def check_no_visit(staff_access_id: uuid.UUID | None) -> None:
-    """For what would outlast a grant: grants, members, keys, webhooks. Raises RefusedError (``staff.by_grant``)."""
+    """For what would outlast a grant: grants, members, keys, webhooks, a CRM's access.
+
+    Raises RefusedError (``staff.by_grant``).
+    """
     if staff_access_id is not None:
         raise refuse("staff.by_grant", "You are in this organization by a grant yourself.")
 

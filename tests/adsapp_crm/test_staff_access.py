@@ -57,7 +57,7 @@ def test_staff_who_are_in_by_a_grant_give_none(client, tenant, sam):
 
 
 def test_staff_who_are_in_by_a_grant_make_nothing_that_outlasts_it(client, tenant, sam):
-    """No member, no role, no key, no webhook: neither on the pages nor by API."""
+    """No member, no role, no key, no webhook, no CRM: neither on the pages nor by API; nor does anybody go."""
     with tenant.context():
         let_in(SAM, "admin", hours=1, reason="ticket", by="user:x")
         member = Membership.objects.create(user=User.objects.create_user("ann@example.com"), role=Role.VIEWER)
@@ -65,10 +65,18 @@ def test_staff_who_are_in_by_a_grant_make_nothing_that_outlasts_it(client, tenan
     client.post(f"{BASE}/organizations", {"organization": str(tenant.id)})
     client.post(f"{BASE}/people", {"act": "member", "email": SAM, "role": "admin"})
     client.post(f"{BASE}/people", {"act": "key", "name": "mine", "scope": "admin"})
+    client.post(f"{BASE}/people", {"act": "out", "member": str(member.pk)})
+    for form in ({"token": "mine"}, {"log_in": "1"}):
+        page = client.post(f"{BASE}/connect/hubspot", form)
+        assert page.status_code == 403
+        assert "staff.by_grant" in page.content.decode()
     client.post(f"{BASE}/notices", {"act": "add", "url": "https://hooks.example.com/x", "kinds": ["brake.pulled"]})
     for method, path, body in (
         ("post", "/api/crm/members", {"email": SAM, "role": "admin"}),
         ("patch", f"/api/crm/members/{member.pk}", {"role": "admin"}),
+        ("delete", f"/api/crm/members/{member.pk}", {}),
+        ("post", "/api/crm/connect", {"crmType": "hubspot", "config": {"apiToken": "mine"}}),
+        ("post", "/api/crm/connect", {"crmType": "hubspot"}),
         ("post", "/api/crm/api-keys", {"name": "mine", "scopes": ["admin"]}),
         ("post", "/api/crm/outgoing-webhooks", {"url": "https://hooks.example.com/x", "kinds": ["brake.pulled"]}),
     ):
