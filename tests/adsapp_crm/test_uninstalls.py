@@ -8,7 +8,7 @@ import json
 import pytest
 from django.test import Client
 
-from adsapp_crm.models import CrmConnectionEvent, CrmFieldMapping, CrmWebhookRefusal
+from adsapp_crm.models import CrmConnectionEvent, CrmFieldMapping, CrmNotice, CrmWebhookRefusal
 from adsapp_crm.services.refusal_counter import REFUSALS
 from tests.adsapp_crm.oauth_stand import authorization_server, connect, stored
 
@@ -46,7 +46,10 @@ def tell(server, body, *, secret=None, path=CALLBACK, client_id=None, **headers)
 
 @pytest.mark.parametrize("path", [CALLBACK, f"{CALLBACK}/pipedrive"])
 def test_an_uninstalled_app_s_connection_needs_a_new_log_in(client, tenant, server, connection, path):
-    """The tokens are gone, mappings stay, its history says why; told twice it happens once; a log-in heals it."""
+    """The tokens are gone, mappings stay, its history says why; told twice it happens once; a log-in heals it.
+
+    People are told of it once, with the cause, as of any state that needs somebody.
+    """
     assert tell(server, said(server, connection), path=path).status_code == 204
     assert tell(server, said(server, connection), path=path).status_code == 204
     (after,) = stored(tenant)
@@ -54,7 +57,9 @@ def test_an_uninstalled_app_s_connection_needs_a_new_log_in(client, tenant, serv
     assert (after.last_error_code, after.token_version) == ("auth.revoked", connection.token_version + 1)
     with tenant.context():
         assert CrmConnectionEvent.objects.filter(kind="blocked", code="auth.revoked").count() == 1
+        [notice] = CrmNotice.objects.filter(kind="connection.state", sent_at__isnull=True)
         mappings = CrmFieldMapping.objects.count()
+    assert (notice.code, notice.details["code"]) == ("needs_reconnect", "auth.revoked")
     assert connect(client, server).status_code == 200
     (again,) = stored(tenant)
     with tenant.context():
