@@ -29,7 +29,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from adsapp_crm.admin.acts import MOST_AT_ONCE, Act, Choice, choice_of, perform
-from adsapp_crm.admin.paging import BoundedPaginator
+from adsapp_crm.admin.paging import BoundedChangeList, BoundedPaginator
 from adsapp_crm.admin.wording import TONES, connection_label, linked
 from adsapp_crm.models import Contact
 from adsapp_crm.models.choices import Role
@@ -125,6 +125,19 @@ class OrganizationAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
             deferred = [f"{name}__credentials" for name in self.joined if name.split("__")[-1] == "connection"]
             found = found.defer(*deferred) if deferred else found
         return found
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedChangeList]:  # noqa: ARG002
+        return BoundedChangeList
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Read once for a page that only shows it: its form and its buttons are about the same row."""
+        if request.method != "GET":
+            return super().get_object(request, object_id, from_field)
+        kept: dict[Any, Any] = request.__dict__.setdefault("_rows_shown", {})
+        key = (self.model, object_id, from_field)
+        if key not in kept:
+            kept[key] = super().get_object(request, object_id, from_field)
+        return kept[key]
 
     def get_list_filter(self, request: HttpRequest) -> Sequence[Any]:
         """None without an organization: a filter by connection would read the connections."""

@@ -26,6 +26,7 @@ from adsapp_crm.models import (
     Membership,
     User,
 )
+from adsapp_crm.services.contacts import create_contact
 from adsapp_crm.services.mappings import described
 from crm.model import FieldDefinition
 
@@ -402,3 +403,21 @@ class TestOverview:
         answer = staff.get(at("crmsyncstate", "changelist"))
 
         assert str(answer.context["cl"].result_count) == "2+"
+
+
+def test_a_list_is_sorted_by_a_column_as_long_as_it_is_counted_to_its_end(staff, tenant, monkeypatch):
+    """A longer one keeps its own order and says so, however it is asked; a search sorts what it found."""
+    with tenant.context():
+        for name in ("b", "c", "a"):
+            create_contact({"firstName": name, "email": f"{name}@example.com"})
+    place = reverse("admin:adsapp_crm_contact_changelist")
+
+    def names(query):
+        answer = staff.get(f"{place}?{query}")
+        return [row.first_name for row in answer.context["cl"].result_list], "keeps its own order" in text(answer)
+
+    assert names("o=1") == (["a", "b", "c"], False)
+    monkeypatch.setattr(paging, "MOST_COUNTED", 2)
+    assert names("o=1") == (["a", "c", "b"], True)
+    assert names("o=x.-99") == (["a", "c", "b"], True)
+    assert names("o=-1&q=a") == (["a"], False)
