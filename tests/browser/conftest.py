@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,6 +58,24 @@ def wide(chromium, live_server, stand):
         assert window.said == []
 
 
+def axe_script() -> str:
+    package = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
+    return (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+def faults(window: Any, **options: Any) -> dict[str, str]:
+    """Rules that the page breaks seriously or critically, each with its first element. axe must have been let in."""
+    told = window.evaluate("options => axe.run({resultTypes: ['violations'], selectors: false, ...options})", options)
+    assert told["passes"], window.url
+    bad = [each for each in told["violations"] if each["impact"] in ("serious", "critical")]
+    return {each["id"]: each["nodes"][0]["html"][:160] for each in bad}
+
+
+def inside_window(window: Any) -> bool:
+    """Of a page that is there already: wait for something on it first."""
+    return bool(window.evaluate("document.documentElement.scrollWidth") <= window.viewport_size["width"])
+
+
 class opened:  # noqa: N801  reads as a verb
     def __init__(self, browser: Any, width: int, **named: Any) -> None:
         self.context = browser.new_context(viewport={"width": width, "height": WIDTHS[width]}, **named)
@@ -79,5 +98,5 @@ def log_in(window: Any, url: str, email: str) -> None:
     window.get_by_label("E-mail address").fill(email)
     window.get_by_label("Password").fill(PASSWORD)
     window.get_by_role("button", name="Log in").click()
-    window.wait_for_url("**/dashboard/settings/crm")
+    window.get_by_role("button", name="Log out").wait_for()  # the log-in page's address ends with the page's own
     window.base = f"{url}/dashboard/settings/crm"

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from adsapp_crm.models import CrmSyncState, User
-from tests.browser.conftest import log_in, opened
+from tests.browser.conftest import WIDTHS, log_in, opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -56,21 +56,30 @@ def scene(stand):
 
 
 def test_the_four_questions_are_answered_within_three_clicks(chromium, live_server, scene):
+    """At the width of a desk and of a telephone, where the admin's menu is folded away."""
     with opened(chromium, 1280) as window:
         log_in(window, live_server.url, scene.tenant.user.email)
-        hand = Hand(window, window.base)
-        find = window.get_by_label("Find a contact by e-mail")
-        hand.asks().reads("Needs attention", "1 record fails: see why")
-        hand.asks().search(find, "cyd@x.example").reads("A rule in the CRM refuses the record", "Read the CRM.s text")
-        hand.asks().click("link", "^Approved plan").reads("What it did|Lines|created in the CRM")
-        hand.asks().click("link", "See why 1 record fails").reads("Read the CRM.s text", "Try again")
-        hand.asks().click("link", "Answer 2 conflicts").click("link", "^Answer Ada").reads("Keep ADSapp.s")
-
-        hand = Hand(window, f"{live_server.url}/admin/")
-        hand.asks().reads("Needs attention", "1 record fails")
-        hand.asks().click("link", "^person Contacts|Contacts$").search(window.locator("#searchbar"), "cyd@x.example")
-        hand.click("link", "^cyd@x.example").reads("A rule in the CRM refuses the record", "Read the CRM.s text")
-        hand.asks().click("link", "^(Full|Manual|Delta)$").reads("everything it did")
-        hand.asks().click("link", "1 record fails").reads("rule.validation")
-        hand.asks().click("link", "2 conflicts").reads("jobTitle")
+        for width, height in WIDTHS.items():
+            window.set_viewport_size({"width": width, "height": height})
+            ask_the_dashboard(Hand(window, window.base))
+            ask_the_admin(Hand(window, f"{live_server.url}/admin/"))
         assert window.said == []
+
+
+def ask_the_dashboard(hand):
+    find = hand.window.get_by_label("Find a contact by e-mail")
+    hand.asks().reads("Needs attention", "1 record fails: see why")
+    hand.asks().search(find, "cyd@x.example").reads("A rule in the CRM refuses the record", "Read the CRM.s text")
+    hand.asks().click("link", "^Approved plan").reads("What it did|Lines|created in the CRM")
+    hand.asks().click("link", "See why 1 record fails").reads("Read the CRM.s text", "Try again")
+    hand.asks().click("link", "Answer 2 conflicts").click("link", "^Answer Ada").reads("Keep ADSapp.s")
+
+
+def ask_the_admin(hand):
+    find = hand.window.get_by_label("Find a contact by name")
+    hand.asks().reads("Needs attention", "1 record fails")
+    hand.asks().search(find, "cyd@x.example").click("link", "^cyd@x.example")
+    hand.reads("A rule in the CRM refuses the record", "Read the CRM.s text")
+    hand.asks().click("link", "^(Full|Manual|Delta)$").reads("everything it did")
+    hand.asks().click("link", "1 record fails").reads("rule.validation")
+    hand.asks().click("link", "2 conflicts").reads("jobTitle")

@@ -143,7 +143,7 @@ class Camera:
                     window.fill("#id_username", scene.email)
                     window.fill("#id_password", PASSWORD)
                     window.press("#id_password", "Enter")
-                    window.wait_for_url(f"**{BASE}")
+                    window.get_by_role("button", name="Log out").wait_for()
                     self._windows[width, scheme] = window
             yield
             browser.close()
