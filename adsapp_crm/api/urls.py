@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.urls import path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from adsapp_crm.api.views.audits import AuditRepairView, AuditsView, AuditView
 from adsapp_crm.api.views.changes import ChangesView, ChangeView
@@ -36,6 +36,7 @@ from adsapp_crm.api.views.contacts import (
     ContactView,
 )
 from adsapp_crm.api.views.cron import CronView
+from adsapp_crm.api.views.description import DescriptionView
 from adsapp_crm.api.views.fields import FieldsRefreshView, FieldsView
 from adsapp_crm.api.views.history import ConnectionHistoryView, FiguresView
 from adsapp_crm.api.views.log_in import CallbackView, ConfirmView
@@ -181,7 +182,7 @@ urlpatterns = [
     path("crm/api-keys/<uuid:key_id>", KeyView.as_view(), name="api-key"),
     path("crm/staff-access", StaffAccessesView.as_view(), name="staff-accesses"),
     path("crm/staff-access/<uuid:access_id>", StaffAccessView.as_view(), name="staff-access"),
-    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("schema", DescriptionView.as_view(), name="schema"),
     path(
         "docs",
         SpectacularSwaggerSplitView.as_view(url_name="api:schema", template_name="adsapp_crm/api/docs.html"),

@@ -1,0 +1,89 @@
+"""A request is UTF-8, whatever charset it names: no codec of Python's makes an error, or gigabytes, of it."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+import zlib
+from wsgiref.util import setup_testing_defaults
+
+import pytest
+
+from adsapp_crm.models import Contact
+from config.requests import readable
+from config.wsgi import application
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ODD = ["zlib_codec", "bz2", "rot13", "hex", "undefined", "idna", "utf-16", "cp037", "no-such", '"zlib_codec"']
+
+
+def ask(method, path, query="", body=b"", content_type="", **headers):
+    """Through the entry point that the web server calls; the status."""
+    statuses = []
+    environ = {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "CONTENT_TYPE": content_type,
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+        "HTTP_HOST": "localhost",
+        **headers,
+    }
+    setup_testing_defaults(environ)
+    application(environ, lambda status, _headers: statuses.append(int(status[:3]))).close()
+    return statuses[0]
+
+
+@pytest.mark.parametrize("charset", ODD)
+def test_nobody_gets_an_error_out_of_a_charset(settings, charset):
+    """Neither with a query nor with a form, by whoever knows the address."""
+    settings.ALLOWED_HOSTS = ["*"]
+    spellings = (f"charset={charset}", f"charset*=utf-8''{charset}", f"x*={charset}''%ff")
+    for content_type in (f"text/plain; {each}" for each in spellings):
+        assert ask("GET", "/admin/login/", "next=/%ff", content_type=content_type) == 200
+        assert ask("GET", "/api/crm/contacts", "search=%ff", content_type=content_type) == 401
+    form = f"application/x-www-form-urlencoded; charset={charset}"
+    assert ask("POST", "/admin/login/", body=b"username=a", content_type=form) == 403
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("application/json", "application/json"),
+        ("application/json; charset=UTF-8", "application/json; charset=UTF-8"),
+        ("application/json; charset=zlib", "application/json"),
+        ("application/json; charset*=utf-8''zlib", "application/json"),
+        ("multipart/form-data; boundary=x", "multipart/form-data; boundary=x"),
+        ("a/b; x*=nosuch''%ff", "a/b"),
+        ("", ""),
+    ],
+)
+def test_only_another_charset_is_taken_away(given, read):
+    assert readable(given) == read
+
+
+@pytest.mark.parametrize("charset", ["zlib_codec", "bz2_codec", "rot13", "hex_codec", "utf-16", "unicode_escape"])
+def test_json_is_utf_8(client, tenant, charset):
+    """A few bytes that a codec makes megabytes of are no JSON, and nothing is made of them."""
+    client.force_login(tenant.user)
+    plain = json.dumps({"firstName": "A"}).encode()
+    body = zlib.compress(plain) if charset == "zlib_codec" else codecs.encode("{}", "utf-16") + plain
+    answer = client.generic("POST", "/api/crm/contacts", body, content_type=f"application/json; charset={charset}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "request.invalid")
+    with tenant.context():
+        assert Contact.objects.count() == 0
+
+
+def test_the_description_is_made_once_and_its_query_says_nothing(client, tenant, monkeypatch):
+    """A version in the query stands in no header."""
+    client.force_login(tenant.user)
+    first = client.get("/api/schema?version=1%0d%0aX-Own:1")
+    assert (first.status_code, first["Content-Disposition"]) == (200, 'inline; filename="openapi.yaml"')
+    assert b"openapi: 3" in first.content[:20]
+    monkeypatch.setattr("drf_spectacular.generators.SchemaGenerator.get_schema", lambda *_a, **_k: 1 / 0)
+    assert client.get("/api/schema").content == first.content
+    client.logout()
+    assert client.get("/api/schema").status_code == 401
