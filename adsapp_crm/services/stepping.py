@@ -62,8 +62,8 @@ log = logging.getLogger(__name__)
 
 STEP_SECONDS: Final = 20.0
 """How long a step goes on by default: far below the broker's visibility timeout."""
-UNKNOWN_PAGES: Final = 3
-"""Pages of a phase after which statistics are looked at again; then after three times as many, and so on."""
+MORE_PAGES: Final = 3
+"""Statistics are looked at again after the first page of a phase; then after so many times as many, and so on."""
 RETRY_SECONDS: Final = 60.0
 """How long a run waits after a passing trouble that named no time of its own."""
 SCAN: Final = "scan"
@@ -237,7 +237,7 @@ def _advance(run: CrmSyncLog, ports: Ports, is_over: Callable[[], bool]) -> RunS
         if state.phase is not phase:
             if phase is not Phase.SETTLE:  # which fills none
                 _refresh_statistics(run, filling=_is_filling(state))
-        elif pages == max(UNKNOWN_PAGES, UNKNOWN_PAGES * refreshed):
+        elif pages == max(1, MORE_PAGES * refreshed):
             refreshed = pages
             if _is_filling(state):
                 _refresh_statistics(run, filling=True)

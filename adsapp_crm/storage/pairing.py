@@ -110,20 +110,23 @@ WHERE {OPEN_INTENT} AND i.kind = 'create' AND i.record_type = %(record_type)s
     for column in ("email", "phone")
 )
 
+# Partners are looked up once for all that was found: asked row by row, a planner that does not know the connection's
+# rows yet (a first sync, a page in) may take for each of them an index that leads past all the others.
 _KEY_HITS: Final = f"""
-WITH found(column_name, key, side, id, place) AS MATERIALIZED ({_FOUND})
+WITH found(column_name, key, side, id, place) AS MATERIALIZED ({_FOUND}),
+linked(side, id) AS MATERIALIZED (
+  SELECT 'contact', l.contact_id::text FROM crm_sync_state l
+  WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s
+    AND l.contact_id = ANY(ARRAY(SELECT f.id::uuid FROM found f WHERE f.side = 'contact' AND f.place <= {_LISTED}))
+    AND l.crm_record_type = %(record_type)s AND l.state <> 'pending'
+  UNION ALL
+  SELECT 'record', l.crm_record_id FROM crm_sync_state l
+  WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s
+    AND l.crm_record_type = %(record_type)s
+    AND l.crm_record_id = ANY(ARRAY(SELECT f.id FROM found f WHERE f.side = 'record' AND f.place <= {_LISTED}))
+)
 SELECT f.column_name, f.key, f.side, f.id,
-  CASE f.side
-    WHEN 'contact' THEN NOT EXISTS (
-      SELECT FROM crm_sync_state l
-      WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s AND l.contact_id = f.id::uuid
-        AND l.crm_record_type = %(record_type)s AND l.state <> 'pending' OFFSET 0)
-    WHEN 'record' THEN NOT EXISTS (
-      SELECT FROM crm_sync_state l
-      WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s
-        AND l.crm_record_type = %(record_type)s AND l.crm_record_id = f.id OFFSET 0)
-    ELSE false
-  END
+  f.side <> 'creating' AND (f.side, f.id) NOT IN (SELECT l.side, l.id FROM linked l)
 FROM found f WHERE f.place <= {_LISTED}
 ORDER BY f.column_name, f.key, f.side, f.place, f.id
 """
