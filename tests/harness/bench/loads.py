@@ -278,13 +278,22 @@ PAGED = ("observe", "pair", "unpaired", "changed", "apply")
 
 
 def _wall(run: dict[str, Any], ideal: dict[str, Any], stand: Stand) -> Iterable[Figure]:
-    """Wall time against the bare loop's; it binds where the limit rules and nothing else needs the machine."""
+    """Wall time against the bare loop's; it binds where the limit rules and nothing else needs the machine.
+
+    The bare loop looks at nothing again. Where a run had to, the loop that does so as well is the yardstick.
+    """
     most, seconds = stand.limit()
-    ratio = run["seconds"] / max(ideal["seconds"], 1e-9)
-    rules = most is not None and ideal["requests"] > 2 * most
     yield Figure("wall time", run["seconds"], "s")
     yield Figure("wall time of the bare loop", ideal["seconds"], "s")
-    yield Figure("wall time over the bare loop's", ratio, "x", most=1.15 if rules else None)
+    yield Figure("wall time over the bare loop's", run["seconds"] / max(ideal["seconds"], 1e-9), "x")
+    total, needed = ideal["requests"], ideal["seconds"]
+    if stand.provider == "hubspot" and _looks(run):
+        looks = stand.ideal("look", _looks(run) * READ_BATCH[stand.provider])
+        total, needed = total + looks["requests"], needed + looks["seconds"]
+        yield Figure("wall time of the bare loop with as many check reads", needed, "s")
+    rules = most is not None and total > 2 * most
+    ratio = run["seconds"] / max(needed, 1e-9)
+    yield Figure("wall time over the loop's that sends as much", ratio, "x", most=1.15 if rules else None)
     if rules and most is not None:
         allowed = (run["site"]["totalRequests"] - most) / most * seconds
         yield Figure("share of the allowed rate", allowed / run["seconds"] * 100, "%", least=95)
