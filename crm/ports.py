@@ -66,6 +66,9 @@ class Capabilities:
     links_to_contact: Mapping[str, str] = field(default_factory=dict)
     """Other record types that the same methods reach though they do not sync -> the field of each that names the
     contacts it belongs to (several ids where its definition is ``multiple``)."""
+    batches_in_flight: int = 1
+    """How many batches ``fetch``, ``create`` and ``update`` have on their way at once: where so many records wait, a
+    page of writes fills them."""
     bulk_writes: int = 0
     """How many records one ``create`` or ``update`` takes in place of a page where so many wait; 0: no more."""
 

@@ -20,7 +20,7 @@ from crm.engine.rulebook import Rulebook
 from crm.engine.send import Sent, send_page
 from crm.errors import ConnectionBlockedError, DuplicateRecordError, TransientError
 from crm.model import ActionKind, LineStatus, Link, LinkState, LinkView, PlanLine, Rule, RunKind, RunState
-from crm.ports import Unit
+from crm.ports import Capabilities, Unit
 
 STAGES = (0, 1, 2, 3, 4)
 WRITING = (2, 3)
@@ -42,7 +42,7 @@ class ClaimedPage:
 def claim_page(unit: Unit, run: RunState, ports: Ports) -> ClaimedPage | None:
     """One page of the run's current stage; None when the stage (or the run's limit) is used up."""
     stage = run.position["stage"]
-    limit = page_limit(run, max(PAGE, ports.connector.capabilities.bulk_writes) if stage in WRITING else PAGE)
+    limit = page_limit(run, _page(ports.connector.capabilities, stage))
     if run.limit is not None:
         limit = min(limit, run.limit - run.position.get("taken", 0))
     if limit <= 0:
@@ -52,6 +52,12 @@ def claim_page(unit: Unit, run: RunState, ports: Ports) -> ClaimedPage | None:
         return None
     outcomes, views = _load(unit, lines)
     return ClaimedPage(outcomes, _no_longer_alone(unit, outcomes, views, ports), unit.now())
+
+
+def _page(abilities: Capabilities, stage: int) -> int:
+    """Records of one unit of this stage: as many as the CRM takes at once, and no fewer than the database likes."""
+    bulk = abilities.bulk_writes if stage in WRITING else 0
+    return max(PAGE, abilities.batches_in_flight * abilities.write_batch, bulk)
 
 
 def apply_page(page: ClaimedPage, run: RunState, ports: Ports) -> None:

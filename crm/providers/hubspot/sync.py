@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from crm.errors import (
+    CrmError,
     CursorExpiredError,
     DuplicateRecordError,
     PermissionMissingError,
@@ -23,7 +24,9 @@ from crm.errors import (
     UnexpectedAnswerError,
 )
 from crm.http.client import HttpClient
+from crm.http.crew import Crew
 from crm.http.hosts import HostPolicy
+from crm.http.transport import checked_session
 from crm.mapping.kinds import Kind
 from crm.model import FieldDefinition, RemoteRecord, RemoteState, Value
 from crm.ports import Account, Capabilities, CreateItem, FieldChange, ItemResult, Page, UpdateItem
@@ -45,6 +48,7 @@ CAPABILITIES: Final = Capabilities(
     marker_lookup=True,
     field_history=True,
     webhooks=True,
+    batches_in_flight=endpoints.IN_FLIGHT,
     links_to_contact=links.LINKS_TO_CONTACT,
 )
 _ALWAYS_READ: Final = (mapping.MERGED_IDS, mapping.MERGED_IDS_WITH_TIMES)
@@ -55,29 +59,31 @@ _SEARCH: Final = "search"
 def connect(context: ConnectorContext) -> HubSpotConnector:
     """A connector for one connection. Raises ConfigurationError for an address that may not be called."""
     calls = CallCounter(context.on_call)
+    crew = Crew(auth.bearer(context.token), context.reauthorize, calls, endpoints.IN_FLIGHT)
     http = HttpClient(
         provider="hubspot",
         base_url=context.settings.get("api_base") or endpoints.API_BASE,
-        authorize=auth.bearer(context.token),
-        reauthorize=context.reauthorize,
+        authorize=crew.authorize,
+        reauthorize=crew.reauthorize if context.reauthorize else None,
         classify=classify,
         limiter=context.limiter,
         hosts=HostPolicy(endpoints.HOST_SUFFIXES, context.extra_hosts),
         request_id_header=endpoints.REQUEST_ID_HEADER,
-        session=context.session,
+        session=context.session or checked_session(pool_size=endpoints.IN_FLIGHT),
         sleep=context.sleep or time.sleep,
-        on_call=calls,
+        on_call=crew.on_call,
         circuits=context.circuits,
     )
     paths = endpoints.Paths(context.settings.get("api_version") or endpoints.NUMBERED)
-    return HubSpotConnector(HubSpotClient(http, paths), calls, context)
+    return HubSpotConnector(HubSpotClient(http, paths), crew, calls, context)
 
 
 class HubSpotConnector:
-    """``crm.ports.Connector``. Not shared between threads."""
+    """``crm.ports.Connector``. Not shared between threads; batches use some of their own."""
 
-    def __init__(self, client: HubSpotClient, calls: CallCounter, context: ConnectorContext) -> None:
+    def __init__(self, client: HubSpotClient, crew: Crew, calls: CallCounter, context: ConnectorContext) -> None:
         self._client = client
+        self._crew = crew
         self._calls = calls
         self._app_id = context.remote_app_id
         self._has_marker_field = context.has_marker_field
@@ -263,7 +269,7 @@ class HubSpotConnector:
         def kind_of(name: str, sent: Value) -> Kind:
             return known.get(name) or mapping.STANDARD_KINDS.get(name) or mapping.kind_of_sent(sent)
 
-        return BatchWriter(self._client, record_type, self._batch_size, kind_of)
+        return BatchWriter(self._client, self._crew, record_type, self._batch_size, kind_of)
 
     def _names(self, fields: Sequence[str]) -> list[str]:
         marker = [mapping.MARKER_FIELD] if self._has_marker_field else []
@@ -272,9 +278,17 @@ class HubSpotConnector:
     def _batch_read(
         self, record_type: str, remote_ids: Sequence[str], names: Sequence[str], *, archived: bool = False
     ) -> list[WireRecord]:
+        def read(ids: Sequence[str]) -> Sequence[WireRecord]:
+            return self._client.read_batch(record_type, ids, names, archived=archived).records
+
+        chunks = dict(enumerate(_chunks(remote_ids, self._batch_size)))
+        if len(chunks) == 1:
+            return list(read(chunks[0]))
         records: list[WireRecord] = []
-        for chunk in _chunks(remote_ids, self._batch_size):
-            records += self._client.read_batch(record_type, chunk, names, archived=archived).records
+        for answer in self._crew.each(chunks, read).values():
+            if isinstance(answer, CrmError):
+                raise answer
+            records += answer
         return records
 
     def _values_of(self, record_type: str, found: Sequence[WireRecord], names: Sequence[str]) -> list[WireRecord]:

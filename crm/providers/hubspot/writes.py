@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from crm.errors import CrmError, FieldRefusal, MappingError, RecordGoneError, RecordInvalidError
-from crm.http.batches import send_in_batches
+from crm.http.crew import Crew
 from crm.mapping.kinds import Kind
 from crm.model import RemoteRecord, Value
 from crm.ports import CreateItem, ItemResult, UpdateItem
@@ -50,8 +50,9 @@ KindOf = Callable[[str, Value], Kind]
 class BatchWriter:
     """Writes of one record type."""
 
-    def __init__(self, client: HubSpotClient, record_type: str, batch_size: int, kind_of: KindOf) -> None:
+    def __init__(self, client: HubSpotClient, crew: Crew, record_type: str, batch_size: int, kind_of: KindOf) -> None:
         self._client = client
+        self._crew = crew
         self._record_type = record_type
         self._batch_size = batch_size
         self._kind_of = kind_of
@@ -85,7 +86,7 @@ class BatchWriter:
             return batch
 
         numeric = {item.key: item.remote_id for item in items if item.remote_id.isdecimal()}
-        outcomes = send_in_batches(numeric, self._batch_size, send)
+        outcomes = self._crew.in_batches(numeric, self._batch_size, send)
         return {item.key: _deleted(item.key, outcomes.get(item.key)) for item in items}
 
     def _write(self, drafts: Mapping[str, Draft], send: Send) -> dict[str, ItemResult]:
@@ -120,7 +121,7 @@ class BatchWriter:
                 return send_batch(lighter)
             return self._matched(batch, answer)
 
-        outcomes = send_in_batches(drafts, self._batch_size, send_batch)
+        outcomes = self._crew.in_batches(drafts, self._batch_size, send_batch)
         return {
             key: outcome if isinstance(outcome, ItemResult) else ItemResult(key, error=outcome)
             for key, outcome in outcomes.items()

@@ -22,6 +22,7 @@ from crm.errors import (
     UnexpectedAnswerError,
 )
 from crm.http.client import HttpClient
+from crm.http.crew import Crew
 from crm.http.hosts import HostPolicy
 from crm.http.redact import Secret
 from crm.http.transport import checked_session
@@ -32,7 +33,6 @@ from crm.providers.pipedrive import auth, endpoints, mapping, webhooks
 from crm.providers.pipedrive import fields as field_names
 from crm.providers.pipedrive.client import PipedriveClient, RecordPage, Records, RecordsV2
 from crm.providers.pipedrive.companies import Companies
-from crm.providers.pipedrive.crew import Crew
 from crm.providers.pipedrive.legacy import RecordsV1
 from crm.providers.pipedrive.objects import LINKS_TO_CONTACT, PERSONS, RecordType
 from crm.providers.pipedrive.objects import record_type as type_of

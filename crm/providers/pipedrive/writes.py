@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from crm.errors import CrmError, FieldRefusal, MappingError, RecordGoneError, RecordInvalidError
+from crm.http.crew import Crew
 from crm.mapping.kinds import Kind
 from crm.model import RemoteRecord, Value
 from crm.ports import CreateItem, ItemResult, UpdateItem
 from crm.providers.pipedrive import endpoints, mapping
 from crm.providers.pipedrive.client import Records
 from crm.providers.pipedrive.companies import Companies
-from crm.providers.pipedrive.crew import Crew
 from crm.providers.pipedrive.fields import COMPANY, MARKER_NAME
 from crm.providers.pipedrive.objects import RecordType
 from crm.providers.pipedrive.wire import WireRecord

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from crm.errors import OutcomeUnknownError
+from crm.errors import OutcomeUnknownError, RateLimitedError
 from crm.http.redact import Secret
 from crm.ports import CreateItem, UpdateItem
 from crm.testing.faults import Fault
 from tests.providers.hubspot.calls import (
     CREATE,
+    FIELDS,
     OPT_OUT,
     PROPERTIES,
     READ,
@@ -145,13 +146,14 @@ def test_two_updates_of_one_record_are_both_written(stand: HubSpotStand) -> None
 
 
 def test_an_answer_cut_short_is_an_unknown_outcome(stand: HubSpotStand) -> None:
-    """Half a body of a write that happened: every item of that batch, and of no other, is unknown."""
+    """Half a body of a write that happened: every item of that batch (either: they are sent at once), and of no
+    other, is unknown."""
     ids = stand.add(people(150))
     stand.fake.faults.add(Fault("half_body", path="*/batch/update", times=1))
     items = [UpdateItem(each, each, {"city": "Ulm"}) for each in ids]
     results = stand.connector().update("contacts", items)
     unknown = {key for key, result in results.items() if isinstance(result.error, OutcomeUnknownError)}
-    assert unknown == set(ids[:100])
+    assert unknown in (set(ids[:100]), set(ids[100:]))
     assert {result.error for key, result in results.items() if key not in unknown} == {None}
 
 
@@ -242,3 +244,30 @@ def test_an_opt_out_that_is_refused_leaves_the_rest_written(stand: HubSpotStand)
     }
     assert {result.error for result in results.values()} == {None}
     assert [stand.stored(each, "city") for each in ids] == ["Ulm", "Ulm"]
+
+
+def test_batches_are_on_their_way_at_once(stand: HubSpotStand) -> None:
+    """Three requests for 250 records to make and to read, each record under its own key."""
+    connector = stand.connector()
+    connector.prepare("contacts")
+    before = connector.calls
+    items = [CreateItem(f"k{n}", f"org:{n}", {"firstname": f"P{n}"}) for n in range(250)]
+    results = connector.create("contacts", items)
+    assert connector.calls == before + 3
+    ids = {key: result.record.remote_id for key, result in results.items() if result.record is not None}
+    assert len(set(ids.values())) == 250
+    found = connector.fetch("contacts", list(ids.values()), FIELDS)
+    assert connector.calls == before + 6
+    assert {key: found[remote_id].values["firstname"] for key, remote_id in ids.items()} == {
+        f"k{n}": f"P{n}" for n in range(250)
+    }
+
+
+def test_a_limit_met_by_one_batch_of_several_leaves_no_record_unaccounted(stand: HubSpotStand) -> None:
+    stand.connector().prepare("contacts")
+    stand.fail("rate_limited", times=50, writes_only=True)
+    items = [CreateItem(f"k{n}", f"org:{n}", {"firstname": f"P{n}"}) for n in range(250)]
+    results = stand.connector().create("contacts", items)
+    assert {type(result.error) for result in results.values()} == {RateLimitedError}
+    assert len(results) == 250
+    assert stand.live_ids() == set()

@@ -10,11 +10,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Final, TypeVar
 
 from crm.errors import AuthorizationExpiredError, CrmError, OutcomeUnknownError, RejectedError
+from crm.http.batches import send_in_batches
 from crm.http.client import Call
-from crm.providers.base import CallCounter
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -30,7 +31,7 @@ class Crew:
         self,
         authorize: Callable[[], Headers],
         reauthorize: Callable[[], None] | None,
-        counter: CallCounter,
+        counter: Callable[[Call], None],
         size: int,
     ) -> None:
         self._authorize = authorize
@@ -56,23 +57,31 @@ class Crew:
             self._counter(call)
 
     def each(self, items: Mapping[K, T], send: Callable[[T], R]) -> dict[K, R | CrmError]:
-        """``send`` for every item, each with its own result or error; it is called for none a second time but those
+        """``send`` for every item, each with its own result or error, as ``in_batches`` says of a batch of one."""
+        return self.in_batches(items, 1, lambda batch: {key: send(item) for key, item in batch.items()})
+
+    def in_batches(
+        self, items: Mapping[K, T], size: int, send: Callable[[Mapping[K, T]], Mapping[K, R | CrmError]]
+    ) -> dict[K, R | CrmError]:
+        """``send_in_batches`` with several batches on their way at once; none of them is sent a second time but those
         refused for the credentials, once, after these were renewed.
 
-        RejectedError and OutcomeUnknownError concern their item alone; after any other CrmError nothing more is sent
-        and what was not sent gets that error.
+        What ends one of them (any CrmError but RejectedError and OutcomeUnknownError) ends all: what was not sent
+        by then gets that error.
         """
-        results = self._round(items, send)
+        results = self._round(items, size, send)
         refused = {key: items[key] for key, each in results.items() if isinstance(each, AuthorizationExpiredError)}
         if refused and self._reauthorize is not None:
             try:
                 self._reauthorize()
             except CrmError as error:
                 return {**results, **dict.fromkeys(refused, error)}
-            results |= self._round(refused, send)
+            results |= self._round(refused, size, send)
         return results
 
-    def _round(self, items: Mapping[K, T], send: Callable[[T], R]) -> dict[K, R | CrmError]:
+    def _round(
+        self, items: Mapping[K, T], size: int, send: Callable[[Mapping[K, T]], Mapping[K, R | CrmError]]
+    ) -> dict[K, R | CrmError]:
         if not items:
             return {}
         try:
@@ -81,27 +90,35 @@ class Crew:
             return dict.fromkeys(items, error)
         halted: list[CrmError] = []
 
-        def work(item: T) -> R | CrmError:
+        def watched(batch: Mapping[K, T]) -> Mapping[K, R | CrmError]:
             if halted:
-                return halted[0]
-            self._worker.is_busy = True
+                raise halted[0]
             try:
-                return send(item)
-            except (RejectedError, OutcomeUnknownError) as error:
-                return error
+                return send(batch)
+            except (RejectedError, OutcomeUnknownError):
+                raise
             except CrmError as error:
                 halted.append(error)
-                return error
+                raise
+
+        def work(part: Mapping[K, T]) -> dict[K, R | CrmError]:
+            self._worker.is_busy = True
+            try:
+                return send_in_batches(part, size, watched)
             finally:
                 self._worker.is_busy = False
 
+        source = iter(items.items())
+        parts = list(iter(lambda: dict(islice(source, size)), {}))
+        results: dict[K, R | CrmError] = {}
         try:
-            with ThreadPoolExecutor(min(self._size, len(items)), thread_name_prefix="crm-write") as pool:
-                futures = {key: pool.submit(work, item) for key, item in items.items()}
-            return {key: future.result() for key, future in futures.items()}
+            with ThreadPoolExecutor(min(self._size, len(parts)), thread_name_prefix="crm-call") as pool:
+                for found in pool.map(work, parts):
+                    results |= found
         finally:
             while self._heard:
                 self._counter(self._heard.popleft())
+        return results
 
     @property
     def _is_worker(self) -> bool:
