@@ -29,6 +29,7 @@ from adsapp_crm.services.record_actions import FAILING, exclude_links, include_l
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.storage import codec
 from adsapp_crm.tasks import drain, send_after_commit
+from crm.mapping.app_fields import name_of_attribute
 from crm.model import BasePair
 
 _CURRENT = (LinkStatus.LIVE, LinkStatus.PENDING)
@@ -78,7 +79,7 @@ def _drain(rows: Sequence[CrmSyncState]) -> None:
 class LinkAdmin(OrganizationAdmin):
     joined = ("connection", "contact")
     list_display_links = ("crm_record_id",)
-    list_display = ("who", "crm", "crm_record_type", "crm_record_id", "state", "error_code", "last_synced_at", "due")
+    list_display = ("who", "crm", "crm_record_type", "crm_record_id", "state", "error_code", "last_synced_at", "waits")
     list_filter = ("connection", "state", TroubleFilter, "due")
     searched_ids = ("pk", "contact_id")
     searched_texts = ("crm_record_id", "error_code")
@@ -139,6 +140,10 @@ class LinkAdmin(OrganizationAdmin):
     @admin.display(description=_("why"))
     def why(self, link: CrmSyncState) -> str:
         return explained(link.error_code) or "–"
+
+    @admin.display(description=_("next run"), ordering="due")
+    def waits(self, link: CrmSyncState) -> str:
+        return str(_("looks again")) if link.due else "–"
 
     @admin.display(description=_("agreed values"))
     def agreed(self, link: CrmSyncState) -> SafeString:
@@ -243,7 +248,10 @@ class ContactChangeAdmin(OrganizationAdmin):
     @admin.display(description=_("changes"))
     def what(self, row: ContactChange) -> SafeString:
         return shown_value(
-            [f"{name}: {_said(before)} → {_said(after)}" for name, (before, after) in row.changes.items()]
+            [
+                f"{name_of_attribute(name)}: {_said(before)} → {_said(after)}"
+                for name, (before, after) in row.changes.items()
+            ]
         )
 
 

@@ -19,6 +19,7 @@ from adsapp_crm.catalogue import explain as entry_of
 from adsapp_crm.dashboard.wording import RULES, Said, health_said, record_said, run_said
 from adsapp_crm.models.choices import ConflictStrategy, SyncDirection
 from adsapp_crm.storage import codec
+from crm.mapping.app_fields import name_of_attribute
 from crm.model import UNKNOWN, Effect
 
 register = template.Library()
@@ -175,6 +176,12 @@ def field_named(labels: Mapping[str, str] | None, name: str) -> SafeString:
     if label == name:
         return format_html("<code>{}</code>", _text(name))
     return format_html('{} <code class="muted">{}</code>', _text(label), _text(name))
+
+
+@register.filter
+def app_field_named(attribute: str) -> str:
+    """What a contact's attribute is called everywhere else: ``jobTitle`` for ``job_title``."""
+    return name_of_attribute(attribute)
 
 
 @register.filter

@@ -19,6 +19,7 @@ from adsapp_crm.models.choices import (
     SyncMode,
     TieRule,
 )
+from crm.registry import PROVIDERS
 
 
 class CredentialsMismatchError(Exception):
@@ -179,7 +180,8 @@ class CrmConnection(OrganizationModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.crm_type} connection {self.pk}"
+        known = PROVIDERS.get(self.crm_type)
+        return f"{known.label if known else self.crm_type} · {self.remote_account_name or self.pk}"
 
     def seal_credentials(self, payload: dict[str, Any] | None) -> None:
         """Set the credentials, bound to this connection of this organization. Saves nothing."""

@@ -52,6 +52,14 @@ APP_FIELDS: Final[Mapping[str, AppField]] = {
 }
 
 
+_NAMES: Final = {field.attribute: field.name for field in APP_FIELDS.values()}
+
+
+def name_of_attribute(attribute: str) -> str:
+    """What mappings and people call a contact's attribute: ``jobTitle`` for ``job_title``; others as they are."""
+    return _NAMES.get(attribute, attribute)
+
+
 def app_field(name: str) -> AppField | None:
     """The field of this name; None when there is none. ``custom.<key>`` is any key of the custom fields."""
     known = APP_FIELDS.get(name)

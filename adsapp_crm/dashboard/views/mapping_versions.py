@@ -82,7 +82,12 @@ def export(request: HttpRequest, crm: str, form: str) -> HttpResponse:
 def import_file(request: HttpRequest, crm: str) -> HttpResponse:
     """A file is first shown as what it changes; the page that shows it carries the file to the button that saves it."""
     connection = find_connection(crm)
-    context: dict[str, Any] = {"row": connection, "provider": PROVIDERS[crm], "labels": _labels(connection)}
+    context: dict[str, Any] = {
+        "row": connection,
+        "provider": PROVIDERS[crm],
+        "labels": _labels(connection),
+        "keep_others": True,
+    }
     if request.method != "POST":
         return show(request, "mapping_import.html", context)
     here = reverse("dashboard:mapping-import", args=[crm])
@@ -118,6 +123,6 @@ def import_file(request: HttpRequest, crm: str) -> HttpResponse:
         "difference": found.difference,
         "asks": found.question,
         "content": content.decode("utf-8-sig"),
-        "keep_others": request.method != "POST" or "keep_others" in request.POST,
+        "keep_others": "keep_others" in request.POST,
     }
     return show(request, "mapping_import.html", context, status=422 if found.refusals else 200)

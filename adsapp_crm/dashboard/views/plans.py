@@ -18,7 +18,7 @@ from adsapp_crm.models import CrmConnection, CrmPlan
 from adsapp_crm.models.choices import PlanStatus, Role, RunPurpose
 from adsapp_crm.services.actor_names import names_of
 from adsapp_crm.services.exports import export_contacts
-from adsapp_crm.services.forecasts import forecast_of, spend_said
+from adsapp_crm.services.forecasts import forecast_of
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.syncing import approve_plan, drop_plan
 from adsapp_crm.tasks import send_after_commit, sync_page
@@ -44,7 +44,7 @@ def plan(request: HttpRequest, plan_id: uuid.UUID) -> HttpResponse:
         "row": row,
         "provider": PROVIDERS[row.crm_type],
         "forecast": forecast,
-        "spend": spend_said(forecast.spend),
+        "share": _share_said(forecast.spend.day_share),
         "samples": samples,
         "contacts": contact_names([each.line.contact_id for each in samples]),
         "waits": found.status in (PlanStatus.PLANNED, PlanStatus.HELD) and made_by is not None and made_by.completed_at,
@@ -56,6 +56,12 @@ def plan(request: HttpRequest, plan_id: uuid.UUID) -> HttpResponse:
         "trial": TRIAL_CONTACTS,
     }
     return show(request, "plan.html", context)
+
+
+def _share_said(share: float | None) -> str:
+    if share is None:
+        return _("no daily limit is known")
+    return _("less than 1 %") if share < 0.01 else _("%(n)d %%") % {"n": round(share * 100)}
 
 
 def _decide(request: HttpRequest, found: CrmPlan, row: CrmConnection) -> HttpResponse:

@@ -60,7 +60,7 @@ class ScheduleForm(forms.Form):
     quiet_from = forms.TimeField(label=lazy("Quiet hours from"), required=False, widget=_clock())
     quiet_until = forms.TimeField(label=lazy("Quiet hours until"), required=False, widget=_clock())
     full_day = forms.ChoiceField(label=lazy("Everything is read again on"), choices=DAYS)
-    full_at = forms.TimeField(label=lazy("at"), widget=_clock())
+    full_at = forms.TimeField(label=lazy("Time of it"), widget=_clock())
 
     def __init__(self, sent: Any = None, *, said: dict[str, Any]) -> None:
         initial = {FIELD_OF[key]: value for key, value in said.items() if key in FIELD_OF}

@@ -198,6 +198,7 @@ class Scene:
             "organizations": "/organizations",
             "admin": "/admin/",
             "admin-connection": f"{ADMIN}/crmconnection/{self.hubspot}/change/",
+            "admin-contact": f"{ADMIN}/contact/{asked}/change/",
             "admin-conflicts": f"{ADMIN}/crmconflict/?status__exact=open",
             "admin-conflict": f"{ADMIN}/crmconflict/{field.pk}/change/" if field else f"{ADMIN}/crmconflict/",
             "admin-mappings": f"{ADMIN}/crmfieldmapping/",
