@@ -197,14 +197,17 @@ def valid(kind: type[BaseSerializer[Any]] | None, given: Any) -> dict[str, Any]:
 
 
 def _read_body(request: Request) -> bytes:
-    """The body, read once and held: it is digested as it came. Raises RefusedError (``request.too_large``)."""
+    """The body, read once and held: it is digested as it came.
+
+    Raises RefusedError: ``request.too_large``, ``request.invalid``.
+    """
     outer: HttpRequest = request._request  # noqa: SLF001  DRF reads its stream from there
     if request.method in {"GET", "HEAD", "OPTIONS"}:
         return b""
     try:
         announced = int(outer.headers.get("Content-Length") or 0)
     except ValueError:
-        announced = 0
+        raise refuse("request.invalid", "Content-Length is a number of bytes.") from None
     body = b"" if announced > MAX_BODY_BYTES else outer.body
     if announced > MAX_BODY_BYTES or len(body) > MAX_BODY_BYTES:
         raise refuse("request.too_large", f"A body has at most {MAX_BODY_BYTES} bytes.")

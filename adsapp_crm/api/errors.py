@@ -11,9 +11,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import DataError, InterfaceError, OperationalError
-from django.http import Http404
+from django.http import Http404, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -167,6 +167,10 @@ _OTHERS: Final[tuple[tuple[type[Exception], str, int], ...]] = (
     (NoOrganizationError, NoOrganizationError.code, 400),
     # Text that no column holds (NUL in JSON), a number beyond its column's: input that no check named.
     (DataError, "request.invalid", 400),
+    (RequestDataTooBig, "request.too_large", 413),
+    # More parameters than anybody sends, and a body that broke off.
+    (SuspiciousOperation, "request.invalid", 400),
+    (UnreadablePostError, "request.invalid", 400),
     (Http404, "request.not_found", 404),
     (PermissionDenied, "request.forbidden", 403),
 )

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from django.db.models import Q
+from django.db.models import Case, Q, When
 from django.db.models.functions import Now
 
 from adsapp_crm import selectors
@@ -96,10 +96,23 @@ def revoke_all(key_ids: Iterable[uuid.UUID]) -> None:
     )
 
 
-def usable_keys_of(user_id: uuid.UUID) -> list[ApiKey]:
-    """The keys that a person made and that open something still, in the current organization."""
-    usable = Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
-    return list(ApiKey.objects.filter(usable, created_by=f"user:{user_id}", revoked_at__isnull=True).order_by("id"))
+def usable_keys() -> dict[str, list[ApiKey]]:
+    """Actor -> the keys that they made and that open something still, in the current organization.
+
+    A key that was made with a key is its maker's, however many there are in between and whether those still open
+    anything: who knew the first one was shown the last one.
+    """
+    over = Case(When(Q(revoked_at__isnull=False) | Q(expires_at__lte=Now()), then=True), default=False)
+    keys = list(ApiKey.objects.annotate(is_over=over).order_by("id"))
+    made_with = {f"key:{key.pk}": key.created_by for key in keys}
+    found: dict[str, list[ApiKey]] = {}
+    for key in keys:
+        maker = key.created_by
+        while maker in made_with:
+            maker = made_with[maker]
+        if not key.is_over:
+            found.setdefault(maker, []).append(key)
+    return found
 
 
 def open_key(text: str) -> KeyGrant | None:

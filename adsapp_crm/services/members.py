@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from adsapp_crm.models import ApiKey, Membership, Organization
 from adsapp_crm.models.choices import Role
-from adsapp_crm.services.api_keys import revoke_all, usable_keys_of
+from adsapp_crm.services.api_keys import revoke_all, usable_keys
 from adsapp_crm.services.organizations import add_member
 from adsapp_crm.services.refusals import refuse
 
@@ -44,13 +44,14 @@ def change_role(member_id: uuid.UUID, role: Role, *, by_role: str) -> Membership
 
 
 def remove_member(member_id: uuid.UUID, *, by_role: str, revoke_keys: bool = True) -> TakenOut:
-    """The person is out at once, and so are the API keys they made, unless ``revoke_keys`` is False.
+    """The person is out at once, and so are the API keys they made, also with keys of theirs, unless ``revoke_keys`` is
+    False.
 
     What they did stays in the ledger. Whoever makes a key knows it, so one that is kept lets them in further.
     """
     held = _member(member_id)
     _check(held, None, by_role)
-    keys = tuple(usable_keys_of(held.user_id))
+    keys = tuple(usable_keys().get(f"user:{held.user_id}", ()))
     held.delete()
     if not revoke_keys:
         return TakenOut((), keys)

@@ -301,7 +301,10 @@ def test_an_administrator_makes_and_unmakes_no_owner(browser, tenant):
 
 
 def test_who_is_taken_out_leaves_no_key_behind_unless_it_is_asked_for(browser, tenant):
-    """Those revoked and those kept are named; another's key, one that was revoked before and one that is over stay."""
+    """Those revoked and those kept are named; another's key and one that was revoked before stay as they are.
+
+    A key that was made with a key of theirs goes as well, even where that one is gone by now.
+    """
     others = [type(tenant.user).objects.create_user(f"{name}@example.com") for name in ("ann", "ben")]
     keys = {}
     with tenant.context(actor=f"user:{tenant.user.pk}"):
@@ -309,11 +312,14 @@ def test_who_is_taken_out_leaves_no_key_behind_unless_it_is_asked_for(browser, t
         for user in [*others, tenant.user]:
             keys[user.pk] = make_key("Report", ["admin"], actor=f"user:{user.pk}")
         earlier = make_key("Old", ["read"], actor=f"user:{others[0].pk}").row
+        second = make_key("Second", ["admin"], actor=f"key:{earlier.pk}").row
+        third = make_key("Third", ["read"], actor=f"key:{second.pk}").row
         ApiKey.objects.filter(pk=earlier.pk).update(revoked_at="2026-01-01T00:00Z", revoked_by="user:x")
     ann, ben, own = (keys[user.pk] for user in [*others, tenant.user])
 
     said = send(browser, "DELETE", f"members/{members[0].pk}").json()
-    assert ([each["id"] for each in said["revokedKeys"]], said["keptKeys"]) == ([str(ann.row.pk)], [])
+    gone = sorted(str(row.pk) for row in (ann.row, second, third))
+    assert (sorted(each["id"] for each in said["revokedKeys"]), said["keptKeys"]) == (gone, [])
     said = send(browser, "DELETE", f"members/{members[1].pk}?revokeKeys=false").json()
     assert (said["revokedKeys"], [each["prefix"] for each in said["keptKeys"]]) == ([], [ben.row.prefix])
     assert problem(send(browser, "DELETE", f"members/{members[1].pk}?revokeKeys=perhaps")) == (400, "request.invalid")
@@ -321,7 +327,7 @@ def test_who_is_taken_out_leaves_no_key_behind_unless_it_is_asked_for(browser, t
     assert [open_key(key.text) is not None for key in (ann, ben, own)] == [False, True, True]
     by = {each["id"]: each["revokedBy"] for each in get(browser, "api-keys")["items"]}
     assert by == {
-        str(ann.row.pk): f"user:{tenant.user.pk}",
+        **dict.fromkeys(gone, f"user:{tenant.user.pk}"),
         str(ben.row.pk): "",
         str(own.row.pk): "",
         str(earlier.pk): "user:x",

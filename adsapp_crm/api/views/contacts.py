@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import uuid
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
@@ -45,6 +45,10 @@ from adsapp_crm.services.exports import export_contacts
 from adsapp_crm.services.refusals import refuse
 
 _EXAMPLE = {"firstName": "Ann", "lastName": "Bakker", "email": "ann@example.com", "customFields": {"tier": "gold"}}
+
+
+MOST_IMPORTED_LINES: Final = 50_000
+"""Of a file by API; each is judged before the answer."""
 
 
 class ContactsView(OrganizationView):
@@ -189,6 +193,10 @@ class ContactImportView(OrganizationView):
         """The form of the export, in UTF-8. A row that cannot be taken is told with its line and stops no other."""
         given: Any = request.data
         body = given if isinstance(given, bytes) else b""
+        if body.count(b"\n") > MOST_IMPORTED_LINES:
+            raise refuse(
+                "request.too_large", f"A file has at most {MOST_IMPORTED_LINES} lines.", fix="Send it in parts."
+            )
         lines = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline="")
         with self.work(request):
             return self.answer(request, import_contacts(lines))

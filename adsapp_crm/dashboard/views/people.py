@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
 from typing import Any, Final
 
 from django import forms
@@ -16,7 +15,7 @@ from adsapp_crm.dashboard.access import actor_of, attempt, page, show
 from adsapp_crm.models import ApiKey, Membership
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.actor_names import names_of
-from adsapp_crm.services.api_keys import Scope, make_key, revoke_key
+from adsapp_crm.services.api_keys import Scope, make_key, revoke_key, usable_keys
 from adsapp_crm.services.members import TakenOut, invite, remove_member
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.services.staff import MOST_REASON_CHARACTERS, check_no_visit, end_access, grants, let_in
@@ -80,14 +79,12 @@ def _page(request: HttpRequest, *, new_key: str = "", forms_: dict[str, forms.Fo
     members = list(Membership.objects.select_related("user").order_by("created_at"))
     keys = list(ApiKey.objects.order_by("-created_at")[:100])
     names = names_of(actor for key in keys for actor in (key.created_by, key.revoked_by))
-    made: dict[str, list[str]] = defaultdict(list)
+    made = usable_keys()
     for key in keys:
         key.by = names.get(key.created_by, "")  # type: ignore[attr-defined]  # for the template
         key.ended_by = names.get(key.revoked_by, "")  # type: ignore[attr-defined]  # for the template
-        if key.revoked_at is None:
-            made[key.created_by].append(key.name)
     for member in members:
-        member.keys_made = made[f"user:{member.user_id}"]  # type: ignore[attr-defined]  # for the template
+        member.keys_made = [key.name for key in made.get(f"user:{member.user_id}", ())]  # type: ignore[attr-defined]  # for the template
     context = {
         "members": members,
         "keys": keys,

@@ -1,4 +1,7 @@
-"""A request is UTF-8, whatever charset it names: no codec of Python's makes an error, or gigabytes, of it."""
+"""Requests that no browser and no program sends: refused, and never an error of ours.
+
+A request is UTF-8, whatever charset it names: no codec of Python's makes an error, or gigabytes, of it.
+"""
 
 from __future__ import annotations
 
@@ -87,3 +90,80 @@ def test_the_description_is_made_once_and_its_query_says_nothing(client, tenant,
     assert client.get("/api/schema").content == first.content
     client.logout()
     assert client.get("/api/schema").status_code == 401
+
+
+VERBS = [
+    ("GET", "/api/crm/contacts"),
+    ("POST", "/api/crm/sync"),
+    ("POST", "/api/crm/api-keys"),
+    ("PUT", "/api/crm/mapping"),
+    ("DELETE", "/api/crm/connect/callback"),
+    ("POST", "/dashboard/settings/crm/people"),
+]
+PAGES = ["/api/crm/me", "/dashboard/settings/crm/contacts", "/admin/adsapp_crm/contact/"]
+QUERIES = [
+    "q=%00",
+    "q=%ed%a0%80",
+    "p=-1&page=99999999999999999999",
+    "p=99999999999999999999&o=%00",
+    "id__exact=%00",
+    "&".join(f"k{number}=1" for number in range(1_500)),
+]
+COOKIES = ['"\\000\\000aaaaaaaa"', '"\\377\\377aaaaaaaa"', "a" * 5_000, "\xff"]
+HEADERS = [
+    {"HTTP_X_ORGANIZATION": "\0"},
+    {"HTTP_AUTHORIZATION": "Bearer \xff"},
+    {"HTTP_ACCEPT": "a/b;q=\xff"},
+    {"HTTP_HX_REQUEST": "true", "HTTP_HX_CURRENT_URL": "http://["},
+    {"HTTP_REFERER": "http://[", "HTTP_ORIGIN": "http://["},
+    {"HTTP_HOST": "a@b"},
+    {"CONTENT_LENGTH": "x"},
+    {"REQUEST_METHOD": "FOO"},
+]
+PATHS = [
+    "/webhooks/hubspot/\0abc",
+    "/dashboard/settings/crm/connect/\0",
+    "/admin/adsapp_crm/contact/\0/change/",
+    "/\xff",
+]
+BODIES = [
+    b"\0",
+    b"\xff",
+    b"[]",
+    b"null",
+    b'{"crmType":"\\ud800"}',
+    b'{"crmType":' + b"[" * 100_000,
+    b'{"a":' + b"9" * 6_000,
+]
+
+
+def test_no_request_line_header_cookie_or_body_is_an_error_of_ours(client, tenant, settings):
+    """Of somebody who is logged in, who gets further than others."""
+    settings.ALLOWED_HOSTS = ["*"]
+    client.force_login(tenant.user)
+    session = {"HTTP_COOKIE": f"sessionid={client.cookies['sessionid'].value}"}
+    asked = [("GET", path, query, b"", session) for path in PAGES for query in QUERIES]
+    asked += [("GET", path, "", b"", {"HTTP_COOKIE": f"sessionid={each}"}) for path in PAGES for each in COOKIES]
+    asked += [(verb, path, "", b"{}", session | each) for verb, path in VERBS for each in HEADERS]
+    asked += [("GET", path, "", b"", session) for path in PATHS]
+    token = {"HTTP_X_CSRFTOKEN": "a" * 32, "HTTP_COOKIE": f"csrftoken={'a' * 32}; {session['HTTP_COOKIE']}"}
+    asked += [(verb, path, "", body, token) for verb, path in VERBS[1:] for body in BODIES]
+    wrong = []
+    for verb, path, query, body, headers in asked:
+        status = ask(verb, path, query, body, "application/json", **headers)
+        if status >= 500 or status < 200:
+            wrong.append((status, verb, path, query[:50], body[:50], headers))
+    assert wrong == []
+
+
+def test_more_parameters_than_anybody_sends_are_refused(client, tenant):
+    """By what no serializer comes to see."""
+    client.force_login(tenant.user)
+    answer = client.get(f"/api/crm/sync?{QUERIES[-1]}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "request.invalid")
+
+
+def test_a_file_of_more_lines_than_a_request_may_take_is_refused_at_once(client, tenant):
+    client.force_login(tenant.user)
+    answer = client.post("/api/crm/contacts/import", "email\n" + "a\n" * 50_000, content_type="text/csv")
+    assert (answer.status_code, answer.json()["code"]) == (413, "request.too_large")
