@@ -21,6 +21,8 @@ CREATES = {
     "salesforce": ("PATCH", "/services/data/*/composite/sobjects*"),
     "pipedrive": ("POST", "/api/v2/persons"),
 }
+SINGLE_REQUESTS = {"hubspot": 3, "salesforce": 4, "pipedrive": 3}
+"""Salesforce's answer to a write holds no value: the record is read back."""
 READS = {
     "hubspot": ("GET", "/crm/*/contacts"),
     "salesforce": ("GET", "/services/data/*/query"),
@@ -38,7 +40,7 @@ def single(stand: Stand, records: int) -> Iterator[Report]:
     contact_id = _edit_here(load.tenant)
     run = load.run("single", "manual", contacts=[contact_id])
     load.report.add(
-        count("requests", run["site"]["totalRequests"], most=3),
+        count("requests", run["site"]["totalRequests"], most=SINGLE_REQUESTS[stand.provider]),
         count("writes", run["site"]["writes"], most=1, least=1),
         count("statements", run["statements"]),
         Figure("processor of the worker", run["cpuSeconds"] * 1000, "ms"),
@@ -103,11 +105,11 @@ def idle(stand: Stand, records: int) -> Iterator[Report]:
     before = stand.site.counters()
     told = _cycle(stand.worker, tenants)
     site = difference(stand.site.counters(), before)
-    each = told["cpuSeconds"] * 1000 / CONNECTIONS
+    each, lists = told["cpuSeconds"] * 1000 / CONNECTIONS, IDLE_REQUESTS[stand.provider]
     report.add(
-        count("requests a connection", site["totalRequests"] / CONNECTIONS, most=IDLE_REQUESTS[stand.provider]),
+        count("requests a connection", site["totalRequests"] / CONNECTIONS, most=lists),
         count("writes", site["writes"] + site["noopWrites"], most=0),
-        count("statements a connection", told["statements"] / CONNECTIONS, most=40),
+        count("statements a connection", told["statements"] / CONNECTIONS, most=34 + 6 * lists),
         Figure("processor of the worker, a connection", each, "ms", most=50),
         Figure("processor of the database, a connection", told["databaseCpuSeconds"] * 1000 / CONNECTIONS, "ms"),
         Figure("1,000 of them with two workers, by this", told["seconds"] / CONNECTIONS * 1000 / 2, "s", most=60),

@@ -66,6 +66,11 @@ class Site:
         body = {"fields" if self.provider == "salesforce" else "properties": changed}
         self.back_door("PATCH", f"records/{remote_id}", body)
 
+    def userinfo(self, token: str) -> dict[str, Any]:
+        """Salesforce's word on whose token it is."""
+        headers = {"Authorization": f"Bearer {token}"}
+        return dict(requests.get(f"{self.url}/services/oauth2/userinfo", headers=headers, timeout=60).json())
+
     def counters(self) -> dict[str, Any]:
         return self.back_door("GET", "stats")
 
@@ -198,7 +203,8 @@ def make_tenant(stand: Stand, people: range = range(0)) -> Tenant:
     add_contacts(made.id, people)
     payload: dict[str, Any] = {"token": stand.token}
     if stand.provider == "salesforce":
-        payload["settings"] = {"instance_url": stand.site.url}
+        about = stand.site.userinfo(stand.token)  # as a grant tells it
+        payload["settings"] = {"instance_url": stand.site.url, "user_id": about["user_id"]}
     connected = connect_account(made.id, stand.provider, Access(payload), actor="bench")
     return Tenant(str(made.id), str(connected.connection_id))
 
