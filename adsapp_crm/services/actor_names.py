@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ACTORS: Final[Mapping[str, _StrPromise]] = {
     "beat": _("the schedule"),
-    "connect": _("on connecting"),
+    "service:connect": _("on connecting"),
     "cron": _("the schedule"),
     "webhook": _("the CRM's webhook"),
     "service:webhook": _("the CRM's webhook"),
