@@ -116,7 +116,7 @@ def connector_of(
             before_call()
         return read
 
-    limiter = _limiter(connection, found, tokens.budget_key, priority)
+    limiter = _limiter(connection, found, tokens.token_digest, priority)
     context = ConnectorContext(
         token=token,
         reauthorize=tokens.reauthorize if tokens.renewable else None,
@@ -184,7 +184,7 @@ def day_use(connection: CrmConnection, priority: Priority = Priority.INTERACTIVE
         tokens = ConnectionTokens(connection)
     except AuthorizationExpiredError:
         return None
-    return _limiter(connection, provider(connection.crm_type), tokens.budget_key, priority).day_use()
+    return _limiter(connection, provider(connection.crm_type), tokens.token_digest, priority).day_use()
 
 
 def capabilities_of(connection: CrmConnection) -> Capabilities:
@@ -279,14 +279,18 @@ def _digest(policy: Policy, maps: Sequence[FieldMap]) -> str:
     return hashlib.sha256(repr((policy, *maps)).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
-def _limiter(connection: CrmConnection, found: Provider, budget_key: str, priority: Priority) -> SharedLimiter:
-    """Who shares which budget: everybody on an account its day, everybody on a token its bursts."""
+def _limiter(connection: CrmConnection, found: Provider, token_digest: str, priority: Priority) -> SharedLimiter:
+    """Who shares which budget: everybody on an account its day, everybody on a token or an app its bursts.
+
+    A token is known before its account is: what connecting sends counts for the run that begins right after it.
+    """
     account = f"{found.key}:{connection.remote_account_id or connection.pk}"
+    app = f"{account}:app:{connection.app_registration_id or ''}"
     bound = BoundBudgets(
         found.budgets + _politeness(connection),
         {
             Scope.ACCOUNT: account,
-            Scope.APP: f"{account}:{budget_key}",
+            Scope.APP: f"{found.key}:token:{token_digest}" if token_digest else app,
             Scope.CONNECTION: f"{account}:{connection.pk}",
         },
         priority=priority,

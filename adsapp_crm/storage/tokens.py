@@ -92,7 +92,7 @@ class ConnectionTokens:
     """What a connector's ``token`` and ``reauthorize`` are for one connection. Safe to use from several threads.
 
     ``renewable`` is False for an API token and for a row that is not stored yet (its token has no version): the token
-    is what it is. ``budget_key`` is the same for all who share the CRM's burst limit: the token's own, or the app's.
+    is what it is. ``token_digest`` names an API token, whose burst limit is its own; it is empty for an app's token.
     """
 
     def __init__(
@@ -109,8 +109,7 @@ class ConnectionTokens:
             raise AuthorizationExpiredError(provider=connection.crm_type, operation="connect")
         self.renewable = bool(payload.get("refresh_token")) and connection.token_version > 0
         self._first = Secret(str(payload["token"]))
-        app = f"app:{connection.app_registration_id or ''}"
-        self.budget_key = app if payload.get("refresh_token") else _digest(self._first)
+        self.token_digest = "" if payload.get("refresh_token") else _digest(self._first)
         self.settings = settings_of(
             connection.crm_type, environment=connection.environment, kept=payload.get("settings", {})
         )

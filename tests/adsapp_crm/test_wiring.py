@@ -8,7 +8,7 @@ from adsapp_crm import wiring
 from adsapp_crm.models import CrmConnection, CrmFieldMapping
 from adsapp_crm.storage import DjangoStore, codec
 from crm.errors import AuthorizationExpiredError, ConfigurationError
-from crm.http.limits import Priority
+from crm.http.limits import Priority, Scope
 from crm.model import ContactWrite, DeletionPolicy, Direction, DriftRule, FieldDefinition, Mode, Policy, Strategy
 from crm.ports import Turn
 from crm.registry import provider
@@ -144,6 +144,22 @@ def test_a_connection_that_is_polite_takes_no_more_than_it_said(connection):
         limiter = wiring._limiter(connection, provider("salesforce"), "one", Priority.DELTA)
         windows = [each for each in limiter._bound.budgets if each.name == "politeness"]
         assert [each.limit for each in windows] == expected
+
+
+def test_what_a_token_sent_before_its_account_was_known_counts_for_its_bursts(connection):
+    draft = CrmConnection(crm_type="hubspot", organization_id=connection.organization_id)
+    before, after = (
+        wiring._limiter(each, provider("hubspot"), "digest", Priority.DELTA) for each in (draft, connection)
+    )
+    assert before._bound.keys[Scope.APP] == after._bound.keys[Scope.APP]
+    other = wiring._limiter(draft, provider("hubspot"), "another", Priority.DELTA)
+    assert other._bound.keys[Scope.APP] != after._bound.keys[Scope.APP]
+
+
+def test_an_app_has_a_burst_on_each_account(connection):
+    other = CrmConnection(crm_type="hubspot", organization_id=connection.organization_id, remote_account_id="78")
+    one, two = (wiring._limiter(each, provider("hubspot"), "", Priority.DELTA) for each in (connection, other))
+    assert one._bound.keys[Scope.APP] != two._bound.keys[Scope.APP]
 
 
 def test_a_delay_between_requests_is_kept_whatever_the_budget_says():
