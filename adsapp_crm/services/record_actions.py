@@ -57,7 +57,7 @@ def excluded_links(connection_id: uuid.UUID) -> QuerySet[CrmSyncState]:
 def retry_links(links: QuerySet[CrmSyncState]) -> int:
     """Let the next run try these again at once, refused fields included; returns how many there are."""
     return links.filter(FAILING, excluded_at__isnull=True).update(
-        due=True, error_code="", troubles={}, attempts=0, next_attempt_at=Now()
+        due=True, error_code="", troubles={}, attempts=0, next_attempt_at=None
     )
 
 
@@ -81,7 +81,7 @@ def exclude_links(links: QuerySet[CrmSyncState], *, actor: str) -> int:
 def include_links(links: QuerySet[CrmSyncState]) -> int:
     """Take excluded ones in again; the next run looks at them."""
     return links.filter(excluded_at__isnull=False, state__in=_CURRENT).update(
-        excluded_at=None, excluded_by="", due=True, next_attempt_at=Now()
+        excluded_at=None, excluded_by="", due=True, next_attempt_at=None
     )
 
 

@@ -371,24 +371,27 @@ def _failed_link(outcome: Outcome, link: Link, version: int, book: Rulebook) -> 
 
     A link that follows a merge does so all the same, and a pair is one; what both sides hold is decided again there.
     """
-    attempts = link.attempts + 1
     sent, action = outcome.sent, outcome.action
     if action.kind in (ActionKind.RELINK, ActionKind.LINK):
         link = replace(
             link, contact_id=action.contact_id, remote_id=action.remote_id, state=LinkState.LIVE, observed=None
         )
-    troubles = dict(outcome.action.troubles)
+    troubles = dict(action.troubles)
     if sent is not None:
-        troubles.update(_refusals(outcome.action, sent.refused, book.by_id))
+        troubles.update(_refusals(action, sent.refused, book.by_id))
+    # Values that the CRM refuses by name wait for another value: sending them again would change nothing.
+    named = action.kind in _MAKES_PAIR and bool(action.pushes)
+    named = named and all(effect.mapping_id in troubles for effect in action.pushes)
+    attempts = 0 if named else link.attempts + 1
     return replace(
         link,
-        state=LinkState.PENDING if outcome.action.kind is ActionKind.CREATE_IN_CRM else link.state,
+        state=LinkState.PENDING if action.kind is ActionKind.CREATE_IN_CRM else link.state,
         synced_version=version,
-        remote_modified_at=outcome.action.before.remote_modified_at or link.remote_modified_at,
+        remote_modified_at=action.before.remote_modified_at or link.remote_modified_at,
         troubles=troubles,
         error_code=outcome.code,
         attempts=attempts,
-        next_attempt_seconds=RETRY_SECONDS if attempts < book.policy.max_attempts else None,
+        next_attempt_seconds=RETRY_SECONDS if 0 < attempts < book.policy.max_attempts else None,
     )
 
 

@@ -106,7 +106,10 @@ def observe_page(run: RunState, ports: Ports) -> bool:
         elif own is not None:
             seen[own.link.link_id] = own.link.synced_version if own.held else own.contact.version
             run.counts.unchanged += own.link.state is LinkState.LIVE
-            if own.link.state is not LinkState.LIVE:  # it outlived its link: nobody gets a second one with its keys
+            if _shows_news(own, subject.record, book):
+                seen.pop(own.link.link_id)
+                observed.append(observation(subject.record, book, own.link.link_id))
+            elif own.link.state is not LinkState.LIVE:  # it outlived its link: nobody gets a second one with its keys
                 observed.append(observation(subject.record, book, own.link.link_id))
         else:
             observed.append(observation(subject.record, book))
@@ -116,6 +119,16 @@ def observe_page(run: RunState, ports: Ports) -> bool:
         run.position, run.counts = before.position, before.counts
         return False
     return part.is_last
+
+
+def _shows_news(own: LinkView, record: RemoteRecord, book: Rulebook) -> bool:
+    """An edit of a record of which a line waits, so that nothing is planned: kept until the line is settled, since no
+    later delta shows it again.
+    """
+    if not own.held or own.link.state is not LinkState.LIVE or record.state is not RemoteState.LIVE:
+        return False
+    known = remembered_record(own, book).values
+    return any(known.get(name) != value for name, value in record.values.items() if name in book.remote_fields)
 
 
 def _settle_shown(run: RunState, subjects: Sequence[_Subject], ports: Ports) -> bool:

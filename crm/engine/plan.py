@@ -67,7 +67,8 @@ def plan_link(view: LinkView, record: RemoteRecord, book: Rulebook, evidence: Ev
     if fields.contested:
         return Planned(None, tuple(fields.contested))
     _close_record_questions(view, fields)
-    if not (fields.effects or fields.conflicts or fields.closes or has_new_troubles(view.link, fields.troubles)):
+    is_told = has_new_troubles(view.link, fields.troubles) or view.link.attempts > 0  # of a refusal that is over
+    if not (fields.effects or fields.conflicts or fields.closes or is_told):
         return NOTHING
     return Planned(
         Action(

@@ -142,3 +142,25 @@ def test_a_scan_forgets_no_record_that_another_run_has_read_meanwhile():
     pair.wait(600)
     pair.run()
     assert contact_id not in {link.contact_id for link in pair.store.links() if link.state is LinkState.LIVE}
+
+
+@pytest.mark.parametrize("kind", [RunKind.DELTA, RunKind.WEBHOOK])
+def test_what_a_person_writes_while_a_line_waits_for_approval_arrives_once_it_is_settled(kind):
+    """The held line blanks the field; the value that the CRM got meanwhile stands, and so does the other edit."""
+    pair = Pair(HUBSPOT_LIKE, max_count_deleted=0)
+    pair.edit_record(company=None)
+    pair.wait(600)
+    held = pair.run()
+    assert held.counts.held == 1
+    pair.edit_record(company="Looms", firstname="Augusta")
+    pair.wait(600)
+    pair.run(kind, remote_ids=(pair.remote_id,) if kind is RunKind.WEBHOOK else ())
+    for _ in range(2):
+        pair.wait(600)
+        pair.run()
+    pair.store.approve_plan(held.plan_id)
+    assert pair.run(RunKind.MANUAL, plan_id=held.plan_id).counts.stale == 1
+    pair.wait(600)
+    pair.run()
+    assert (pair.contact["company"], pair.contact["firstName"]) == ("Looms", "Augusta")
+    assert pair.run().counts.planned == 0

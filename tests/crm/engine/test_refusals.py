@@ -53,6 +53,19 @@ def test_what_a_refused_push_leaves_of_a_line_is_applied():
     assert pair.record["lastname"] == "King"
 
 
+def test_a_refusal_is_over_once_the_value_is_taken_back():
+    """Both sides hold what was agreed: nothing is left to be refused, tried again or told of."""
+    pair = Pair(PIPEDRIVE_LIKE)
+    pair.edit(lastName="L" * 41)
+    assert pair.run().counts.failed == 1
+    pair.edit(lastName="Lovelace")
+    pair.run()
+    (link,) = pair.store.links()
+    assert (link.error_code, link.attempts, pair.store.state.next_attempts.get(link.link_id)) == ("", 0, None)
+    pair.wait(4000)
+    assert pair.run().counts.planned == 0
+
+
 def test_an_answer_that_the_crm_refuses_stays_a_question():
     """The kept value cannot be written: neither is the question closed nor the other side taken as agreed."""
     pair = Pair(PIPEDRIVE_LIKE, strategy=Strategy.MANUAL)
