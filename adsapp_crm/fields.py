@@ -26,7 +26,13 @@ _SALT = b"django-fernet-fields-hkdf-salt"
 _INFO = b"django-fernet-fields"
 
 
-class DecryptionError(Exception):
+class UnreadableError(Exception):
+    """A sealed value cannot be used: a matter of its own row, which stops nobody else's work."""
+
+    code: str
+
+
+class DecryptionError(UnreadableError):
     """No key in FERNET_KEYS opens a stored value."""
 
     code = "config.encryption_key"

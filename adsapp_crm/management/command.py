@@ -18,8 +18,7 @@ from django.db import OperationalError, ProgrammingError
 from psycopg import errors as postgres
 
 from adsapp_crm.catalogue import explain
-from adsapp_crm.fields import DecryptionError
-from adsapp_crm.models import CredentialsMismatchError
+from adsapp_crm.fields import UnreadableError
 from adsapp_crm.selectors import find_organization
 from adsapp_crm.services.refusals import Refusal, RefusedError, refuse
 from crm.errors import ConfigurationError, ConnectionBlockedError, CrmError, MappingError
@@ -49,7 +48,7 @@ class CrmCommand(BaseCommand):
         except CrmError as error:
             refused = isinstance(error, ConfigurationError | ConnectionBlockedError)
             self._fail([_refusal_of(error)], REFUSED if refused else WRONG)
-        except (DecryptionError, CredentialsMismatchError) as error:
+        except UnreadableError as error:
             self._fail([Refusal(error.code, str(error), "FERNET_KEYS")], REFUSED)
         except (OperationalError, ProgrammingError) as error:
             self._fail([_database_trouble(error)], WRONG)

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from adsapp_crm.fields import EncryptedJSONField
+from adsapp_crm.fields import EncryptedJSONField, UnreadableError
 from adsapp_crm.models.base import OrganizationManager, OrganizationModel, OrganizationQuerySet, one_of, unique
 from adsapp_crm.models.choices import (
     ConflictStrategy,
@@ -22,7 +22,7 @@ from adsapp_crm.models.choices import (
 from crm.registry import PROVIDERS
 
 
-class CredentialsMismatchError(Exception):
+class CredentialsMismatchError(UnreadableError):
     """Stored credentials were sealed for another connection: somebody moved them."""
 
     code = "auth.credentials_foreign"

@@ -14,10 +14,9 @@ from typing import Final, cast
 import requests
 
 from adsapp_crm import wiring
-from adsapp_crm.fields import DecryptionError
+from adsapp_crm.fields import UnreadableError
 from adsapp_crm.limiter import DayUse
 from adsapp_crm.models import (
-    CredentialsMismatchError,
     CrmConnection,
     CrmFieldMapping,
     CrmWebhook,
@@ -70,7 +69,7 @@ def examine(
         account = connector.account()
         if account.remote_account_id != row.remote_account_id:
             raise WrongAccountError(provider=row.crm_type, operation="account")
-    except (DecryptionError, CredentialsMismatchError) as error:
+    except UnreadableError as error:
         findings.append(trouble("token", error.code))
         connector = None
     except CrmError as error:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import requests
 from django.db.models.functions import Now
 
+from adsapp_crm.fields import UnreadableError
 from adsapp_crm.models import CredentialsMismatchError, CrmOAuthState
 from adsapp_crm.selectors import connections_of_account, open_connections, organization_ids
 from adsapp_crm.services.tokens import REVOKE_KEY, REVOKE_TRIES, Revocations
@@ -119,7 +120,11 @@ def end_left_grants(*, session: requests.Session | None = None) -> Revocations:
             ).values_list("pk", flat=True)
             ids = list(over)
         for attempt_id in ids:
-            is_ended = end_left_grant(organization_id, attempt_id, session=session)
+            try:
+                is_ended = end_left_grant(organization_id, attempt_id, session=session)
+            except UnreadableError as error:
+                log.warning("left grant not revoked", extra={"attempt_id": str(attempt_id), "code": error.code})
+                is_ended = False
             ended, waiting = ended + is_ended, waiting + (not is_ended)
     return Revocations(ended, waiting, 0)
 

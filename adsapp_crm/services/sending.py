@@ -24,6 +24,7 @@ from django.db.models.functions import Now
 from standardwebhooks import Webhook
 
 from adsapp_crm import conf
+from adsapp_crm.fields import UnreadableError
 from adsapp_crm.models import CrmMessage, CrmOutgoingWebhook, Membership, Organization, uuid7
 from adsapp_crm.models.choices import MessageStatus, NoticeKind
 from adsapp_crm.services.notice_texts import text_of
@@ -113,11 +114,14 @@ def _send_next(organization_id: uuid.UUID, message_id: uuid.UUID | None, session
         claimed = cursor.fetchone()
         if claimed is None:
             return False
-        message = CrmMessage.objects.select_related("webhook", "user").get(pk=claimed[0])
+        message = CrmMessage.objects.select_related("webhook", "user").defer("webhook__secret").get(pk=claimed[0])
         organization = Organization.objects.get().name
         wanted = message.user_id is None or _still_wanted(message)
+        unreadable = _load_secret(message)
     outcome = (
-        _post(message, message.webhook, claimed[1], session)
+        Outcome(unreadable)
+        if unreadable
+        else _post(message, message.webhook, claimed[1], session)
         if message.webhook is not None
         else _mail(message, organization)
         if wanted
@@ -126,6 +130,16 @@ def _send_next(organization_id: uuid.UUID, message_id: uuid.UUID | None, session
     with organization_context(organization_id):
         _settle(message, outcome)
     return True
+
+
+def _load_secret(message: CrmMessage) -> str:
+    """Why the secret that signs the message cannot be read, empty where it can: the others are sent all the same."""
+    try:
+        if message.webhook is not None:
+            message.webhook.opened()
+    except UnreadableError as error:
+        return error.code
+    return ""
 
 
 def _still_wanted(message: CrmMessage) -> bool:

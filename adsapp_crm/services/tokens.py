@@ -15,6 +15,7 @@ from typing import Any, Final
 import requests
 from django.db import connection as database
 
+from adsapp_crm.fields import UnreadableError
 from adsapp_crm.models import CrmConnection
 from adsapp_crm.models.choices import ConnectionStatus
 from adsapp_crm.selectors import connections_of_account, open_connections, organization_ids
@@ -63,14 +64,14 @@ def renew_idle_grants(*, session: requests.Session | None = None) -> Renewals:
             continue
         if each.token_expires_at > now - timedelta(days=idle_days * IDLE_SHARE):
             continue
-        with organization_context(each.organization_id):
-            row = CrmConnection.objects.defer(None).filter(pk=each.connection_id).first()
-        if row is None:
-            continue
         try:
+            with organization_context(each.organization_id):
+                row = CrmConnection.objects.defer(None).filter(pk=each.connection_id).first()
+            if row is None:
+                continue
             ConnectionTokens(row, session=session).token()
             renewed += 1
-        except CrmError as error:
+        except (CrmError, UnreadableError) as error:
             failed += 1
             log.warning("grant not renewed", extra={"connection_id": str(each.connection_id), "code": error.code})
     return Renewals(renewed, failed)
@@ -128,7 +129,12 @@ def revoke_left_behind(*, session: requests.Session | None = None) -> Revocation
                 ).values_list("pk", flat=True)
             )
         for connection_id in ids:
-            if revoke_grant(organization_id, connection_id, session=session):
+            try:
+                is_ended = revoke_grant(organization_id, connection_id, session=session)
+            except UnreadableError as error:
+                log.warning("grant not revoked", extra={"connection_id": str(connection_id), "code": error.code})
+                is_ended = False
+            if is_ended:
                 revoked += 1
                 continue
             with organization_context(organization_id):

@@ -285,6 +285,20 @@ def test_a_message_is_tried_for_a_day_under_one_id_and_then_its_address_is_off(t
     assert tell(tenant.id, session=receiver.session) == 0  # it is off
 
 
+def test_a_secret_that_no_key_opens_keeps_no_other_message_back(tenant, connection):
+    """The first address's message waits, with its code; the second's is sent."""
+    receiver = Receiver()
+    lost, kept = hook(tenant, ["run.finished"]).row, hook(tenant, ["run.finished"]).row
+    with tenant.context(), database.cursor() as cursor:
+        cursor.execute("UPDATE crm_outgoing_webhooks SET secret = %s WHERE id = %s", [b"a lost key's", lost.pk])
+    end_run(tenant, connection)
+    assert tell(tenant.id, session=receiver.session) == 2
+    with tenant.context():
+        told = dict(CrmMessage.objects.values_list("webhook_id", "status"))
+        assert told == {lost.pk: "waiting", kept.pk: "delivered"}
+        assert CrmMessage.objects.get(webhook_id=lost.pk, status="waiting").code == "config.encryption_key"
+
+
 @pytest.mark.parametrize(
     ("status", "code", "state"),
     [

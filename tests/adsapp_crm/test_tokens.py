@@ -13,7 +13,7 @@ from adsapp_crm import wiring
 from adsapp_crm.models import CrmConnection, CrmLease, uuid7
 from adsapp_crm.models.choices import Health
 from adsapp_crm.services.connections import Access, connect_account, disconnect
-from adsapp_crm.services.tokens import renew_idle_grants, revoke_left_behind
+from adsapp_crm.services.tokens import Renewals, Revocations, renew_idle_grants, revoke_left_behind
 from adsapp_crm.storage.tokens import CLAIM_SECONDS, ConnectionTokens
 from crm.errors import AuthorizationExpiredError, ConfigurationError, ProviderUnavailableError, WrongAccountError
 from crm.http.oauth import TOTAL_SECONDS
@@ -335,6 +335,20 @@ def test_an_idle_grant_that_is_gone_is_counted(tenant, salesforce, connection):
     assert renew_idle_grants().failed == 1
     after = row(tenant)
     assert (after.status, after.health) == ("paused", Health.NEEDS_RECONNECT)
+
+
+def test_credentials_that_no_key_opens_stop_nobody_elses_upkeep(tenant, other, salesforce, connection):
+    """The older connection's cannot be read, before or after its end; the other one's grant is renewed."""
+    granted(other, salesforce)
+    for each in (tenant, other):
+        with each.context():
+            CrmConnection.objects.update(token_expires_at=Now() - timedelta(days=7))
+    with tenant.context(), database.cursor() as cursor:
+        cursor.execute("UPDATE crm_connections SET credentials = %s", [b"sealed with a lost key"])
+    assert renew_idle_grants() == Renewals(renewed=1, failed=1)
+    with tenant.context():
+        CrmConnection.objects.update(status="disconnected")
+    assert revoke_left_behind() == Revocations(revoked=0, waiting=1, given_up=0)
 
 
 # The end.

@@ -7,12 +7,14 @@ from datetime import timedelta
 from unittest import mock
 
 import pytest
+from django.db import connection as database
 from django.db.models.functions import Now
 from django.test import Client
 
 from adsapp_crm.models import CrmOAuthState
 from adsapp_crm.services import jobs, left_grants
 from adsapp_crm.services.connections import connect_account
+from adsapp_crm.services.tokens import Revocations
 from crm.errors import ProviderUnavailableError
 from tests.adsapp_crm.oauth_stand import begin, come_back, confirm, failed, states, stored, waiting
 
@@ -102,6 +104,15 @@ def test_a_grant_whose_end_the_crm_could_not_be_told_is_told_later(browser, tena
     assert (hubspot.fake.oauth.refresh_tokens, states(tenant)) == ({}, [])
     assert "left grant not revoked" in caplog.text
     assert token not in caplog.text
+
+
+def test_a_grant_that_no_key_opens_stops_no_other_clean_up(browser, tenant, hubspot):
+    """It waits for its key; what else the clean-up does goes on."""
+    waiting(browser, hubspot)
+    over(tenant)
+    with tenant.context(), database.cursor() as cursor:
+        cursor.execute("UPDATE crm_oauth_states SET verifier = %s", [b"sealed with a lost key"])
+    assert left_grants.end_left_grants() == Revocations(revoked=0, waiting=1, given_up=0)
 
 
 @pytest.mark.parametrize("connected", [False, True])
