@@ -21,6 +21,7 @@ from adsapp_crm.models import CrmConnection, CrmLease, CrmPlan, CrmSyncLog, uuid
 from adsapp_crm.models.choices import ConnectionEventKind, ConnectionStatus, Health, PlanStatus, RunState
 from adsapp_crm.services.connection_history import note
 from adsapp_crm.services.describing import note_fields
+from adsapp_crm.services.health import working_health
 from adsapp_crm.services.mappings import described, seed_default_mappings
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.services.subscriptions import remove_subscription
@@ -205,9 +206,7 @@ def _store(
     seconds = access.lifetime_seconds
     row.token_expires_at = None if seconds is None else Now() + timedelta(seconds=seconds)
     row.refresh_claim_token = row.refresh_claimed_until = None
-    row.status, row.health = ConnectionStatus.ACTIVE, Health.SETTING_UP
-    if known is not None and known.first_sync_approved_at is not None:
-        row.health = Health.HEALTHY
+    row.status, row.health = ConnectionStatus.ACTIVE, Health.SETTING_UP if known is None else working_health()
     row.last_error, row.last_error_code = "", ""
     row.remote_account_id = account.remote_account_id
     row.remote_account_name = account.name
@@ -270,8 +269,7 @@ def resume_connection(connection_id: uuid.UUID, *, actor: str) -> None:
     row = _locked(connection_id)
     if row.health in NEEDS_RECONNECT:
         raise refuse("connection.paused", "The CRM refused the log-in.", fix="Reconnect it with a new token.")
-    row.status = ConnectionStatus.ACTIVE
-    row.health = Health.HEALTHY if row.first_sync_approved_at else Health.SETTING_UP
+    row.status, row.health = ConnectionStatus.ACTIVE, working_health()
     row.paused_at, row.paused_by = None, ""
     row.save(update_fields=["status", "health", "paused_at", "paused_by", "updated_at"])
     note(row.pk, ConnectionEventKind.RESUMED, actor=actor)
@@ -310,7 +308,7 @@ def check_connection(
         return error.code
     with organization_context(organization_id):
         healed = CrmConnection.objects.filter(pk=connection_id, status=ConnectionStatus.ERROR)
-        if healed.update(status=ConnectionStatus.ACTIVE, health=Health.HEALTHY, last_error="", last_error_code=""):
+        if healed.update(status=ConnectionStatus.ACTIVE, health=working_health(), last_error="", last_error_code=""):
             note(connection_id, ConnectionEventKind.HEALED)
     return ""
 

@@ -35,6 +35,7 @@ from adsapp_crm.models.choices import RunState as RunWord
 from adsapp_crm.selectors import database_now
 from adsapp_crm.services.connections import block_connection
 from adsapp_crm.services.describing import store_fields
+from adsapp_crm.services.health import working_health
 from adsapp_crm.services.mapping_changes import note_scanned
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.schedules import late_after
@@ -384,7 +385,7 @@ def _finish(connection: CrmConnection, run: CrmSyncLog, state: RunState, calls: 
             if whole_first:  # nothing had to be held: there was nothing to approve
                 changes |= {"first_sync_approved_at": Now(), "first_sync_approved_by": run.actor}
             if whole_first or connection.first_sync_approved_at is not None:
-                changes["health"] = Health.HEALTHY
+                changes["health"] = Health.HEALTHY if whole_first else working_health()
         elif state.status is RunStatus.HELD:
             changes["health"] = Health.HELD
         CrmConnection.objects.filter(pk=connection.pk, status=ConnectionStatus.ACTIVE).update(**changes)

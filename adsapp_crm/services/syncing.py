@@ -20,6 +20,7 @@ from adsapp_crm.models.choices import (
     RunState,
     RunTrigger,
 )
+from adsapp_crm.services.health import working_health
 from adsapp_crm.services.refusals import Refusal, RefusedError, refuse
 from adsapp_crm.services.stepping import SCANS, Left, Step, find_run, step_run
 from adsapp_crm.tenancy import organization_context
@@ -164,9 +165,7 @@ def drop_plan(plan_id: uuid.UUID | str, *, actor: str) -> None:
     shown = plan.lines.filter(status__in=[PlanLineStatus.PLANNED, PlanLineStatus.HELD])
     shown.update(status=PlanLineStatus.DROPPED, settled_at=Now())
     CrmPlan.objects.filter(pk=plan.pk).update(status=PlanStatus.DROPPED, closed_at=Now(), approved_by=actor)
-    if not CrmPlan.objects.filter(connection=connection, status=PlanStatus.HELD).exists():
-        health = Health.HEALTHY if connection.first_sync_approved_at else Health.SETTING_UP
-        CrmConnection.objects.filter(pk=connection.pk, health=Health.HELD).update(health=health)
+    CrmConnection.objects.filter(pk=connection.pk, health=Health.HELD).update(health=working_health())
 
 
 def cancel_run(run_id: uuid.UUID | str, *, actor: str) -> None:

@@ -19,10 +19,11 @@ from adsapp_crm.limiter import RedisLimits
 from adsapp_crm.models import Contact, CrmConnection, CrmFieldMapping, CrmPlan, CrmPlanLine, CrmSyncLog, CrmSyncState
 from adsapp_crm.services import syncing
 from adsapp_crm.services.conflict_rules import wanted_of
-from adsapp_crm.services.connections import check_connection, connect_with_token
+from adsapp_crm.services.connections import check_connection, connect_with_token, resume_connection
 from adsapp_crm.services.contacts import create_contact, update_contact
 from adsapp_crm.services.erasure import erase_contact
 from adsapp_crm.services.mappings import current_mappings, replace_mappings
+from adsapp_crm.services.record_actions import exclude_links, include_links
 from adsapp_crm.services.refusals import RefusedError
 from adsapp_crm.services.run_shapes import shape_errors
 from adsapp_crm.services.syncing import Left, RunBusyError
@@ -243,6 +244,42 @@ def test_a_dropped_plan_is_carried_out_by_nobody(site):
         syncing.approve_plan(first.plan_id, actor="user:test")
     assert site.live_ids() == set()
     assert site.run().counts["held"] == 1
+
+
+def test_a_connection_is_held_for_as_long_as_a_plan_waits(site):
+    """Whatever else ends well meanwhile: a run, a resume, a look whether the log-in works."""
+    site.contact(firstName="Ada", email="ada@x.example")
+    site.approve(site.run().plan_id)
+    assert site.connection().health == "healthy"
+    with site.inside:
+        plan = CrmPlan.objects.create(connection_id=site.connection_id, kind="sync", status="held")
+    words = []
+    site.run(RunKind.DELTA)
+    words.append(site.connection().health)
+    with site.inside:
+        CrmConnection.objects.update(status="paused", health="paused")
+        resume_connection(site.connection_id, actor="user:test")
+    words.append(site.connection().health)
+    with site.inside:
+        CrmConnection.objects.update(status="error", health="needs_attention")
+    check_connection(site.tenant.id, site.connection_id)
+    words.append(site.connection().health)
+    assert words == ["held"] * 3
+    with site.inside:
+        syncing.drop_plan(plan.pk, actor="user:test")
+    assert site.connection().health == "healthy"
+
+
+def test_a_record_that_is_taken_in_again_is_looked_at_once(site):
+    """Both sides agree: nothing is left to be tried, now or every hour."""
+    site.record(firstname="Bea", email="bea@x.example")
+    site.approve(site.run().plan_id)
+    with site.inside:
+        exclude_links(CrmSyncState.objects.all(), actor="user:test")
+        include_links(CrmSyncState.objects.all())
+    site.run(RunKind.DELTA)
+    with site.inside:
+        assert list(CrmSyncState.objects.values_list("due", "next_attempt_at")) == [(False, None)]
 
 
 def test_a_second_first_run_shows_everything_anew_and_approves_nothing_by_itself(site):
