@@ -12,13 +12,14 @@ import json
 import sys
 from collections.abc import Iterator
 
+from tests.harness.bench.faults import faults
 from tests.harness.bench.figures import Report, lines
 from tests.harness.bench.loads import LOADS, warm_up
 from tests.harness.bench.moments import MOMENTS
 from tests.harness.bench.stand import BASES, BenchError, Line, Stand, opened
 from tests.harness.binaries import ServicesError
 
-SCENARIOS = {**LOADS, **MOMENTS}
+SCENARIOS = {**LOADS, **MOMENTS, "faults": faults}
 TIGHT = {"hubspot": (20, 2000), "pipedrive": (20, None), "salesforce": (None, None)}
 """Burst and window at which pacing shows with few records."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tests.harness.bench.figures import Figure, Report, count
-from tests.harness.bench.stand import BenchError, Stand, Tenant, make_tenant
+from tests.harness.bench.stand import BenchError, Site, Stand, Tenant, make_tenant
 
 STATEMENTS = 12
 """Most database statements of one page of 200 records."""
@@ -19,6 +19,8 @@ RECORD_TYPES = {"hubspot": 1, "salesforce": 2, "pipedrive": 1}
 IDLE_REQUESTS = {"hubspot": 1, "salesforce": 2, "pipedrive": 2}
 """One for each object type; Pipedrive shows new records by one list and changed ones by another."""
 MATCHING = 0.6
+INSTALL_DLT = "uv pip install --python .venv 'dlt[duckdb]>=1.31,<2'"
+"""Not in the lock: what it depends on has no wheels for every platform that the lock is for."""
 
 
 class Load:
@@ -27,11 +29,12 @@ class Load:
     def __init__(self, stand: Stand, scenario: str) -> None:
         self.stand = stand
         self.report = Report(stand.provider, scenario)
+        self.site = stand.site
         self.tenant: Tenant
 
     def run(self, name: str, kind: str = "full", *, contacts: Iterable[str] = ()) -> dict[str, Any]:
         """A run, its approval where it was held for one, and what the CRM counted of both."""
-        before = self.stand.site.counters()
+        before = self.site.counters()
         told = {"organization": self.tenant.organization, "connection": self.tenant.connection}
         parts = [self.stand.worker.do(kind=kind, contacts=list(contacts), **told)]
         if parts[0]["status"] == "held":
@@ -41,7 +44,7 @@ class Load:
             raise BenchError(message)
         found = together(parts)
         found["kind"] = kind
-        found["site"] = difference(self.stand.site.counters(), before)
+        found["site"] = difference(self.site.counters(), before)
         self.report.raw[name] = found
         return found
 
@@ -109,6 +112,7 @@ def pull(stand: Stand, records: int) -> Iterator[Report]:
         Figure("growth of the database, a record", sum(grown.values()) / records, "B"),
         *_wall(run, ideal, stand),
     )
+    _beside_dlt(load, run, records)
     yield load.report
 
 
@@ -212,20 +216,34 @@ def pass_overlap(stand: Stand) -> None:
     stand.site.back_door("POST", "clock", {"advanceSeconds": 3600})
 
 
-def edit_both(stand: Stand, tenant: Tenant, few: int) -> None:
-    """Other people on each side, so that nothing is in conflict."""
-    from adsapp_crm.models import CrmSyncState
+def edit_both(
+    stand: Stand, tenant: Tenant, few: int, *, site: Site | None = None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Other people on each side, so that nothing is in conflict; their new last names by record and by contact."""
     from adsapp_crm.services.contacts import update_contact
     from adsapp_crm.tenancy import organization_context
 
+    site = site or stand.site
+    links = sorted(links_of(tenant).items())
+    there = {remote_id: f"Changed{number}" for number, (remote_id, _) in enumerate(links[:few])}
+    here = {contact_id: f"Here{number}" for number, (_, (contact_id, _)) in enumerate(links[few : 2 * few])}
     with organization_context(tenant.organization, actor="bench", origin="api"):
-        links = CrmSyncState.objects.filter(connection=tenant.connection, state="live").order_by("crm_record_id")
-        there = list(links.values_list("crm_record_id", flat=True)[:few])
-        here = list(links.values_list("contact_id", flat=True)[few : 2 * few])
-        for number, contact_id in enumerate(here):
-            update_contact(contact_id, {"lastName": f"Here{number}"}, version=None)
+        for contact_id, name in here.items():
+            update_contact(contact_id, {"lastName": name}, version=None)
     for number, remote_id in enumerate(there):
-        stand.site.edit(remote_id, number)
+        site.edit(remote_id, number)
+    return there, here
+
+
+def links_of(tenant: Tenant) -> dict[str, tuple[str, str]]:
+    """Record -> the id and the last name of its contact."""
+    from adsapp_crm.models import CrmSyncState
+    from adsapp_crm.tenancy import organization_context
+
+    with organization_context(tenant.organization):
+        links = CrmSyncState.objects.filter(connection=tenant.connection, state="live")
+        rows = links.values_list("crm_record_id", "contact_id", "contact__last_name")
+        return {remote_id: (str(contact_id), name) for remote_id, contact_id, name in rows}
 
 
 # Figures --------------------------------------------------------------------------------------------------------------
@@ -325,6 +343,27 @@ def _yardstick(stand: Stand, records: int) -> float | None:
         found = stand.ideal("client")
         stand.parse_ms = found["cpuSeconds"] * 1000 / max(1, found["rows"])
     return stand.parse_ms
+
+
+def _beside_dlt(load: Load, run: dict[str, Any], records: int) -> None:
+    """dlt only reads: what we match, journal and apply on top is in our figures."""
+    import importlib.util
+
+    if load.stand.provider != "hubspot":
+        return
+    if importlib.util.find_spec("dlt") is None:
+        load.report.notes.append(f"dlt is not installed: {INSTALL_DLT} compares with it")
+        return
+    found = load.stand.peer()
+    if found["rows"] != records:
+        message = f"dlt read {found['rows']} of {records} contacts"
+        raise BenchError(message)
+    load.report.add(
+        Figure("processor of dlt reading them, a record", found["cpuSeconds"] * 1000 / records, "ms"),
+        Figure("processor of the worker over dlt's", run["cpuSeconds"] / max(found["cpuSeconds"], 1e-9), "x"),
+        Figure("wall time over dlt's", run["seconds"] / max(found["seconds"], 1e-9), "x"),
+        Figure("highest memory of dlt", found["peakMib"], "MiB"),
+    )
 
 
 LOADS: dict[str, Callable[[Stand, int], Iterable[Report]]] = {

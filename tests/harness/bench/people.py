@@ -7,12 +7,12 @@ from typing import Any
 TITLES = ("Engineer", "Buyer", "Owner", "Nurse", "Teacher", "Driver", "Analyst")
 
 
-def person(number: int) -> dict[str, str]:
-    """In ADSapp's field names."""
+def person(number: int, *, refused: bool = False) -> dict[str, str]:
+    """In ADSapp's field names; ``refused``: with an e-mail address that HubSpot and Salesforce do not take."""
     return {
         "firstName": f"First{number}",
         "lastName": f"Last{number}",
-        "email": f"person{number}@bench.example",
+        "email": f"person{number}@bench.{'x' if refused else 'example'}",
         "phone": f"+3161{number:07d}",
         "jobTitle": TITLES[number % len(TITLES)],
     }

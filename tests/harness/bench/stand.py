@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -20,9 +20,9 @@ import requests
 from tests.harness import services
 from tests.harness import stack as stacks
 from tests.harness.bench.people import person, remote_people
+from tests.harness.bench.site import ACCOUNT_HEADER, token_of
 from tests.harness.ports import free_port
 
-TOKEN = "bench-token-0123456789abcdef0123456789abcdef"
 BULK = 5_000
 BASES = {
     "hubspot": ("CRM_HUBSPOT_API_BASE", "CRM_HUBSPOT_AUTH_BASE"),
@@ -47,10 +47,15 @@ class Line:
 
 @dataclass
 class Site:
-    """The fake of one provider: its counters, and people made at once."""
+    """One account of a provider's fake: its counters, and people made at once."""
 
     provider: str
     url: str
+    account: int = 0
+
+    @property
+    def token(self) -> str:
+        return token_of(self.provider, self.account)
 
     def seed(self, first: int, count: int) -> list[str]:
         made: list[str] = []
@@ -66,16 +71,22 @@ class Site:
         body = {"fields" if self.provider == "salesforce" else "properties": changed}
         self.back_door("PATCH", f"records/{remote_id}", body)
 
-    def userinfo(self, token: str) -> dict[str, Any]:
+    def last_name(self, remote_id: str) -> str:
+        shown = self.back_door("GET", f"records/{remote_id}")
+        held = shown.get("fields", shown) if self.provider == "salesforce" else shown.get("properties", shown)
+        return str(held.get({"hubspot": "lastname", "salesforce": "LastName"}.get(self.provider, "last_name")))
+
+    def userinfo(self) -> dict[str, Any]:
         """Salesforce's word on whose token it is."""
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {self.token}"}
         return dict(requests.get(f"{self.url}/services/oauth2/userinfo", headers=headers, timeout=60).json())
 
     def counters(self) -> dict[str, Any]:
         return self.back_door("GET", "stats")
 
     def back_door(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        answer = requests.request(method, f"{self.url}/_fake/{path}", json=body, timeout=600)
+        headers = {ACCOUNT_HEADER: str(self.account)}
+        answer = requests.request(method, f"{self.url}/_fake/{path}", json=body, headers=headers, timeout=600)
         if not answer.ok:
             message = f"{method} {path} at the fake answered {answer.status_code}: {answer.text[:300]}"
             raise BenchError(message)
@@ -107,14 +118,14 @@ class Stand:
     provider: str
     port: int
     line: Line
-    token: str = TOKEN
     site: Site = field(init=False)
+    """The first account."""
     worker: Worker = field(init=False)
     parse_ms: float | None = None
     """What HubSpot's own client needs a contact, once it has been measured."""
 
-    def open_site(self) -> None:
-        """A new and empty account at the same address."""
+    def open_site(self, accounts: int = 1) -> list[Site]:
+        """New and empty accounts at the same address."""
         old = self.stack.processes.pop("site", None)
         if old is not None:
             old.terminate()
@@ -123,10 +134,12 @@ class Stand:
         for name, value in (("--burst", line.burst), ("--window", line.window_ms)):
             options += [name, str(value)] if value is not None else []
         command = ("-m", "tests.harness.bench.site", self.provider, "--port", str(self.port), "--pidfile", "{pid_file}")
-        told = ("--latency", str(line.latency_ms), "--limits", line.limits, *options)
+        told = ("--latency", str(line.latency_ms), "--limits", line.limits, "--accounts", str(accounts), *options)
         self.stack.spawn("site", *command, *told)
         self.stack.wait_for_port(self.port, "site")
-        self.site = Site(self.provider, f"http://127.0.0.1:{self.port}")
+        sites = [Site(self.provider, f"http://127.0.0.1:{self.port}", number) for number in range(accounts)]
+        self.site = sites[0]
+        return sites
 
     def open_worker(self, log: IO[bytes]) -> None:
         self._log = log
@@ -156,9 +169,16 @@ class Stand:
     def ideal(self, work: str, records: int = 0, first: int = 0, in_flight: int = 8) -> dict[str, Any]:
         """The bare loop, in a process of its own, at the limit that rules here."""
         most, seconds = self.limit()
-        command = ["-m", "tests.harness.bench.ideal", self.provider, work, self.site.url, self.token]
+        command = ["-m", "tests.harness.bench.ideal", self.provider, work, self.site.url, self.site.token]
         command += ["--records", str(records), "--first", str(first), "--in-flight", str(in_flight)]
         command += ["--window", str(seconds)] + (["--most", str(most)] if most else [])
+        return self._measured("the ideal loop", command)
+
+    def peer(self) -> dict[str, Any]:
+        """dlt reading the first account's contacts, in a process of its own."""
+        return self._measured("dlt", ["-m", "tests.harness.bench.peer", self.site.url, self.site.token])
+
+    def _measured(self, what: str, command: list[str]) -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, *command],
             cwd=services.CHECKOUT,
@@ -168,9 +188,9 @@ class Stand:
             check=False,
         )
         if done.returncode:
-            message = f"the ideal loop failed: {done.stderr[-500:]}"
+            message = f"{what} failed: {done.stderr[-500:]}"
             raise BenchError(message)
-        return dict(json.loads(done.stdout))
+        return dict(json.loads(done.stdout.splitlines()[-1]))
 
     def limit(self) -> tuple[int | None, float]:
         """Requests in so many seconds that the fake lets through."""
@@ -191,8 +211,13 @@ class Tenant:
     connection: str
 
 
-def make_tenant(stand: Stand, people: range = range(0)) -> Tenant:
-    """An organization with these contacts, connected to the stand's account."""
+def make_tenant(
+    stand: Stand, people: range = range(0), *, site: Site | None = None, refused: Collection[int] = ()
+) -> Tenant:
+    """An organization with these contacts, connected to the stand's first account or to this one.
+
+    The CRM does not take the ``refused`` ones.
+    """
     from adsapp_crm.services.connections import Access, connect_account
     from adsapp_crm.services.organizations import create_organization
 
@@ -200,23 +225,25 @@ def make_tenant(stand: Stand, people: range = range(0)) -> Tenant:
     made, _owner = create_organization(
         f"Bench {mark}", email=f"{mark}@bench.example", password=f"x{uuid.uuid4().hex}", region="NL"
     )
-    add_contacts(made.id, people)
-    payload: dict[str, Any] = {"token": stand.token}
+    add_contacts(made.id, people, refused)
+    site = site or stand.site
+    payload: dict[str, Any] = {"token": site.token}
     if stand.provider == "salesforce":
-        about = stand.site.userinfo(stand.token)  # as a grant tells it
-        payload["settings"] = {"instance_url": stand.site.url, "user_id": about["user_id"]}
+        about = site.userinfo()  # as a grant tells it
+        payload["settings"] = {"instance_url": site.url, "user_id": about["user_id"]}
     connected = connect_account(made.id, stand.provider, Access(payload), actor="bench")
     return Tenant(str(made.id), str(connected.connection_id))
 
 
-def add_contacts(organization_id: uuid.UUID, people: range) -> None:
+def add_contacts(organization_id: uuid.UUID, people: range, refused: Collection[int] = ()) -> None:
     from adsapp_crm.services.contact_import import import_contacts
     from adsapp_crm.tenancy import organization_context
 
     if not people:
         return
     names = list(person(0))
-    lines = [",".join(names), *(",".join(person(number).values()) for number in people)]
+    rows = (person(number, refused=number in refused) for number in people)
+    lines = [",".join(names), *(",".join(row.values()) for row in rows)]
     with organization_context(organization_id, actor="bench", origin="import"):
         report = import_contacts(f"{line}\n" for line in lines)
     if report.refused:
@@ -240,7 +267,7 @@ def opened(provider: str, line: Line) -> Iterator[Stand]:
             import django
 
             django.setup()
-            stand = Stand(stack, provider, port, line, token=_token(provider))
+            stand = Stand(stack, provider, port, line)
             stand.open_site()
             stand.open_worker(log)
             try:
@@ -250,10 +277,3 @@ def opened(provider: str, line: Line) -> Iterator[Stand]:
                 stand.worker.process.wait()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _token(provider: str) -> str:
-    """What the fake accepts from its start."""
-    from importlib import import_module
-
-    return str(import_module(f"crm.providers.{provider}.fake.app").DEFAULT_TOKEN)

@@ -6,6 +6,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
+from tests.harness.endurance.flood import percentile
 from tests.harness.endurance.latency import FIELD
 from tests.harness.endurance.world import MOST_SECONDS, POLL_SECONDS, StuckError, World
 
@@ -18,7 +19,8 @@ SOURCE = "salesforce"
 
 
 def fairness(world: World, records: int, samples: int) -> dict[str, Any]:
-    """Delays of ten contacts' edits at their CRM, alone and while the other organization loads ``records``.
+    """Delays of ten contacts' edits at their CRM, alone and while the other organization loads ``records``, and how
+    soon a sync of these ten is begun meanwhile.
 
     The small organization leaves Salesforce to the large one. The load is measured in both of its halves, reading
     and applying; StuckError when applying is over too soon for ``samples``.
@@ -31,11 +33,12 @@ def fairness(world: World, records: int, samples: int) -> dict[str, Any]:
     big = world.newcomer("Big")
     big.connect(account)
     alone = [_delay(world, f"A{number}") for number in range(samples)]
+    starts: list[float] = []
     run = big.begin("full", SOURCE)
-    reading = _while_running(world, big, run["runId"], samples, "R")
+    reading = _while_running(world, big, run["runId"], samples, "R", starts)
     held = big._follow(run, SOURCE)
     applying_run = big.approve_only(held)
-    applying = _while_running(world, big, applying_run, samples, "W")
+    applying = _while_running(world, big, applying_run, samples, "W", starts)
     if len(applying) < samples:
         message = f"{records} records were applied before {samples} samples were taken: give more records"
         raise StuckError(message)
@@ -49,6 +52,7 @@ def fairness(world: World, records: int, samples: int) -> dict[str, Any]:
         "whileReadingSeconds": round(statistics.median(reading), 3) if reading else None,
         "whileApplyingSeconds": round(statistics.median(applying), 3),
         "slowestSeconds": round(max(beside), 3),
+        "startP95Seconds": round(percentile(starts, 0.95), 3),
         "ratio": round(statistics.median(beside) / statistics.median(alone), 2),
     }
 
@@ -57,14 +61,39 @@ def _person(number: int) -> dict[str, str]:
     return {"firstName": f"Load{number}", "lastName": f"Loaded{number}", "email": f"load{number}@big.example"}
 
 
-def _while_running(world: World, big: App, run_id: str, samples: int, mark: str) -> list[float]:
+def _while_running(world: World, big: App, run_id: str, samples: int, mark: str, starts: list[float]) -> list[float]:
+    """Delays of edits; what a sync of these contacts took to begin goes to ``starts``."""
     found: list[float] = []
     while len(found) < samples:
-        seconds = _delay(world, f"{mark}{len(found)}")
+        start, seconds = _start(world), _delay(world, f"{mark}{len(found)}")
         if big._run(run_id, SOURCE)["status"] != "running":
             break
+        starts.append(start)
         found.append(seconds)
     return found
+
+
+def _start(world: World) -> float:
+    """Seconds from the request to sync the ten contacts until a worker has begun its run."""
+    from adsapp_crm.models import CrmConnection, CrmSyncLog
+    from adsapp_crm.services.syncing import start_run
+    from adsapp_crm.tasks import sync_now
+    from crm.model import Phase, RunKind
+
+    contact_ids = [str(person.contact_id) for person in world.people[:CONTACTS]]
+    connection_id = world.app._do(lambda: CrmConnection.objects.get(crm_type="hubspot").pk)
+    began = time.monotonic()
+    run_id = start_run(
+        world.app.organization_id, connection_id, RunKind.MANUAL, actor="endurance", contact_ids=contact_ids
+    )
+    sync_now.delay(str(run_id))
+    while True:
+        run = world.app._do(lambda: CrmSyncLog.objects.only("phase", "position").get(pk=run_id))
+        if run.phase != Phase.SETTLE or run.position.get("starts"):
+            return time.monotonic() - began
+        if time.monotonic() - began > MOST_SECONDS:
+            raise StuckError("a sync of ten contacts did not begin")
+        time.sleep(POLL_SECONDS)
 
 
 def _delay(world: World, mark: str) -> float:
