@@ -45,7 +45,7 @@ from adsapp_crm.tenancy import organization_context
 from crm.engine.context import Ports
 from crm.engine.quarantine import begin
 from crm.engine.run import advance, take_over
-from crm.engine.undo import add_undo_lines
+from crm.engine.undo import read_undo, store_undo
 from crm.errors import (
     ConfigurationError,
     ConnectionBlockedError,
@@ -287,16 +287,15 @@ def _plan_undo(run: CrmSyncLog, plan_id: uuid.UUID, ports: Ports) -> None:
         state = unit.load_run(str(run.pk))
     if state.phase is not Phase.SETTLE:
         return
-    kept = add_undo_lines(str(run.undoes_id), state, ports)
-    state.phase, state.position = Phase.GUARD, {"type": 0}
-    with ports.store.unit() as unit:
-        unit.save_run(state)
+    plan = read_undo(str(run.undoes_id), ports)
     with organization_context(ports.organization_id):
         listed = [
             {"contactId": each.contact_id, "remoteId": each.remote_id, "field": each.app_field, "code": each.code}
-            for each in kept
+            for each in plan.not_undoable
         ]
         CrmPlan.objects.filter(pk=plan_id).update(totals={"notUndoable": listed})
+    state.phase, state.position = Phase.GUARD, {"type": 0}
+    store_undo(plan, state, ports)
 
 
 def _describe(connection: CrmConnection, definitions: Mapping[str, Sequence[FieldDefinition]]) -> None:

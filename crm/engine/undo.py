@@ -80,8 +80,8 @@ def plan_undo(
     return UndoPlan(tuple(actions), tuple(kept))
 
 
-def add_undo_lines(undone_run_id: str, run: RunState, ports: Ports) -> tuple[NotUndoable, ...]:
-    """Fill the plan of ``run`` with the undo of another run; returns what cannot be undone."""
+def read_undo(undone_run_id: str, ports: Ports) -> UndoPlan:
+    """What takes another run back, against both sides as they are now; nothing is stored."""
     with ports.store.unit() as unit:
         entries: list[LedgerEntry] = []
         after = ""
@@ -96,13 +96,16 @@ def add_undo_lines(undone_run_id: str, run: RunState, ports: Ports) -> tuple[Not
             page_ids = ids[start : start + PAGE]
             found = ports.connector.fetch(record_type, page_ids, book.remote_fields)
             records.update({(record_type, remote_id): record for remote_id, record in found.items()})
-    plan = plan_undo(entries, views, records, ports.books)
+    return plan_undo(entries, views, records, ports.books)
+
+
+def store_undo(plan: UndoPlan, run: RunState, ports: Ports) -> None:
+    """Fill the plan of ``run`` and store the run with it: a worker that dies has done both or nothing."""
     with ports.store.unit() as unit:
         for start in range(0, len(plan.actions), PAGE):
             unit.add_lines(run.run_id, run.plan_id, plan.actions[start : start + PAGE])
         run.counts.planned += len(plan.actions)
         unit.save_run(run)
-    return plan.not_undoable
 
 
 def _undo_link(

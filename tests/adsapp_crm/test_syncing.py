@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from adsapp_crm import wiring
 from adsapp_crm.limiter import RedisLimits
 from adsapp_crm.models import Contact, CrmConnection, CrmFieldMapping, CrmPlan, CrmPlanLine, CrmSyncLog, CrmSyncState
-from adsapp_crm.services import syncing
+from adsapp_crm.services import stepping, syncing
 from adsapp_crm.services.conflict_rules import wanted_of
 from adsapp_crm.services.connections import check_connection, connect_with_token, resume_connection
 from adsapp_crm.services.contacts import create_contact, update_contact
@@ -212,6 +212,28 @@ def test_edits_travel_both_ways_in_a_delta_and_undo_takes_them_back(site):
     assert (properties["firstname"], properties["lastname"]) == ("Ada", "Byron")
     again = site.run(RunKind.DELTA)
     assert (again.status, again.counts.get("planned", 0)) == ("completed", 0)
+
+
+def test_an_undo_that_is_killed_while_it_is_planned_shows_each_record_once(site, monkeypatch):
+    """The next worker finds the whole plan, or none of it."""
+    site.contact(firstName="Ada", email="ada@x.example")
+    done = site.approve(site.run().plan_id)
+    with site.inside:
+        undo_id = syncing.request_undo(done.pk, actor="user:test")
+    whole = stepping.store_undo
+
+    def die(*arguments):
+        whole(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stepping, "store_undo", die)
+    with pytest.raises(KeyboardInterrupt):
+        site.step(undo_id, seconds=60)
+    monkeypatch.setattr(stepping, "store_undo", whole)
+    assert site.step(undo_id, seconds=60).left is Left.ENDED
+    with site.inside:
+        plan = CrmPlan.objects.get(run=undo_id)
+        assert (plan.lines.count(), plan.totals) == (1, {"notUndoable": []})
 
 
 def test_an_erased_person_is_not_made_again_from_a_new_record(site):

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from crm.engine.undo import NotUndoable, add_undo_lines
+from crm.engine.undo import NotUndoable, read_undo, store_undo
 from crm.model import Action, ActionKind, LedgerEntry, LineStatus, Rule, RunKind, Side, Value
 from tests.harness.simulate.evidence import Groups
 from tests.harness.simulate.workers import AFTER_LEASE_SECONDS, Figures, Worker, approve_everything
@@ -178,10 +178,11 @@ def _undo(account: Account, run_id: str) -> tuple[str, Sequence[NotUndoable]]:
     worker = Worker(account, random.Random(0), Figures())
     undo_id = account.store.start_run(RunKind.MANUAL, plan_id=account.store.new_id())
     run = account.store.run(undo_id)
-    kept = add_undo_lines(run_id, run, worker.ports)
+    plan = read_undo(run_id, worker.ports)
+    store_undo(plan, run, worker.ports)
     account.store.approve_plan(run.plan_id)
     worker.finish(undo_id)
-    return undo_id, kept
+    return undo_id, plan.not_undoable
 
 
 def _before(account: Account, run_id: str) -> dict[_Key, Value]:
