@@ -24,6 +24,7 @@ from adsapp_crm.models import CrmConnection, CrmPlanLine, CrmSyncLog, CrmSyncSta
 from adsapp_crm.models.choices import (
     ConnectionStatus,
     DeliveryStatus,
+    LinkStatus,
     PlanLineStatus,
     RunState,
     RunTrigger,
@@ -327,7 +328,8 @@ def _erase(organization_id: uuid.UUID, connection_id: uuid.UUID, run_ids: Sequen
                 _close(row, DeliveryStatus.DONE)
                 continue
             named = Q(connection=connection_id, crm_record_type=event.record_type, crm_record_id=event.remote_id)
-            for link in CrmSyncState.objects.filter(named):
+            ended = Q(state=LinkStatus.UNLINKED, contact__deleted_at__isnull=True)  # a person said: not this contact's
+            for link in CrmSyncState.objects.filter(named).exclude(ended):
                 erase_contact(link.contact_id)
             connection.observations.filter(record_type=event.record_type, remote_id=event.remote_id).delete()
             _close(row, DeliveryStatus.DONE)

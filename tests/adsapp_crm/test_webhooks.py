@@ -10,6 +10,7 @@ import requests
 from adsapp_crm import tasks
 from adsapp_crm.models import Contact, CrmConnection, CrmNotice, CrmSyncState, CrmWebhook
 from adsapp_crm.services.connections import disconnect
+from adsapp_crm.services.record_actions import unlink
 from adsapp_crm.services.subscriptions import keep_subscription, remove_subscription, setup_of
 from tests.adsapp_crm.webhook_stand import (
     APP_SECRET,
@@ -133,15 +134,31 @@ def test_a_merge_in_hubspot_moves_the_link_to_the_survivor(tenant, hubspot, ann)
     assert all(status in ("done", "coalesced") for _kind, status in events(tenant))
 
 
-def test_a_privacy_deletion_erases_the_person(tenant, hubspot, ann):
-    """Values go from the contact; nothing asks a person to delete what HubSpot has deleted."""
+def delete_for_privacy(hubspot, remote_id):
     answer = requests.post(
         f"{hubspot.url}/crm/v3/objects/contacts/gdpr-delete",
-        json={"objectId": ann},
+        json={"objectId": remote_id},
         headers={"Authorization": f"Bearer {TOKENS['hubspot']}"},
         timeout=10,
     )
     assert answer.status_code == 204
+
+
+def test_a_privacy_deletion_erases_nobody_whose_pair_a_person_has_ended(tenant, hubspot, ann):
+    """The record was somebody else's, and an erasure cannot be taken back."""
+    with tenant.context(actor="user:test"):
+        unlink(CrmSyncState.objects.get().pk, actor="user:test")
+    delete_for_privacy(hubspot, ann)
+
+    assert hubspot.deliver() == 2
+
+    assert contacts(tenant) == ["Ann"]
+    assert ("erased", "done") in events(tenant)
+
+
+def test_a_privacy_deletion_erases_the_person(tenant, hubspot, ann):
+    """Values go from the contact; nothing asks a person to delete what HubSpot has deleted."""
+    delete_for_privacy(hubspot, ann)
 
     assert hubspot.deliver() == 2
 
