@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from crm.mapping.app_fields import APP_FIELDS, app_field
+from crm.mapping.app_fields import APP_FIELDS, app_field, name_of_attribute
 from crm.mapping.build import BrokenMapping, MappingRow, build_field_map
 from crm.mapping.field_map import FieldMap
 from crm.mapping.kinds import Kind
@@ -215,6 +215,8 @@ def test_every_app_field_has_its_attribute_in_snake_case():
     assert len(APP_FIELDS) == 19
     for name, field in APP_FIELDS.items():
         assert field.attribute == re.sub("[A-Z]", lambda match: "_" + match[0].lower(), name)
+        assert name_of_attribute(field.attribute) == name
+    assert name_of_attribute("custom.level") == "custom.level"
     assert [field.name for field in APP_FIELDS.values() if field.consent] == ["emailOptOut", "whatsappOptOut"]
 
 
