@@ -14,6 +14,8 @@ from rest_framework.request import Request
 class DescriptionView(SpectacularAPIView):
     """Made once in a process: it takes more than a second of a processor."""
 
+    schema = None  # no route of an organization, and not described itself
+
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:  # noqa: ARG002  the query says nothing
         renderer: Any = request.accepted_renderer
         kind: Any = type(renderer)
