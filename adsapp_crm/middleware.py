@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
 from django.conf import settings
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, UnreadablePostError
 from django.urls import Resolver404, resolve
 
 from adsapp_crm.catalogue import explain
@@ -17,6 +18,7 @@ from adsapp_crm.tenancy import organization_context
 
 SESSION_KEY = "organization_id"
 HEADER = "X-Organization"
+_FORMS: Final = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 
@@ -39,6 +41,9 @@ class OrganizationMiddleware:
     as if it did not exist. ``request.organization_id`` is None when none is chosen: reading organization
     data then raises NoOrganizationError. An answer of 400 or above undoes what the view wrote: by the time
     it comes by here, Django has turned exceptions into answers.
+
+    A form is read before that: it may take as long as its sender likes, and neither does a transaction wait for it nor
+    does it count what the person was allowed when it began.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -51,19 +56,15 @@ class OrganizationMiddleware:
         user = request.user
         if not user.is_authenticated or user.pk is None:
             return self.get_response(request)
-        places = places_of(user.pk)
-        named = request.headers.get(HEADER)
-        place = _named(places, named) if named else _chosen(request, places)
-        if named and place is None:
+        if request.content_type in _FORMS:
+            with suppress(UnreadablePostError):
+                _ = request.POST
+        if not find_place(request):
             return _unknown_organization()
-        if place is None:
+        organization_id = getattr(request, "organization_id", None)
+        if organization_id is None or _opts_out(request):
             return self.get_response(request)
-        request.organization_id = place.organization_id  # type: ignore[attr-defined]
-        request.organization_role = place.role  # type: ignore[attr-defined]
-        request.staff_access_id = place.staff_access_id  # type: ignore[attr-defined]
-        if _opts_out(request):
-            return self.get_response(request)
-        with organization_context(place.organization_id, actor=f"user:{user.pk}", origin="user"):
+        with organization_context(organization_id, actor=f"user:{user.pk}", origin="user"):
             response = self.get_response(request)
             if response.streaming:
                 # It would be read after the transaction has ended, on a connection without organization.
@@ -75,6 +76,21 @@ class OrganizationMiddleware:
             if response.status_code >= 400:
                 transaction.set_rollback(True)
         return response
+
+
+def find_place(request: HttpRequest) -> bool:
+    """Note on the request where the logged-in person is and what they may do there, as of now.
+
+    False where the header names a place that they may not enter. Once more after a body was read that took its time.
+    """
+    user_id = request.user.pk
+    places = places_of(user_id) if user_id is not None else []
+    named = request.headers.get(HEADER)
+    place = _named(places, named) if named else _chosen(request, places)
+    request.organization_id = place.organization_id if place else None  # type: ignore[attr-defined]
+    request.organization_role = place.role if place else ""  # type: ignore[attr-defined]
+    request.staff_access_id = place.staff_access_id if place else None  # type: ignore[attr-defined]
+    return place is not None or not named
 
 
 def choose_organization(request: HttpRequest, organization_id: uuid.UUID) -> bool:

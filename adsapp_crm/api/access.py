@@ -23,6 +23,7 @@ from adsapp_crm.api.caller import actor_of, hides_values, organization_of, role_
 from adsapp_crm.api.json_bodies import TotalJSONRenderer
 from adsapp_crm.api.operations import Operation
 from adsapp_crm.api.throttles import ActorThrottle, OrganizationThrottle, rate_headers
+from adsapp_crm.middleware import HEADER, find_place
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.api_keys import KeyGrant
 from adsapp_crm.services.idempotency import (
@@ -82,6 +83,9 @@ class OrganizationView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         body = _read_body(request)
+        outer: HttpRequest = request._request  # noqa: SLF001  what the middleware wrote to
+        if body and outer.user.is_authenticated and not find_place(outer):
+            raise refuse("organization.unknown", f"The {HEADER} header names no organization that you belong to.")
         super().initial(request, *args, **kwargs)
         _check_query(request, self.operations.get(request.method or ""))
         if body:

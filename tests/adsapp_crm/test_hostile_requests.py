@@ -12,14 +12,30 @@ import zlib
 from wsgiref.util import setup_testing_defaults
 
 import pytest
+from django.db import connection as database
 
-from adsapp_crm.models import Contact
+from adsapp_crm.models import Contact, Membership
+from adsapp_crm.models.choices import Role
+from adsapp_crm.services.organizations import add_member
 from config.requests import readable
 from config.wsgi import application
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ODD = ["zlib_codec", "bz2", "rot13", "hex", "undefined", "idna", "utf-16", "cp037", "no-such", '"zlib_codec"']
+
+
+class Slow(io.BytesIO):
+    """A body; what happens until it is there."""
+
+    def __init__(self, body, meanwhile):
+        super().__init__(body)
+        self.meanwhile = meanwhile
+
+    def read(self, *size):
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return super().read(*size)
 
 
 def ask(method, path, query="", body=b"", content_type="", **headers):
@@ -167,3 +183,30 @@ def test_a_file_of_more_lines_than_a_request_may_take_is_refused_at_once(client,
     client.force_login(tenant.user)
     answer = client.post("/api/crm/contacts/import", "email\n" + "a\n" * 50_000, content_type="text/csv")
     assert (answer.status_code, answer.json()["code"]) == (413, "request.too_large")
+
+
+@pytest.mark.parametrize("by_api", [True, False])
+def test_what_somebody_may_is_asked_when_their_request_is_there(client, tenant, settings, by_api):
+    """Who sends slowly does not keep a role that was taken meanwhile, and no transaction waits for the rest."""
+    settings.ALLOWED_HOSTS = ["*"]
+    with tenant.context():
+        add_member("boss@example.com", Role.OWNER)
+    client.force_login(tenant.user)
+    waited = []
+
+    def taken_out():
+        waited.append(database.in_atomic_block)
+        with tenant.context():
+            Membership.objects.filter(user=tenant.user).delete()
+
+    session = f"sessionid={client.cookies['sessionid'].value}; csrftoken={'a' * 32}"
+    if by_api:
+        body, kind, path = b'{"email": "me@example.com", "role": "admin"}', "application/json", "/api/crm/members"
+    else:
+        body = f"csrfmiddlewaretoken={'a' * 32}&act=member&email=me@example.com&role=admin".encode()
+        kind, path = "application/x-www-form-urlencoded", "/dashboard/settings/crm/people"
+    headers = {"HTTP_COOKIE": session, "HTTP_X_CSRFTOKEN": "a" * 32, "wsgi.input": Slow(body, taken_out)}
+    assert ask("POST", path, body=body, content_type=kind, **headers) == (400 if by_api else 302)
+    assert waited == [False]
+    with tenant.context():
+        assert [each.user.email for each in Membership.objects.select_related("user")] == ["boss@example.com"]
