@@ -219,6 +219,6 @@ def test_two_owners_do_not_remove_each_other(tenant, client):
         thread.start()
     for thread in threads:
         thread.join()
-    assert statuses.count(204) == 1
+    assert statuses.count(200) == 1
     with tenant.context():
         assert Membership.objects.filter(role="owner").count() == 1
