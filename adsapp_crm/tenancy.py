@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -93,6 +93,13 @@ def organization_context(
     # A released savepoint keeps its settings (a rolled back one does not): give the outer block its own back.
     if connections[using].in_atomic_block and not transaction.get_rollback(using):
         _announce(using, outer)
+
+
+def in_organization(organization_id: uuid.UUID | str) -> AbstractContextManager[object]:
+    """The organization's context: the one that is open where there is one, without a savepoint, else a new one."""
+    if str(current_organization_or_none()) == str(organization_id):
+        return nullcontext()
+    return organization_context(organization_id)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from adsapp_crm.models.contact import tombstone_key_of
 from adsapp_crm.storage import DjangoStore, Lease, codec
 from adsapp_crm.storage.apps import settings_of
 from adsapp_crm.storage.tokens import ConnectionTokens
-from adsapp_crm.tenancy import organization_context
+from adsapp_crm.tenancy import in_organization, organization_context
 from crm.engine.context import Ports
 from crm.engine.rulebook import Rulebook
 from crm.errors import AuthorizationExpiredError
@@ -74,11 +74,11 @@ def assemble(
 ) -> Assembled:
     """Everything that a run of this connection works with, as of now; ``before_call`` may stop each request.
 
-    Must be called outside ``organization_context``. Raises ConfigurationError for a CRM or an address
-    that there is not, AuthorizationExpiredError where no token is stored.
+    Opens a transaction of its own outside ``organization_context``, and sends nothing. Raises ConfigurationError for a
+    CRM or an address that there is not, AuthorizationExpiredError where no token is stored.
     """
     organization_id = str(connection.organization_id)
-    with organization_context(organization_id):
+    with in_organization(str(connection.organization_id)):
         organization = Organization.scoped.get()
         books, broken = books_of(connection, region=organization.region)
         tombstone_key = tombstone_key_of(organization)

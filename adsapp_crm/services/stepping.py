@@ -41,7 +41,7 @@ from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.schedules import late_after
 from adsapp_crm.storage import Lease, acquire_lease, kept_alive, let_lapse, release_lease
 from adsapp_crm.storage.statistics import refresh_statistics
-from adsapp_crm.tenancy import organization_context
+from adsapp_crm.tenancy import in_organization, organization_context
 from crm.engine.context import Ports
 from crm.engine.quarantine import begin
 from crm.engine.run import advance, take_over
@@ -65,6 +65,8 @@ STEP_SECONDS: Final = 20.0
 """How long a step goes on by default: far below the broker's visibility timeout."""
 MORE_PAGES: Final = 3
 """Statistics are looked at again after the first page of a phase; then after so many times as many, and so on."""
+FILLED_AT_ONCE: Final = 1_000
+"""Contacts of one transaction that get their match keys."""
 RETRY_SECONDS: Final = 60.0
 """How long a run waits after a passing trouble that named no time of its own."""
 SCAN: Final = "scan"
@@ -100,6 +102,8 @@ class Step:
     left: Left
     status: str
     """The run's status now."""
+    has_released: bool = False
+    """The lease was given back in the step's last transaction."""
 
 
 def find_run(run_id: uuid.UUID | str) -> CrmSyncLog:
@@ -166,7 +170,8 @@ def _step(
     except BaseException:
         release_lease(connection, lease)
         raise
-    release_lease(connection, lease)
+    if not step.has_released:
+        release_lease(connection, lease)
     return step
 
 
@@ -182,18 +187,22 @@ def _work(
     state: RunState | None = None
     calls = 0
     try:
-        _refresh_statistics(run)
-        _fill_match_keys(connection)
+        if run.sync_type == RunKind.FULL:  # a delta looks when it comes to a phase that has work
+            _refresh_statistics(run)
         priority = _PRIORITIES[RunKind(run.sync_type)]
         connector = wiring.connector_of(connection, priority=priority, session=session)
         if run.sync_type == RunKind.FULL and run.phase == Phase.SETTLE and not run.approved:
             _describe(connection, {kind: connector.describe(kind) for kind in run.record_types})
             calls = connector.calls
-        assembled = wiring.assemble(
-            connection, lease=lease, worker=lease.owner, priority=priority, session=session, before_call=check_lease
-        )
+        with organization_context(str(connection.organization_id)):
+            filled = Contact.objects.fill_match_keys(limit=FILLED_AT_ONCE)
+            assembled = wiring.assemble(
+                connection, lease=lease, worker=lease.owner, priority=priority, session=session, before_call=check_lease
+            )
+            note_broken(connection, assembled.broken)
         ports = assembled.ports
-        note_broken(connection, assembled.broken)
+        if filled == FILLED_AT_ONCE:
+            _fill_match_keys(connection)
         if run.purpose == RunPurpose.UNDO and not run.approved and run.plan_id is not None:
             _plan_undo(run, run.plan_id, ports)
         state = _advance(run, ports, is_over)
@@ -217,8 +226,8 @@ def _work(
             _count_calls(connection, run, calls)
     if state.phase is not Phase.DONE:
         return Step(Left.MORE, state.status)
-    _finish(connection, run, state, calls)
-    return Step(Left.ENDED, state.status)
+    _finish(connection, run, state, calls, lease)
+    return Step(Left.ENDED, state.status, has_released=True)
 
 
 def _advance(run: CrmSyncLog, ports: Ports, is_over: Callable[[], bool]) -> RunState:
@@ -260,10 +269,10 @@ def _refresh_statistics(run: CrmSyncLog, *, filling: bool = False) -> None:
 
 def _fill_match_keys(connection: CrmConnection) -> None:
     """Contacts written past our services get their match keys."""
-    batch = filled = 1000
-    while filled == batch:
+    filled = FILLED_AT_ONCE
+    while filled == FILLED_AT_ONCE:
         with organization_context(str(connection.organization_id)):
-            filled = Contact.objects.fill_match_keys(limit=batch)
+            filled = Contact.objects.fill_match_keys(limit=FILLED_AT_ONCE)
 
 
 def _begin(run: CrmSyncLog) -> CrmSyncLog | None:
@@ -307,7 +316,7 @@ def _describe(connection: CrmConnection, definitions: Mapping[str, Sequence[Fiel
 def note_broken(connection: CrmConnection, broken: Sequence[BrokenMapping]) -> None:
     """Flag the mappings that cannot be used with their code, and take the flag from the others."""
     codes = {each.mapping_id: each.code for each in broken}
-    with organization_context(str(connection.organization_id)):
+    with in_organization(str(connection.organization_id)):
         rows = CrmFieldMapping.objects.filter(connection=connection, deleted_at__isnull=True)
         rows.exclude(pk__in=list(codes)).exclude(broken_code="").update(broken_code="", broken_since=None)
         for mapping_id, code in codes.items():
@@ -368,8 +377,8 @@ def _count_calls(connection: CrmConnection, run: CrmSyncLog, calls: int) -> None
             CrmSyncLog.objects.filter(pk=run.pk).update(api_calls=F("api_calls") + calls)
 
 
-def _finish(connection: CrmConnection, run: CrmSyncLog, state: RunState, calls: int) -> None:
-    """What the connection's page says after a run has ended."""
+def _finish(connection: CrmConnection, run: CrmSyncLog, state: RunState, calls: int, lease: Lease) -> None:
+    """What the connection's page says after a run has ended; with it the lease is given back."""
     with organization_context(str(connection.organization_id)):
         told: dict[str, object] = {"api_calls": F("api_calls") + calls}
         if run.plan_id and (state.counts.planned or state.approved):
@@ -391,6 +400,7 @@ def _finish(connection: CrmConnection, run: CrmSyncLog, state: RunState, calls: 
         whole = state.kind is RunKind.FULL and state.limit is None and not (state.dry_run or state.approved)
         if whole and state.status is RunStatus.COMPLETED and connection.mode == Mode.SYNC:
             note_scanned(connection, state.record_types, run.started_at)
+        release_lease(connection, lease)
 
 
 def _noted(plan_id: uuid.UUID) -> list[dict[str, object]]:

@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from django.db import connections
 from adsapp_crm import conf
 from adsapp_crm.models import CrmConnection, uuid7
 from adsapp_crm.storage.claims import claimant_of, free_claims
-from adsapp_crm.tenancy import current_organization_or_none, organization_context
+from adsapp_crm.tenancy import in_organization
 from crm.errors import LeaseLostError
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def acquire_lease(connection: CrmConnection, stream: str, seconds: float | None 
     """
     owner = str(uuid.uuid4())
     seconds = conf.lease_seconds() if seconds is None else seconds
-    with _inside(connection):
+    with in_organization(str(connection.organization_id)):
         rows = _execute(
             connection,
             """
@@ -171,13 +171,6 @@ def _set_end(
 
 def _execute(connection: CrmConnection, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
     named = {"organization": connection.organization_id, "connection": connection.pk, **parameters}
-    with _inside(connection), database.cursor() as cursor:
+    with in_organization(str(connection.organization_id)), database.cursor() as cursor:
         cursor.execute(statement, named)
         return list(cursor.fetchall())
-
-
-def _inside(connection: CrmConnection) -> AbstractContextManager[object]:
-    """The connection's organization, in the context that is open where there is one: no savepoint is needed here."""
-    if current_organization_or_none() == connection.organization_id:
-        return nullcontext()
-    return organization_context(str(connection.organization_id))

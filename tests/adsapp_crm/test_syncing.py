@@ -47,7 +47,7 @@ MAPPED = {
 }
 
 
-MOST_IDLE = 27
+MOST_IDLE = 23
 
 
 class Site:

@@ -339,7 +339,7 @@ def _slow(result: dict[str, Any]) -> list[str]:
             found.append(f"{name}: recovery took {slowest} s")
     if "fairness" in result and result["fairness"]["ratio"] >= FAIR_RATIO:
         found.append(f"fairness: {result['fairness']['ratio']} times the delay alone")
-    if "fairness" in result and result["fairness"]["startP95Seconds"] > START_SECONDS:
+    if "fairness" in result and (result["fairness"]["startP95Seconds"] or 0.0) > START_SECONDS:
         found.append(f"fairness: a sync begins after {result['fairness']['startP95Seconds']} s")
     return found
 
