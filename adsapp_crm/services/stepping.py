@@ -250,7 +250,7 @@ def _advance(run: CrmSyncLog, ports: Ports, is_over: Callable[[], bool]) -> RunS
         elif pages == max(1, MORE_PAGES * refreshed):
             refreshed = pages
             if _is_filling(state):
-                _refresh_statistics(run, filling=True)
+                _refresh_statistics(run, filling=True, pages=pages)
         if (state.phase, state.position.get("stage")) != (phase, stage):
             phase, stage, pages, refreshed = state.phase, state.position.get("stage"), 0, 0
 
@@ -261,10 +261,10 @@ def _is_filling(state: RunState) -> bool:
     return counts.observed > counts.unchanged or counts.planned > 0 or counts.applied > 0
 
 
-def _refresh_statistics(run: CrmSyncLog, *, filling: bool = False) -> None:
+def _refresh_statistics(run: CrmSyncLog, *, filling: bool = False, pages: int = 0) -> None:
     """Only for what fills tables: chosen records are few."""
     if run.sync_type in SCANS:
-        refresh_statistics(filling=filling)
+        refresh_statistics(filling=filling, pages=pages)
 
 
 def _fill_match_keys(connection: CrmConnection) -> None:

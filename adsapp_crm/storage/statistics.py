@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final, cast
 
 from django.db import connection as database
@@ -18,20 +19,24 @@ ORDER BY s.relname
 
 
 LARGE: Final = 1_000_000
-"""Rows from which a table is not analyzed for the sake of one run: a sample of it takes seconds by then."""
+"""Rows from which a table is analyzed for the sake of one run only when that run is long: a sample takes seconds by
+then."""
+LONG_PAGES: Final = 9
+"""Of one phase, after which a run is long."""
 
 
-def refresh_statistics(*, filling: bool = False) -> tuple[str, ...]:
+def refresh_statistics(*, filling: bool = False, pages: int = 0) -> tuple[str, ...]:
     """Analyze the tables that have changed much since they last were, and return them; a millisecond or two else.
 
-    ``filling``: this run writes many rows of one organization. Much is 500 rows then, whatever the others have: of an
-    organization or a plan that is not in the statistics the planner expects no row at all.
+    ``filling``: this run writes many rows of one organization, ``pages`` of them so far. Much is 500 rows then,
+    whatever the others have: of an organization or a plan that is not in the statistics the planner expects no row at all.
     Does nothing before PostgreSQL 17, where only a table's owner may.
     """
+    large = LARGE if pages < LONG_PAGES else math.inf
     with database.cursor() as cursor:
         if filling:
             cursor.execute("SELECT pg_stat_force_next_flush()")  # a second late else, which is thousands of rows
-        cursor.execute(_CHANGED, {"tables": list(TABLES), "filling": filling, "large": LARGE})
+        cursor.execute(_CHANGED, {"tables": list(TABLES), "filling": filling, "large": large})
         changed = tuple(name for (name,) in cursor.fetchall())
         if cast("Any", database).pg_version < 170000 or not changed:
             return ()
