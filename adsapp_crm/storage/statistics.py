@@ -29,7 +29,7 @@ def refresh_statistics(*, filling: bool = False, pages: int = 0) -> tuple[str, .
     """Analyze the tables that have changed much since they last were, and return them; a millisecond or two else.
 
     ``filling``: this run writes many rows of one organization, ``pages`` of them so far. Much is 500 rows then,
-    whatever the others have: of an organization or a plan that is not in the statistics the planner expects no row at all.
+    whatever the others have: of an organization or a plan that is not in the statistics the planner may expect no row.
     Does nothing before PostgreSQL 17, where only a table's owner may.
     """
     large = LARGE if pages < LONG_PAGES else math.inf
