@@ -56,7 +56,7 @@ class OrganizationMiddleware:
         user = request.user
         if not user.is_authenticated or user.pk is None:
             return self.get_response(request)
-        if request.content_type in _FORMS:
+        if request.content_type in _FORMS and not _opts_out(request):
             with suppress(UnreadablePostError):
                 _ = request.POST
         if not find_place(request):

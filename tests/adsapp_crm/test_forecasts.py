@@ -44,8 +44,7 @@ def test_a_plan_says_its_calls_and_their_part_of_the_day(stand, monkeypatch):
 
     assert (found["calls"], found["dayShare"], found["fitsToday"]) == (1, 0.02, False)
     page = text_of(stand.get(f"/plans/{plan_of(stand)}"))
-    assert "2 % of today" in page
-    assert "it waits for the reset and goes on" in page
+    assert "Of today's calls 2 % · more than is left today: it goes on tomorrow" in page
 
 
 def test_a_plan_of_a_connection_without_a_log_in_is_still_read(stand):
