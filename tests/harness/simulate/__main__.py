@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing import get_context
 
 from tests.harness.binaries import ServicesError
 from tests.harness.simulate.compare import run_compare
@@ -110,7 +111,8 @@ def _played(seeds: range, jobs: int, ground: Ground) -> Iterator[Result]:
     if jobs < 2:
         yield from map(play, seeds)
         return
-    with ProcessPoolExecutor(jobs, initializer=ground.enter_process) as pool:
+    fresh = get_context("spawn")  # a ground may set up in each what must not be there yet
+    with ProcessPoolExecutor(jobs, mp_context=fresh, initializer=ground.enter_process) as pool:
         yield from pool.map(play, seeds, chunksize=4)
 
 

@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing.util import Finalize
 from typing import Any
 
 from crm.testing.clock import FakeClock
@@ -38,7 +39,13 @@ $$
 
 @contextmanager
 def opened() -> Iterator[Ground]:
-    """A server of its own with the migrated tables, deleted afterwards."""
+    """The tables on a server of this process, deleted afterwards."""
+    with _server():
+        yield Postgres()
+
+
+@contextmanager
+def _server() -> Iterator[None]:
     with ExitStack() as exits:
         for variable in services.VARIABLES:
             os.environ.pop(variable, None)
@@ -49,13 +56,15 @@ def opened() -> Iterator[Ground]:
         django.setup()
         from django.core.management import call_command
         from django.db import connections
+        from django.db.backends.signals import connection_created
 
         exits.callback(connections.close_all)
         call_command("migrate", database="owner", interactive=False, verbosity=0)
         with connections["owner"].cursor() as cursor:
             cursor.execute(_CLOCK)
         connections.close_all()
-        yield Postgres()
+        connection_created.connect(_use_clock, dispatch_uid="simulated clock")
+        yield
 
 
 class Postgres:
@@ -63,15 +72,13 @@ class Postgres:
 
     name = "postgres"
 
-    def __init__(self) -> None:
-        from django.db.backends.signals import connection_created
-
-        connection_created.connect(_use_clock, dispatch_uid="simulated clock")
-
     def enter_process(self) -> None:
-        from django.db import connections
-
-        connections.close_all()  # they belong to the process that forked
+        """A server of its own. A delta knows by its snapshot what it has looked at, and looks again at what was written
+        while anybody's transaction was open: of another world's it would send more, and users act at each call.
+        """
+        exits = ExitStack()
+        exits.enter_context(_server())
+        Finalize(None, exits.close, exitpriority=1)
 
     def app(self, clock: FakeClock, region: str, organization_id: str) -> Any:
         from tests.harness.simulate.postgres_app import PostgresApp
