@@ -155,6 +155,7 @@ def _play(stack: stacks.Stack, fakes: Fakes, options: argparse.Namespace, mark: 
                 _say(f"{account.label}: {len(others[account.key])} people; connecting by its consent page")
                 app.connect(account)
             Travel(scenario, beside, others, known).play()
+        app.keep_jobs(going=True)
     except (RuntimeError, ServicesError, requests.RequestException) as error:
         return steps, str(error)
     return steps, ""
@@ -171,6 +172,7 @@ def _prepare(stack: stacks.Stack, hubspot: HubSpotAccount, people: People, mark:
         f"Demo {mark}", email=f"staff-{mark}@demo.example", password=PASSWORD, staff=True, region="NL"
     )
     app = App(stack, organization.id, f"staff-{mark}@demo.example", PASSWORD)
+    app.keep_jobs(going=False)
     app.import_people(people.app)
     _say(f"{len(people.app)} contacts and {len(people.crm)} records are there; connecting by HubSpot's consent page")
     app.connect(hubspot)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 RUN_SECONDS = 600
 SEARCH_LAG_SECONDS = 2.0
+BEAT_SECONDS = 60
+JOBS = ("delta-sync", "detect-conflicts", "retry-failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,20 @@ class App:
             row.save(update_fields=["settings"])
 
         self._do(turn_off)
+
+    def keep_jobs(self, *, going: bool) -> None:
+        """Stop or resume the jobs by the clock: one that fires in between takes what the next delta is to find."""
+        from django_celery_beat.models import PeriodicTask, PeriodicTasks
+
+        jobs = PeriodicTask.objects.filter(name__in=JOBS)
+        end = time.monotonic() + BEAT_SECONDS
+        while jobs.count() < len(JOBS):
+            if time.monotonic() > end:
+                message = f"beat wrote no schedule within {BEAT_SECONDS} s"
+                raise RuntimeError(message)
+            time.sleep(0.1)
+        jobs.update(enabled=going)
+        PeriodicTasks.update_changed()
 
     # what people do to contacts
 
