@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar, cast
 
+import orjson
+
 from crm.model import UNKNOWN, Seen
 
 T = TypeVar("T")
@@ -86,7 +88,7 @@ def decode_value(document: Any) -> Any:
 _ENCODE: Final = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, separators=(",", ":"), allow_nan=False
 ).encode
-"""Without a look for circles: documents are made of records, which hold none, and no page notes each of its parts."""
+"""For what ``orjson`` refuses: integers over 64 bits, lone surrogates."""
 
 
 _DECODE: Final = json.JSONDecoder().raw_decode
@@ -101,10 +103,11 @@ def parse(text: str) -> Any:
 
 def dump(document: Any) -> str:
     """JSON text that PostgreSQL accepts as ``jsonb``, whatever text stands in it."""
-    text = _ENCODE(document)
-    if "\\u0000" in text or (not text.isascii() and _UNSTORABLE.search(text)):
+    try:
+        text = orjson.dumps(document).decode()
+    except TypeError:
         text = _ENCODE(_storable(document))
-    return text
+    return _ENCODE(_storable(document)) if "\\u0000" in text else text
 
 
 def storable_text(text: str) -> str:
