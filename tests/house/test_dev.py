@@ -46,8 +46,8 @@ def test_a_wrong_command_is_refused_with_the_usage(arguments):
     assert done.stderr.startswith("usage: dev.py")
 
 
-@pytest.mark.parametrize("version", [(3, 6, 15), (3, 9, 18)])
-def test_an_old_python_is_told_what_to_do(version, monkeypatch, capsys):
+@pytest.mark.parametrize("version", [(3, 6, 15), (3, 9, 18), (3, 15, 0)])
+def test_a_python_too_old_or_too_new_is_told_what_to_do(version, monkeypatch, capsys):
     """Before anything is made, and before anything that an old one cannot read."""
     monkeypatch.setattr(sys, "version_info", (*version, "final", 0))
     until_told = (ROOT / "dev.py").read_text(encoding="utf-8").partition("\nROOT = ")[0]
@@ -57,7 +57,7 @@ def test_an_old_python_is_told_what_to_do(version, monkeypatch, capsys):
         exec(compile(until_told, "dev.py", "exec"), {})
     assert ended.value.code == 2
     assert capsys.readouterr().err == (
-        f"error: Python 3.11 or newer is needed, this is {'.'.join(map(str, version))}. Run: python3.11 dev.py ...\n"
+        f"error: Python 3.11 to 3.14 is needed, this is {'.'.join(map(str, version))}. Run: python3.11 dev.py ...\n"
     )
 
 
