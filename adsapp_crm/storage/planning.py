@@ -17,12 +17,12 @@ _ADD: Final = """
 INSERT INTO crm_plan_lines (
   id, organization_id, plan_id, seq, stage, kind, record_type, contact_id, link_id, remote_id, action, status, code,
   deletes, blanks, creates, overrules, approved)
-SELECT d.id, %(organization)s, %(plan)s,
+SELECT d.id, %(organization)s, %(planned)s,
        d.seq + (SELECT coalesce(max(l.seq), 0) FROM crm_plan_lines l
-                WHERE l.organization_id = %(organization)s AND l.plan_id = %(plan)s),
+                WHERE l.organization_id = %(organization)s AND l.plan_id = %(planned)s),
        d.stage, d.kind, d.record_type, d.contact_id, d.link_id, d.remote_id, d.action, 'planned', '',
        d.deletes, d.blanks, d.creates, d.overrules, false
-FROM jsonb_to_recordset(%(lines)s::jsonb) AS d(
+FROM jsonb_to_recordset(%(planned_lines)s::jsonb) AS d(
   id uuid, seq bigint, stage smallint, kind text, record_type text, contact_id uuid, link_id uuid, remote_id text,
   action jsonb, deletes boolean, blanks boolean, creates text, overrules boolean)
 """
@@ -90,7 +90,7 @@ class Planning:
     def add_lines(self, run_id: str, plan_id: str, actions: Sequence[Action]) -> None:  # noqa: ARG002  the plan has its run
         if actions:
             documents = [_document(action, place, self._scope.new_id()) for place, action in enumerate(actions, 1)]
-            self._scope.execute(_ADD, plan=plan_id, lines=codec.dump(documents))
+            self._scope.postpone("added", _ADD, planned=plan_id, planned_lines=codec.dump(documents))
 
     def plan_totals(self, run_id: str, plan_id: str) -> PlanTotals:
         ((*totals,),) = self._scope.rows(_TOTALS, run=run_id, plan=plan_id)

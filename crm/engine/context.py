@@ -21,10 +21,12 @@ from crm.model import (
     Value,
 )
 from crm.normalize import email_key, phone_key
-from crm.ports import Connector, SyncStore
+from crm.ports import Connector, SyncStore, Unit
 
 PAGE = 200
 """Records a unit of work handles at most: seconds long, committed with its position."""
+MATCH_PAGE = 1000
+"""Records that look for a partner at once. No CRM is asked meanwhile, so what a unit costs is what counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +147,12 @@ def weigh_evidence(
     return result
 
 
-def store_lines(run: RunState, ports: Ports, actions: Sequence[Action]) -> None:
+def store_lines(unit: Unit, run: RunState, actions: Sequence[Action]) -> None:
     """A planned page, with the run's position behind it."""
-    with ports.store.unit() as unit:
-        if actions:
-            unit.add_lines(run.run_id, run.plan_id, actions)
-        run.counts.planned += len(actions)
-        unit.save_run(run)
+    if actions:
+        unit.add_lines(run.run_id, run.plan_id, actions)
+    run.counts.planned += len(actions)
+    unit.save_run(run)
 
 
 def troubles_code(troubles: Mapping[str, FieldTrouble]) -> str:

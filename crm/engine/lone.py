@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from crm.engine.context import Ports, contact_keys, page_limit, store_lines
+from crm.engine.context import MATCH_PAGE, Ports, contact_keys, page_limit, store_lines
 from crm.engine.match import MADE_AND_TAKEN, Match, resolve_contact
 from crm.engine.plan import plan_create_in_crm
 from crm.engine.questions import match_question, review, still_asks
@@ -23,15 +23,15 @@ def plan_contacts(run: RunState, ports: Ports) -> bool:
         alone = unit.unpaired_contacts(
             book.record_type,
             run.position.get("after") or "",
-            page_limit(run),
+            page_limit(run, MATCH_PAGE),
             recheck_matches=run.kind is RunKind.FULL,
             marked=run.kind is RunKind.DELTA,
         )
         if not alone:
             return True
         actions = _plan_alone(unit, run, ports, book, alone)
-    run.position = {**run.position, "after": alone[-1].contact.contact_id}
-    store_lines(run, ports, actions)
+        run.position = {**run.position, "after": alone[-1].contact.contact_id}
+        store_lines(unit, run, actions)
     return False
 
 
@@ -54,8 +54,7 @@ def plan_chosen_contacts(run: RunState, ports: Ports) -> None:
             if view is None or not (view.held or view.excluded):
                 question = match_question(view) if view is not None else None
                 alone.append(LoneContact(found[contact_id], view.link if view is not None else None, question))
-        actions = _plan_alone(unit, run, ports, book, alone)
-    store_lines(run, ports, actions)
+        store_lines(unit, run, _plan_alone(unit, run, ports, book, alone))
 
 
 def _plan_alone(unit: Unit, run: RunState, ports: Ports, book: Rulebook, alone: Sequence[LoneContact]) -> list[Action]:

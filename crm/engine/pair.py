@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from crm.engine.context import Ports, page_limit, store_lines, weigh_evidence
+from crm.engine.context import MATCH_PAGE, Ports, page_limit, store_lines, weigh_evidence
 from crm.engine.match import (
     DUPLICATE,
     HOLD,
@@ -52,7 +52,8 @@ def plan_records(run: RunState, ports: Ports) -> bool:
     book = ports.book(run)
     with ports.store.unit() as unit:
         # A record that a link is about to follow (a lead became this contact) looks for nobody and is not listed.
-        page = unit.unpaired_records(run.run_id, book.record_type, run.position.get("after") or "", page_limit(run))
+        after = run.position.get("after") or ""
+        page = unit.unpaired_records(run.run_id, book.record_type, after, page_limit(run, MATCH_PAGE))
         if not page:
             return True
         lost = _lost_creates(unit, run, book)
@@ -70,7 +71,9 @@ def plan_records(run: RunState, ports: Ports) -> bool:
         settle_found([intent for intent in lost.values() if intent.intent_id in made], made, run, ports)
     leave_unknown(run, [lost[contact_id].intent_id for contact_id in waiting])
     run.position = {**run.position, "after": page[-1].record.remote_id}
-    store_lines(run, ports, actions + paired.decide(book, ports))
+    actions += paired.decide(book, ports)
+    with ports.store.unit() as unit:
+        store_lines(unit, run, actions)
     return False
 
 
@@ -125,7 +128,9 @@ def plan_existing(existing: dict[str, str], run: RunState, book: Rulebook, ports
                 link_id = pending.link_id if pending is not None else ports.store.new_id()
                 actions.append(review(book, match, contact=contact, link_id=link_id))
         paired = _plan_pairs(unit, pairs, book)
-    store_lines(run, ports, actions + paired.decide(book, ports))
+    actions += paired.decide(book, ports)
+    with ports.store.unit() as unit:
+        store_lines(unit, run, actions)
 
 
 def _match_records(
