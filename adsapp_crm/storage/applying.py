@@ -89,11 +89,13 @@ WHERE l.organization_id = %(organization)s AND l.id = ANY(%(lines)s::uuid[]) AND
 ORDER BY l.id FOR UPDATE
 """
 
+# Named by an array besides, here and below: of a join alone the planner may conclude, as long as nobody has analyzed
+# the table, that all rows of the connection are few.
 _SETTLE_LINES: Final = """
 UPDATE crm_plan_lines l SET status = d.status, code = d.code, claim_token = NULL, claimed_until = NULL,
   settled_at = clock_timestamp()
 FROM jsonb_to_recordset(%(results)s::jsonb) AS d(id uuid, status text, code text)
-WHERE l.organization_id = %(organization)s AND l.id = d.id
+WHERE l.organization_id = %(organization)s AND l.id = ANY(%(settled)s::uuid[]) AND l.id = d.id
 """
 
 _GIVE_BACK_SUPERSEDED: Final = """
@@ -152,7 +154,8 @@ UPDATE crm_intents i SET status = d.status, error_code = d.code,
   claim_token = CASE WHEN d.status = 'unknown' AND i.attempts > 0 THEN i.claim_token END,
   settled_at = CASE WHEN d.status IN ('sent', 'unknown') THEN NULL ELSE clock_timestamp() END
 FROM jsonb_to_recordset(%(settled_intents)s::jsonb) AS d(id uuid, status text, code text)
-WHERE i.organization_id = %(organization)s AND i.connection_id = %(connection)s AND i.id = d.id
+WHERE i.organization_id = %(organization)s AND i.connection_id = %(connection)s
+  AND i.id = ANY(%(ended_intents)s::uuid[]) AND i.id = d.id
 """
 
 
@@ -175,8 +178,9 @@ class Applying:
         if not results:
             return
         documents = [{"id": each.line_id, "status": each.status, "code": each.code} for each in results]
-        self._scope.postpone("lines", _SETTLE_LINES, results=codec.dump(documents))
-        self._scope.postpone("superseded", _GIVE_BACK_SUPERSEDED, settled=[each.line_id for each in results])
+        settled = [each.line_id for each in results]
+        self._scope.postpone("lines", _SETTLE_LINES, results=codec.dump(documents), settled=settled)
+        self._scope.postpone("superseded", _GIVE_BACK_SUPERSEDED, settled=settled)
 
     def record_intents(self, intents: Sequence[Intent]) -> None:
         if not intents:
@@ -198,7 +202,8 @@ class Applying:
     def settle_intents(self, settled: Sequence[tuple[str, IntentStatus, str]]) -> None:
         if settled:
             documents = [{"id": each, "status": status, "code": code} for each, status, code in settled]
-            self._scope.postpone("intents", _SETTLE_INTENTS, settled_intents=codec.dump(documents))
+            ids = [each for each, _, _ in settled]
+            self._scope.postpone("intents", _SETTLE_INTENTS, settled_intents=codec.dump(documents), ended_intents=ids)
 
 
 def _document(intent: Intent) -> dict[str, Any]:

@@ -178,12 +178,15 @@ _MARK_SEEN: Final = """
 UPDATE crm_sync_state l SET seen_run = %(run)s, observed_at = clock_timestamp(), last_synced_at = clock_timestamp(),
   synced_version = greatest(l.synced_version, d.version), due = false
 FROM unnest(%(ids)s::uuid[], %(versions)s::bigint[]) AS d(id, version)
-WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s AND l.id = d.id
+WHERE l.organization_id = %(organization)s AND l.connection_id = %(connection)s AND l.id = ANY(%(ids)s::uuid[])
+  AND l.id = d.id
 """
 
 # A row is refused when its record, or its contact's one place for a pair, belongs to another link that
 # this call does not move away, or to an earlier row of this call. Rows that give a place up go first.
-# OFFSET 0 keeps a look-up a look-up: flattened into a join, a page would read all links of the connection.
+# OFFSET 0 keeps a look-up a look-up: flattened into a join, a page would read all links of the connection. What
+# is asked of a row is a column, not a condition: of conditions the planner concludes that one row at most is left, and
+# compares each row of a page with each.
 # A contact that gets its link is held while this transaction is open, so that no edit of it can be noticed before the
 # link is there to be marked (storage/marking.py). One that somebody is writing is not waited for: its link is due.
 _SAVE: Final = """
@@ -197,9 +200,9 @@ WITH input AS MATERIALIZED (
     synced_version bigint, remote_modified_at timestamptz, observed_at timestamptz, observed jsonb, due boolean,
     troubles jsonb, flips jsonb, error_code text, attempts integer, next_attempt_seconds float8, superseded_by uuid)
 ),
-accepted AS MATERIALIZED (
-  SELECT i.* FROM input i
-  WHERE (i.record_id IS NULL OR i.nth_of_record = 1)
+judged AS MATERIALIZED (
+  SELECT i.*,
+    (i.record_id IS NULL OR i.nth_of_record = 1)
     AND (NOT i.holding OR i.nth_of_contact = 1)
     AND NOT EXISTS (
       SELECT FROM crm_sync_state o
@@ -213,27 +216,34 @@ accepted AS MATERIALIZED (
         AND o.contact_id = i.contact_id AND o.crm_record_type = i.record_type
         AND o.state IN ('live', 'pending') AND o.id <> i.id
         AND NOT EXISTS (SELECT FROM input m WHERE m.id = o.id AND NOT m.holding)
-      OFFSET 0))
+      OFFSET 0)) AS is_accepted,
+    NOT EXISTS (SELECT FROM crm_sync_state o WHERE o.organization_id = %(organization)s AND o.id = i.id
+                AND o.contact_id = i.contact_id OFFSET 0) AS is_new
+  FROM input i
 ),
-fresh AS MATERIALIZED (
-  SELECT a.id, a.contact_id FROM accepted a
-  WHERE NOT EXISTS (SELECT FROM crm_sync_state o WHERE o.organization_id = %(organization)s AND o.id = a.id
-                    AND o.contact_id = a.contact_id OFFSET 0)
+accepted AS MATERIALIZED (
+  SELECT j.* FROM judged j WHERE j.is_accepted
 ),
 pinned AS MATERIALIZED (
   SELECT c.id, c.version FROM contacts c
-  WHERE c.organization_id = %(organization)s AND c.id = ANY(ARRAY(SELECT fresh.contact_id FROM fresh))
+  WHERE c.organization_id = %(organization)s AND c.id = ANY(ARRAY(SELECT a.contact_id FROM accepted a WHERE a.is_new))
   FOR SHARE SKIP LOCKED
 ),
 paired AS (
-  DELETE FROM crm_lone_contacts m USING fresh
-  WHERE m.organization_id = %(organization)s AND m.connection_id = %(connection)s AND m.contact_id = fresh.contact_id
+  DELETE FROM crm_lone_contacts m
+  WHERE m.organization_id = %(organization)s AND m.connection_id = %(connection)s
+    AND m.contact_id = ANY(ARRAY(SELECT a.contact_id FROM accepted a WHERE a.is_new))
+),
+alone AS MATERIALIZED (
+  SELECT o.* FROM (SELECT a.record_type, array_agg(a.record_id) AS ids FROM accepted a GROUP BY a.record_type) AS t
+  CROSS JOIN LATERAL (
+    SELECT o.id, o.record_type, o.remote_id, o.seen_run, o.email_key, o.phone_key FROM crm_observations o
+    WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s
+      AND o.record_type = t.record_type AND o.remote_id = ANY(t.ids) OFFSET 0) AS o
 ),
 freed AS (
-  DELETE FROM crm_observations o USING accepted a
-  WHERE o.organization_id = %(organization)s AND o.connection_id = %(connection)s
-    AND o.record_type = a.record_type AND o.remote_id = a.record_id
-  RETURNING a.id, o.seen_run, o.email_key, o.phone_key
+  DELETE FROM crm_observations o
+  WHERE o.organization_id = %(organization)s AND o.id = ANY(ARRAY(SELECT alone.id FROM alone))
 ),
 saved AS (
   INSERT INTO crm_sync_state AS l (
@@ -243,15 +253,15 @@ saved AS (
     conflict_detected, excluded_by, updated_at, contact_version)
   SELECT a.id, %(organization)s, %(connection)s, a.contact_id, a.record_type, a.record_id, a.state, a.base,
          a.synced_version, a.remote_modified_at, a.observed_at, a.observed,
-         a.due OR (n.id IS NOT NULL AND p.id IS NULL), a.troubles, a.flips, a.error_code,
+         a.due OR (a.is_new AND p.id IS NULL), a.troubles, a.flips, a.error_code,
          a.attempts, clock_timestamp() + make_interval(secs => a.next_attempt_seconds), a.superseded_by,
          f.seen_run, coalesce(f.email_key, ''), coalesce(f.phone_key, ''),
          CASE WHEN a.state = 'live' AND a.error_code = '' THEN clock_timestamp() END, c.updated_at,
          CASE WHEN NOT a.holding THEN clock_timestamp() END, false, '', clock_timestamp(),
          greatest(c.version, p.version, 0)
-  FROM accepted a LEFT JOIN freed f ON f.id = a.id
+  FROM accepted a LEFT JOIN alone f ON f.record_type = a.record_type AND f.remote_id = a.record_id
     LEFT JOIN contacts c ON c.organization_id = %(organization)s AND c.id = a.contact_id
-    LEFT JOIN fresh n ON n.id = a.id LEFT JOIN pinned p ON p.id = n.contact_id
+    LEFT JOIN pinned p ON p.id = a.contact_id AND a.is_new
   ORDER BY a.holding, a.seq
   ON CONFLICT (id) DO UPDATE SET
     contact_id = EXCLUDED.contact_id, crm_record_type = EXCLUDED.crm_record_type,
