@@ -44,6 +44,13 @@ class JobState(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class JobStatus:
+    state: JobState
+    has_failed_rows: bool = True
+    """``True`` where the answer does not say."""
+
+
+@dataclass(frozen=True, slots=True)
 class ResultPage:
     rows: tuple[Row, ...]
     locator: str
@@ -86,7 +93,7 @@ class BulkClient:
         """Rows that were not begun stay undone."""
         self._change(job, JobState.ABORTED)
 
-    def state(self, verb: str, job: str) -> JobState:
+    def state(self, verb: str, job: str) -> JobStatus:
         answer = self._http.request(
             "GET",
             self._paths.of("job"),
@@ -94,10 +101,12 @@ class BulkClient:
             path_params={"verb": verb, "job": job},
             budget=endpoints.REQUESTS,
         )
+        found = _body(answer)
         try:
-            return JobState(str(_body(answer).get("state")))
+            state = JobState(str(found.get("state")))
         except ValueError:
             raise UnexpectedAnswerError("Salesforce told a bulk job's state in an unknown word") from None
+        return JobStatus(state, has_failed_rows=found.get("numberRecordsFailed") != 0)
 
     def query_page(self, job: str, locator: str) -> ResultPage:
         answer = self._http.request(

@@ -80,11 +80,12 @@ class BulkScan:
             return None
 
     def _waited_for(self, job: str) -> JobState:
-        for _ in range(endpoints.BULK_QUERY_POLLS):
-            state = self._client.state("query", job)
+        state = self._client.state("query", job).state
+        for seconds in endpoints.BULK_QUERY_WAITS:
             if state.is_over:
-                return state
-            self._sleep(endpoints.BULK_POLL_SECONDS)
+                break
+            self._sleep(seconds)
+            state = self._client.state("query", job).state
         return state
 
 

@@ -34,6 +34,8 @@ class RowPage:
     locator: str = ""
     """``query/<locator>`` of the page that follows."""
     server_time: datetime | None = None
+    total: int = 0
+    """Rows of the whole query, as far as its limit lets them be counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +106,7 @@ class SalesforceClient:
             params={"q": soql_text.count(record_type)},
             budget=endpoints.REQUESTS,
         )
-        found = _mapping(answer.body).get("totalSize")
-        if not isinstance(found, int) or isinstance(found, bool):
-            raise UnexpectedAnswerError("Salesforce's answer holds no number of records", payload=shape_of(answer.body))
-        return found
+        return _total(answer.body)
 
     def _more(self, position: str, operation: str) -> RowPage:
         resource, _, locator = position.partition("/")
@@ -222,7 +221,14 @@ def _page(body: Any, server_time: datetime | None) -> RowPage:
         if matched is None:
             raise UnexpectedAnswerError("Salesforce gave a next page that leads nowhere", payload=shape_of(body))
         locator = f"{matched[1]}/{matched[2]}"
-    return RowPage(tuple(rows), done, locator, server_time)
+    return RowPage(tuple(rows), done, locator, server_time, _total(body))
+
+
+def _total(body: Any) -> int:
+    found = _mapping(body).get("totalSize")
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise UnexpectedAnswerError("Salesforce's answer holds no number of records", payload=shape_of(body))
+    return found
 
 
 def _is_row(row: Any) -> bool:

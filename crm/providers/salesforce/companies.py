@@ -19,10 +19,10 @@ from crm.errors import (
     RejectedError,
     TransientError,
 )
-from crm.http.batches import send_in_batches
+from crm.http.crew import Crew
 from crm.providers.salesforce import endpoints, mapping, soql
 from crm.providers.salesforce.client import SalesforceClient
-from crm.providers.salesforce.wire import classify_row
+from crm.providers.salesforce.wire import WireRow, classify_row
 
 ACCOUNT: Final = "Account"
 Found = tuple[str, ...] | FieldRefusal | TransientError
@@ -32,13 +32,16 @@ Found = tuple[str, ...] | FieldRefusal | TransientError
 class Companies:
     """The accounts that one connector has met."""
 
-    def __init__(self, client: SalesforceClient, *, may_create: bool) -> None:
+    def __init__(self, client: SalesforceClient, crew: Crew, *, may_create: bool) -> None:
         self._client = client
+        self._crew = crew
         self._may_create = may_create
         self._known: dict[str, tuple[str, ...]] = {}
 
     def find(self, names: Iterable[str]) -> dict[str, Found]:
-        """One request for 150 names that were not met before, one for 200 accounts that have to be made."""
+        """One request for 150 names that were not met before, one for 200 accounts that have to be made; several of
+        each at once.
+        """
         wanted = list(dict.fromkeys(names))
         found: dict[str, Found] = {}
         asked: list[str] = []
@@ -61,17 +64,28 @@ class Companies:
         return found
 
     def _look_up(self, names: list[str]) -> None:
-        for start in range(0, len(names), endpoints.NAME_BATCH):
-            chunk = names[start : start + endpoints.NAME_BATCH]
-            rows = self._client.query_rows(
-                soql.select(["Id", "Name"], ACCOUNT, soql.is_in("Name", chunk), order=["CreatedDate", "Id"]),
-                operation="find_accounts",
-            )
-            for name in chunk:
-                exact = tuple(row["Id"] for row in rows if row.get("Name") == name)
-                alike = tuple(row["Id"] for row in rows if str(row.get("Name")).casefold() == name.casefold())
-                if exact or alike:
-                    self._known[name] = exact or alike
+        def ask(chunk: list[str]) -> list[WireRow]:
+            query = soql.select(["Id", "Name"], ACCOUNT, soql.is_in("Name", chunk), order=["CreatedDate", "Id"])
+            return self._client.query_rows(query, operation="find_accounts")
+
+        size = endpoints.NAME_BATCH
+        chunks = {start: names[start : start + size] for start in range(0, len(names), size)}
+        for start, rows in self._crew.each(chunks, ask).items():
+            if isinstance(rows, CrmError):
+                raise rows
+            self._learn(chunks[start], rows)
+
+    def _learn(self, names: list[str], rows: list[WireRow]) -> None:
+        exact: dict[str, list[str]] = {}
+        alike: dict[str, list[str]] = {}
+        for row in rows:
+            name = str(row.get("Name"))
+            exact.setdefault(name, []).append(row["Id"])
+            alike.setdefault(name.casefold(), []).append(row["Id"])
+        for name in names:
+            found = exact.get(name) or alike.get(name.casefold())
+            if found:
+                self._known[name] = tuple(found)
 
     def _create(self, names: list[str]) -> dict[str, Found]:
         """An account whose making was not answered is found by its name next time."""
@@ -85,7 +99,7 @@ class Companies:
                 for key, result in zip(batch, results, strict=True)
             }
 
-        outcomes = send_in_batches(one_of_each, endpoints.WRITE_BATCH, send)
+        outcomes = self._crew.in_batches(one_of_each, endpoints.WRITE_BATCH, send)
         made: dict[str, Found] = {}
         for name in names:
             outcome = outcomes[name.casefold()]

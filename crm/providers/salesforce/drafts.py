@@ -87,3 +87,20 @@ def with_account(found: Draft, account: str | FieldRefusal | None) -> Draft:
         values={**found.values, mapping.ACCOUNT_ID: account},
         named={**found.named, mapping.ACCOUNT_ID: mapping.ACCOUNT_NAME},
     )
+
+
+def first_of_each(drafts: Mapping[str, Draft]) -> tuple[dict[str, Draft], dict[str, Draft]]:
+    """The first draft of each record, and those that come after it, by the caller's keys."""
+    owners: dict[str, str] = {}
+    for key, each in drafts.items():
+        owners.setdefault(each.remote_id or each.marker or key, key)
+    first = set(owners.values())
+    once = {key: each for key, each in drafts.items() if key in first}
+    return once, {key: each for key, each in drafts.items() if key not in first}
+
+
+def by_account(drafts: Mapping[str, Draft]) -> dict[str, Draft]:
+    """Those that go under one account side by side: collections that write contacts of one account at the same time
+    wait for its lock, and one of them may be refused for it.
+    """
+    return dict(sorted(drafts.items(), key=lambda item: str(item[1].values.get(mapping.ACCOUNT_ID) or "")))

@@ -46,14 +46,18 @@ BULK_READS_FROM: Final = 50_000
 """Records from which on a first complete read is a bulk job; 25 requests read as many page by page."""
 BULK_WRITES_FROM: Final = 2_000
 BULK_WRITES: Final = 2_000
-"""Records that one ingest job takes: what a worker can settle before its claims end."""
+"""Records that one ingest job takes: what a worker can settle before its claims end. It takes half the requests of
+collections, one after the other, where collections go side by side: it is for days on which requests are scarce."""
 BULK_RESULTS: Final = 5_000
 """Rows of one request for a query job's results."""
-BULK_POLL_SECONDS: Final = 2.0
-BULK_QUERY_POLLS: Final = 4
-"""In one call: the position is given back in between, so that no worker sits out a job."""
-BULK_INGEST_POLLS: Final = 25
+BULK_QUERY_WAITS: Final = (0.5, 1.0, 2.0, 4.0)
+"""Seconds between looks at a job in one call: the position is given back then, so that no worker sits out a job."""
+BULK_INGEST_WAITS: Final = (0.25, 0.5, 1.0, 2.0, *(4.0,) * 12)
 """Then the job is aborted; its results tell which rows were written."""
+
+IN_FLIGHT: Final = 10
+"""Collections on their way at once: with ``WRITE_BATCH`` they fill ``READ_BATCH``. An organization lets 25 requests
+last 20 seconds and longer (5 of a developer's or a trial); what is beyond is refused unread and sent again."""
 
 REQUESTS: Final = "burst"
 REQUESTS_PER_SECOND: Final = 100

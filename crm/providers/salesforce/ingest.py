@@ -20,7 +20,7 @@ from crm.errors import (
     UnexpectedAnswerError,
 )
 from crm.providers.salesforce import bulk, endpoints
-from crm.providers.salesforce.bulk import BulkClient, JobState
+from crm.providers.salesforce.bulk import BulkClient, JobState, JobStatus
 from crm.providers.salesforce.wire import WireRowResult
 
 UPDATE: Final = "update"
@@ -52,48 +52,50 @@ class Ingest:
         except CrmError as error:
             return dict.fromkeys(records, unsent(error))
         try:
-            state = self._closed(job)
-            for _ in range(endpoints.BULK_INGEST_POLLS):
-                if state.is_over:
+            status = self._closed(job)
+            for seconds in endpoints.BULK_INGEST_WAITS:
+                if status.state.is_over:
                     break
-                self._sleep(endpoints.BULK_POLL_SECONDS)
-                state = self._client.state("ingest", job)
-            if not state.is_over:
-                state = self._aborted(job)
-            outcomes = self._outcomes(job, key, records) if state.is_over else {}
+                self._sleep(seconds)
+                status = self._client.state("ingest", job)
+            if not status.state.is_over:
+                status = self._aborted(job)
+            outcomes = self._outcomes(job, key, records, status) if status.state.is_over else {}
         except CrmError as error:
             return dict.fromkeys(records, unknown(error))
         undone: CrmError = (
             TransientError("A bulk job ended before it came to this record", code="net.batch_refused")
-            if state.is_over
+            if status.state.is_over
             else unknown(None)
         )
         with contextlib.suppress(CrmError):
             self._client.delete("ingest", job)
         return {record: outcomes.get(record, undone) for record in records}
 
-    def _closed(self, job: str) -> JobState:
+    def _closed(self, job: str) -> JobStatus:
         """The state after closing it. Where that was not answered the job is asked, and closed if it still is open."""
         for _ in range(2):
             try:
                 self._client.close(job)
             except (OutcomeUnknownError, UnexpectedAnswerError):
-                state = self._client.state("ingest", job)
-                if state is not JobState.OPEN:
-                    return state
+                status = self._client.state("ingest", job)
+                if status.state is not JobState.OPEN:
+                    return status
             else:
                 break
         return self._client.state("ingest", job)
 
-    def _aborted(self, job: str) -> JobState:
+    def _aborted(self, job: str) -> JobStatus:
         with contextlib.suppress(CrmError):
             self._client.abort(job)
         return self._client.state("ingest", job)
 
-    def _outcomes(self, job: str, key: str, records: Mapping[str, Mapping[str, Any]]) -> dict[str, WireRowResult]:
+    def _outcomes(
+        self, job: str, key: str, records: Mapping[str, Mapping[str, Any]], status: JobStatus
+    ) -> dict[str, WireRowResult]:
         owners = {str(record[key]): name for name, record in records.items()}
         found: dict[str, WireRowResult] = {}
-        for row in self._client.ingest_rows(job, "failedResults"):
+        for row in self._client.ingest_rows(job, "failedResults") if status.has_failed_rows else ():
             if row.get(key) in owners:
                 found[owners[row[key]]] = {"success": False, "errors": bulk.row_errors(row.get(bulk.ROW_ERROR, ""))}
         for row in self._client.ingest_rows(job, "successfulResults"):

@@ -74,7 +74,8 @@ SETTINGS: Final = (
         str(endpoints.BULK_WRITES_FROM),
         whole=(0, _MOST_RECORDS),
         label="Writes by a bulk job from",
-        help="Records of one page of writes from which on they are one job of Bulk API 2.0; 0 never.",
+        help="Records of one page of writes from which on they are one job of Bulk API 2.0, once half of the day's "
+        "requests is used; 0 never.",
         of_connection=True,
     ),
 )

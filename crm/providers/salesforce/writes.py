@@ -1,8 +1,9 @@
-"""Creates, updates and deletions by collections of 200: every record gets its own outcome.
+"""Creates, updates and deletions by collections of 200, several at once: every record gets its own outcome.
 
 https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_sobjects_collections.htm
 (checked 2026-11): a collection is answered in the order of its records, each with its own success or errors. What is
-locked is sent again a few times, and what is refused for some fields once more without them.
+locked is sent again a few times, one collection after the other then, and what is refused for some fields once more
+without them.
 """
 
 from __future__ import annotations
@@ -10,43 +11,36 @@ from __future__ import annotations
 import random as random_module
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final
 
 from crm.errors import (
     ConnectionBlockedError,
     CrmError,
-    DuplicateRecordError,
     FieldRefusal,
     MappingError,
-    OutcomeUnknownError,
     RecordGoneError,
     RecordInvalidError,
     RecordLockedError,
-    RejectedError,
     TransientError,
 )
 from crm.http.batches import send_in_batches
-from crm.model import FieldDefinition, RemoteRecord, RemoteState, Value
+from crm.http.crew import Crew
+from crm.model import FieldDefinition, RemoteRecord
 from crm.ports import CreateItem, ItemResult, UpdateItem
 from crm.providers.salesforce import bulk, mapping, soql
 from crm.providers.salesforce.client import SalesforceClient
 from crm.providers.salesforce.companies import Companies
-from crm.providers.salesforce.drafts import Draft, account_name, draft, with_account
+from crm.providers.salesforce.drafts import Draft, account_name, by_account, draft, first_of_each, with_account
 from crm.providers.salesforce.ingest import UPDATE, UPSERT, Ingest
+from crm.providers.salesforce.untold import Read, Untold, placed_error, written
 from crm.providers.salesforce.wire import WireRowResult, classify_row
 
 MAX_ROUNDS: Final = 5
 """Of one call: the first and four more for what was locked or has to be lighter."""
 LOCK_WAIT_SECONDS: Final = 0.5
-_UNMARKED_WINDOW: Final = timedelta(minutes=10)
-"""How old a record may be that is taken for the one whose creation was not answered."""
 _ABOUT_THE_FIELD: Final = frozenset({"field.missing", "field.readonly"})
-_EMAIL: Final = "Email"
 
 Send = Callable[[Mapping[str, Draft]], dict[str, ItemResult | CrmError]]
-Read = Callable[[Sequence[str]], Mapping[str, RemoteRecord]]
-"""Ids -> what became of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +48,7 @@ class Means:
     """What the writes of one record type need."""
 
     client: SalesforceClient
+    crew: Crew
     companies: Companies
     record_type: str
     batch_size: int
@@ -74,6 +69,7 @@ class Writer:
         self._means = means
         self._type = means.record_type
         self._can_mark = mapping.can_mark(means.listed)
+        self._untold = Untold(means.client, means.record_type, means.read, means.user_id)
 
     def create(self, items: Sequence[CreateItem]) -> dict[str, ItemResult]:
         marker = {item.key: item.marker if self._can_mark else "" for item in items}
@@ -81,9 +77,9 @@ class Writer:
             item.key: draft(self._type, item.values, self._means.listed, marker=marker[item.key]) for item in items
         }
         results = self._write(drafts, self._send_creates, self._ingest_creates if self._can_mark else None)
-        self._name_duplicates(drafts, results)
+        self._untold.name_duplicates(drafts, results)
         if not self._can_mark:
-            self._find_unmarked(drafts, results)
+            self._untold.find_unmarked(drafts, results)
         return results
 
     def update(self, items: Sequence[UpdateItem]) -> dict[str, ItemResult]:
@@ -104,7 +100,7 @@ class Writer:
                     unchanged_since=item.unchanged_since,
                 )
         results |= self._write(drafts, self._send_updates, self._ingest_updates)
-        self._explain_gone(drafts, results)
+        self._untold.explain_gone(drafts, results)
         return results
 
     def delete(self, items: Sequence[UpdateItem]) -> dict[str, ItemResult]:
@@ -119,7 +115,8 @@ class Writer:
         waiting = {key: remote_id for key, remote_id in ids.items() if remote_id is not None}
         results = {item.key: ItemResult(item.key) for item in items}
         for turn in range(MAX_ROUNDS):
-            results |= _as_results(send_in_batches(waiting, self._means.batch_size, send))
+            in_batches = send_in_batches if turn else self._means.crew.in_batches
+            results |= _as_results(in_batches(waiting, self._means.batch_size, send))
             waiting = {key: each for key, each in waiting.items() if isinstance(results[key].error, RecordLockedError)}
             if not waiting or turn == MAX_ROUNDS - 1:
                 break
@@ -147,7 +144,7 @@ class Writer:
             by_job = {key: each for key, each in waiting.items() if jobs and bulk.holds(self._record(each))}
             results |= _as_results(jobs(by_job) if jobs and by_job else {})
             others = {key: each for key, each in waiting.items() if key not in by_job}
-            results |= _as_results(send_in_batches(others, self._means.batch_size, send))
+            results |= _as_results(self._collections(others, send, side_by_side=not turn))
             if turn == MAX_ROUNDS - 1:
                 break
             again = {key: self._again(each, results[key].error) for key, each in waiting.items()}
@@ -174,6 +171,16 @@ class Writer:
 
     # sending
 
+    def _collections(
+        self, drafts: Mapping[str, Draft], send: Send, *, side_by_side: bool = True
+    ) -> dict[str, ItemResult | CrmError]:
+        """Of one record only the first draft goes side by side with others; what comes twice follows in order."""
+        if not side_by_side:
+            return send_in_batches(drafts, self._means.batch_size, send)
+        once, again = first_of_each(drafts)
+        outcomes = self._means.crew.in_batches(by_account(once), self._means.batch_size, send)
+        return outcomes | send_in_batches(again, self._means.batch_size, send)
+
     def _send_creates(self, batch: Mapping[str, Draft]) -> dict[str, ItemResult | CrmError]:
         def send(records: list[dict[str, Any]]) -> list[WireRowResult]:
             if self._can_mark:
@@ -187,26 +194,24 @@ class Writer:
             ((key, only),) = batch.items()
             if only.unchanged_since is not None:
                 self._means.client.update_row(self._type, only.remote_id, only.values, only.unchanged_since)
-                return {key: self._written(key, only, only.remote_id)}
+                return {key: written(self._type, key, only, only.remote_id)}
         return self._send(batch, self._means.client.update_rows)
 
     def _ingest_creates(self, drafts: Mapping[str, Draft]) -> dict[str, ItemResult | CrmError]:
         records = {key: {mapping.MARKER_FIELD: each.marker, **each.values} for key, each in drafts.items()}
         answers = self._means.ingest.write(UPSERT, mapping.MARKER_FIELD, records)
         if answers is None:
-            return send_in_batches(drafts, self._means.batch_size, self._send_creates)
+            return self._collections(drafts, self._send_creates)
         return self._ingested(drafts, answers)
 
     def _ingest_updates(self, drafts: Mapping[str, Draft]) -> dict[str, ItemResult | CrmError]:
         """One job for the first update of each record; what comes twice goes by collections, one after the other."""
-        first = {each.remote_id: key for key, each in reversed(list(drafts.items()))}
-        once = {key: each for key, each in drafts.items() if first[each.remote_id] == key}
+        once, again = first_of_each(drafts)
         records = {key: {mapping.ID: each.remote_id, **each.values} for key, each in once.items()}
         answers = self._means.ingest.write(UPDATE, mapping.ID, records)
         if answers is None:
-            return send_in_batches(drafts, self._means.batch_size, self._send_updates)
+            return self._collections(drafts, self._send_updates)
         outcomes = self._ingested(once, answers)
-        again = {key: each for key, each in drafts.items() if key not in once}
         return outcomes | send_in_batches(again, self._means.batch_size, self._send_updates)
 
     def _ingested(
@@ -216,10 +221,10 @@ class Writer:
 
     def _outcome(self, key: str, each: Draft, answer: WireRowResult | CrmError) -> ItemResult | CrmError:
         if isinstance(answer, CrmError):
-            return _placed(answer)
+            return placed_error(answer)
         if not answer["success"]:
-            return _placed(classify_row(answer.get("errors") or []))
-        return self._written(key, each, str(answer.get("id")))
+            return placed_error(classify_row(answer.get("errors") or []))
+        return written(self._type, key, each, str(answer.get("id")))
 
     def _send(
         self, batch: Mapping[str, Draft], send: Callable[[list[dict[str, Any]]], list[WireRowResult]]
@@ -242,9 +247,9 @@ class Writer:
         for (key, each), answer in zip(batch.items(), answers, strict=True):
             remote_id = answer.get("id")
             if not answer["success"]:
-                outcomes[key] = _placed(classify_row(answer.get("errors") or []))
+                outcomes[key] = placed_error(classify_row(answer.get("errors") or []))
             elif isinstance(remote_id, str) and remote_id:
-                outcomes[key] = self._written(key, each, remote_id)
+                outcomes[key] = written(self._type, key, each, remote_id)
         return outcomes
 
     def _record(self, each: Draft) -> dict[str, Any]:
@@ -254,11 +259,6 @@ class Writer:
         elif each.marker:
             record[mapping.MARKER_FIELD] = each.marker
         return record | dict(each.values)
-
-    def _written(self, key: str, each: Draft, remote_id: str) -> ItemResult:
-        """Without values: Salesforce does not say what it has made of them."""
-        whole = mapping.to18(remote_id) or remote_id
-        return ItemResult(key, RemoteRecord(self._type, whole, {}, marker=each.marker), refused=each.refused)
 
     # accounts
 
@@ -292,95 +292,11 @@ class Writer:
         rows = self._means.client.query_rows(query, operation="find_accounts")
         return {row["Id"]: str(row.get(mapping.ACCOUNT_ID)) for row in rows}
 
-    # outcomes
-
-    def _explain_gone(self, drafts: Mapping[str, Draft], results: dict[str, ItemResult]) -> None:
-        """Merged, converted, deleted, or only not ours to write: one look at all that are said to be gone."""
-        gone = {key: each for key, each in drafts.items() if isinstance(results[key].error, RecordGoneError)}
-        if not gone:
-            return
-        try:
-            found = self._means.read([each.remote_id for each in gone.values()])
-        except CrmError:
-            return
-        for key, each in gone.items():
-            record, error = found[each.remote_id], results[key].error
-            message = error.provider_message if error is not None else ""
-            if record.state is RemoteState.LIVE:
-                told: CrmError = RejectedError(code="perm.record", provider_message=message)
-            elif record.state is RemoteState.MERGED:
-                code = "state.converted" if ":" in record.merged_into else ""
-                told = RecordGoneError(merged_into=record.merged_into, code=code, provider_message=message)
-            else:
-                told = RecordGoneError(provider_message=message)
-            results[key] = ItemResult(key, error=_placed(told))
-
-    def _name_duplicates(self, drafts: Mapping[str, Draft], results: dict[str, ItemResult]) -> None:
-        """A duplicate rule's refusal in a collection does not say whom it found: one look by e-mail address."""
-        nameless = {
-            key: email
-            for key, each in drafts.items()
-            if isinstance(error := results[key].error, DuplicateRecordError)
-            and not error.remote_id
-            and (email := _email(each.asked))
-        }
-        if not nameless:
-            return
-        rows = self._rows_with(list(nameless.values()), [mapping.ID, _EMAIL])
-        for key, email in nameless.items():
-            ids = [row["Id"] for row in rows[0] if _is_same(row.get(_EMAIL), email)]
-            error = results[key].error
-            if len(ids) == 1 and isinstance(error, DuplicateRecordError):
-                error.remote_id, error.code = ids[0], "match.duplicate_in_crm"
-
-    def _find_unmarked(self, drafts: Mapping[str, Draft], results: dict[str, ItemResult]) -> None:
-        """Creations without marker that were not answered: made if one new record of ours has the address."""
-        lost = {
-            key: email
-            for key, each in drafts.items()
-            if isinstance(results[key].error, OutcomeUnknownError) and (email := _email(each.asked))
-        }
-        user_id = self._means.user_id() if lost else ""
-        if not user_id:
-            return
-        fields = [mapping.ID, _EMAIL, "CreatedDate", "CreatedById"]
-        rows, server_time = self._rows_with(list(lost.values()), fields)
-        for key, email in lost.items():
-            ids = [
-                row["Id"]
-                for row in rows
-                if _is_same(row.get(_EMAIL), email)
-                and mapping.to18(str(row.get("CreatedById"))) == user_id
-                and (made := mapping.moment(row.get("CreatedDate"))) is not None
-                and server_time is not None
-                and server_time - made < _UNMARKED_WINDOW
-            ]
-            if len(ids) == 1:
-                results[key] = self._written(key, drafts[key], ids[0])
-
-    def _rows_with(self, emails: Sequence[str], fields: Sequence[str]) -> tuple[Sequence[Mapping[str, Any]], Any]:
-        """Live records with these addresses and the server's time; nothing when they cannot be read."""
-        try:
-            query = soql.select(fields, self._type, soql.is_in(_EMAIL, dict.fromkeys(emails)), limit=2_000)
-            page = self._means.client.query(query, operation="find_by_email")
-        except CrmError:
-            return (), None
-        return (page.rows, page.server_time) if page.is_last else ((), None)
-
-
-def _email(values: Mapping[str, Value]) -> str:
-    value = values.get(_EMAIL)
-    return value.strip() if isinstance(value, str) else ""
-
-
-def _is_same(stored: object, email: str) -> bool:
-    return isinstance(stored, str) and stored.strip().casefold() == email.casefold()
-
 
 def _deleted(key: str, answer: WireRowResult) -> ItemResult | CrmError:
     if answer["success"]:
         return ItemResult(key)
-    error = _placed(classify_row(answer.get("errors") or []))
+    error = placed_error(classify_row(answer.get("errors") or []))
     return ItemResult(key) if isinstance(error, RecordGoneError) and error.code == "state.deleted" else error
 
 
@@ -393,11 +309,6 @@ def _unsent(error: CrmError) -> CrmError:
     if isinstance(error, TransientError | ConnectionBlockedError):
         return error
     return TransientError("The accounts could not be looked up", code=error.code)
-
-
-def _placed(error: CrmError) -> CrmError:
-    error.provider, error.operation = "salesforce", "collection"
-    return error
 
 
 def _as_results(outcomes: Mapping[str, ItemResult | CrmError]) -> dict[str, ItemResult]:

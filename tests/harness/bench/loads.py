@@ -13,7 +13,7 @@ STATEMENTS = 12
 """Most database statements of one page of 200 records."""
 READ_BATCH = {"hubspot": 100, "salesforce": 2000, "pipedrive": 500}
 WRITE_BATCH = {"hubspot": 100, "salesforce": 200, "pipedrive": 1}
-SET_UP = {"hubspot": 2, "salesforce": 8, "pipedrive": 4}
+SET_UP = {"hubspot": 2, "salesforce": 4, "pipedrive": 4}
 """Descriptions of fields, members and the account, and Salesforce's leads: the same however many records there are."""
 RECORD_TYPES = {"hubspot": 1, "salesforce": 2, "pipedrive": 1}
 IDLE_REQUESTS = {"hubspot": 1, "salesforce": 2, "pipedrive": 2}

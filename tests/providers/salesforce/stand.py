@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +23,7 @@ from crm.providers.salesforce.sync import SalesforceConnector
 from crm.testing.clock import FakeClock, LeapingClock
 from crm.testing.contract_stand import Sample, StandFields
 from crm.testing.faults import Fault
-from crm.testing.wsgi import LoopbackServer
+from crm.testing.wsgi import LoopbackServer, Request, Response
 
 START_MS = 1_790_000_000_000
 MARKED = ("Contact." + MARKER_FIELD, "Lead." + MARKER_FIELD)
@@ -145,6 +146,27 @@ class SalesforceStand:
 
     def lag_search(self, seconds: float) -> None:
         self.fake.late_seconds = seconds
+
+    @contextmanager
+    def watched(self, method: str, path_end: str, act: Callable[[Request], object]) -> Iterator[None]:
+        """``act`` with each such request before the fake sees it, in the thread that answers it."""
+        plain = self.fake.respond
+
+        def respond(request: Request) -> Response:
+            if request.method == method and request.path.endswith(path_end):
+                act(request)
+            return plain(request)
+
+        self.fake.respond = respond  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            self.fake.respond = plain  # type: ignore[method-assign]
+
+    def together(self, method: str, path_end: str, count: int) -> AbstractContextManager[None]:
+        """So many such requests have to be under way at once: none is answered before."""
+        barrier = threading.Barrier(count, timeout=10)
+        return self.watched(method, path_end, lambda _: barrier.wait())
 
     def counted(self, act: Callable[[], Any]) -> tuple[Any, dict[str, int]]:
         """What ``act`` gives, and the requests that the fake received meanwhile."""

@@ -46,6 +46,14 @@ def clocked(stand: SalesforceStand, **more: Any) -> SalesforceConnector:
     return stand.connector(settings=SETTINGS, sleep=stand.pass_time, **more)
 
 
+def sparing(stand: SalesforceStand, **more: Any) -> SalesforceConnector:
+    """It has learned that more than half of the day's requests are used: large writes go by jobs."""
+    stand.fake.limits.use(60_000)
+    connector = clocked(stand, **more)
+    connector.describe("Contact")
+    return connector
+
+
 def walked(connector: SalesforceConnector, after: str | None = "bulk") -> list[Page]:
     pages = [connector.scan("Contact", FIELDS, after)]
     while pages[-1].next is not None:
@@ -81,10 +89,15 @@ def test_a_first_complete_read_is_one_job(stand: SalesforceStand, monkeypatch: p
 
 
 def test_few_records_are_read_page_by_page(stand: SalesforceStand) -> None:
-    """Below the threshold, and always where it is 0; a later complete read has no other beginning than before."""
+    """Below the threshold, and always where it is 0; a later complete read has no other beginning than before.
+
+    The first page tells how many there are. Where the connection's own pages are smaller that is asked for.
+    """
     ids = stand.add(people(4))
     _, received = stand.counted(lambda: walked(clocked(stand)))
-    assert job_requests(received) == {"GET /query": 2}
+    assert job_requests(received) == {"GET /query": 1}
+    pages, received = stand.counted(lambda: walked(clocked(stand, batch_size=3)))
+    assert ([len(page.records) for page in pages], job_requests(received)) == ([3, 1], {"GET /query": 3})
     assert stand.connector(settings={"bulk_reads_from": "0"}).capabilities.first_scan is None
     assert [each.remote_id for page in walked(clocked(stand), None) for each in page.records] == ids
 
@@ -150,7 +163,7 @@ def test_a_threshold_that_is_no_number_is_refused(stand: SalesforceStand, text: 
 
 def test_many_creations_are_one_job_with_an_outcome_for_each(stand: SalesforceStand) -> None:
     """By upsert on the marker; a refused row is sent again without what was refused."""
-    connector = clocked(stand)
+    connector = sparing(stand)
     assert connector.capabilities.bulk_writes == endpoints.BULK_WRITES
     items = [*creates(8), CreateItem("bad", "org:bad", {"LastName": "Bad", "Email": "no address"})]
     results, received = stand.counted(lambda: connector.create("Contact", items))
@@ -171,14 +184,27 @@ def test_many_creations_are_one_job_with_an_outcome_for_each(stand: SalesforceSt
         "DELETE /jobs/ingest/{job}": 1,
         "PATCH /composite/sobjects/Contact/{field}": 1,
     }
-    again = connector.create("Contact", creates(8))
+    again, received = stand.counted(lambda: connector.create("Contact", creates(8)))
+    assert "GET /jobs/ingest/{job}/failedResults" not in job_requests(received)
     assert {again[key].record.remote_id for key in again} == {results[key].record.remote_id for key in again}
+
+
+def test_while_requests_are_plenty_collections_do_it(stand: SalesforceStand) -> None:
+    """A job takes fewer of them, one after the other; from half of the day's allowance on they are what is scarce."""
+    connector = clocked(stand)
+    for used, by_job in ((0, False), (50_498, False), (50_499, True)):
+        stand.fake.limits.use(used)
+        connector.describe("Contact")
+        results, received = stand.counted(lambda: connector.create("Contact", creates(8)))
+        assert {result.error for result in results.values()} == {None}
+        assert ("POST /jobs/ingest" in job_requests(received)) == by_job
+        assert ("PATCH /composite/sobjects/Contact/{field}" in job_requests(received)) != by_job
 
 
 def test_when_the_days_jobs_are_used_up_the_ordinary_calls_do_it(stand: SalesforceStand) -> None:
     """One request learns of it; nothing waits for tomorrow."""
     stand.back_door("POST", "settings", {"limits": "real", "bulkBatches": 15_000, "bulkQueryJobs": 10_000})
-    connector = clocked(stand)
+    connector = sparing(stand)
     results, received = stand.counted(lambda: connector.create("Contact", creates(8)))
     assert {result.error for result in results.values()} == {None}
     assert job_requests(received) == {"POST /jobs/ingest": 1, "PATCH /composite/sobjects/Contact/{field}": 1}
@@ -202,7 +228,7 @@ def test_many_updates_are_one_job(stand: SalesforceStand) -> None:
         UpdateItem("twice", ids[0], {"Title": "Newest"}),
         UpdateItem("gone", gone, {"Title": "x"}),
     ]
-    results = clocked(stand).update("Contact", [*items, *odd])
+    results = sparing(stand).update("Contact", [*items, *odd])
     assert isinstance(results.pop("gone").error, RecordGoneError)
     assert {result.error for result in results.values()} == {None}
     assert stand.stored(ids[0], "Title") == "Newest"
@@ -215,7 +241,7 @@ def test_many_updates_are_one_job(stand: SalesforceStand) -> None:
 def test_a_job_that_was_not_closed_has_done_nothing(stand: SalesforceStand, path: str, times: int) -> None:
     """Its making or its data was not answered: the records wait, and are made once later."""
     stand.fake.faults.add(Fault("drop_after", path=path, times=times))
-    connector = clocked(stand)
+    connector = sparing(stand)
     results = connector.create("Contact", creates(8))
     assert {type(result.error) for result in results.values()} <= {TransientError, ProviderUnavailableError}
     assert stand.live_ids() == set()
@@ -225,8 +251,9 @@ def test_a_job_that_was_not_closed_has_done_nothing(stand: SalesforceStand, path
 
 def test_a_job_whose_closing_was_not_answered_is_asked_by_its_id(stand: SalesforceStand) -> None:
     """It is not sent again."""
+    connector = sparing(stand)
     stand.fake.faults.add(Fault("drop_after", method="PATCH", path=JOBS, times=1))
-    results, received = stand.counted(lambda: clocked(stand).create("Contact", creates(8)))
+    results, received = stand.counted(lambda: connector.create("Contact", creates(8)))
     assert {result.error for result in results.values()} == {None}
     assert job_requests(received)["POST /jobs/ingest"] == job_requests(received)["PATCH /jobs/ingest/{job}"] == 1
 
@@ -234,7 +261,7 @@ def test_a_job_whose_closing_was_not_answered_is_asked_by_its_id(stand: Salesfor
 def test_a_job_that_nobody_tells_about_is_unknown_for_each_record(stand: SalesforceStand) -> None:
     """And found by their markers."""
     stand.fake.faults.add(Fault("server_error", method="GET", path="*Results", times=9))
-    connector = clocked(stand)
+    connector = sparing(stand)
     results = connector.create("Contact", creates(8))
     assert {type(result.error) for result in results.values()} == {OutcomeUnknownError}
     assert connector.find_by_marker("Contact", "org:3", ["LastName"]) is not None
@@ -243,7 +270,7 @@ def test_a_job_that_nobody_tells_about_is_unknown_for_each_record(stand: Salesfo
 def test_a_job_that_takes_too_long_is_aborted_and_its_rows_wait(stand: SalesforceStand) -> None:
     """They were not begun."""
     stand.set_up(bulkSeconds=3_600)
-    results = clocked(stand).create("Contact", creates(8))
+    results = sparing(stand).create("Contact", creates(8))
     assert {type(result.error) for result in results.values()} == {TransientError}
     assert stand.live_ids() == set()
 
@@ -251,8 +278,9 @@ def test_a_job_that_takes_too_long_is_aborted_and_its_rows_wait(stand: Salesforc
 def test_without_marker_field_or_with_smaller_batches_no_job_is_made() -> None:
     """A creation could not be told from another; a connection that asks for small batches means it."""
     with salesforce_stand(marked=False) as stand:
-        assert clocked(stand).capabilities.bulk_writes == 0
-        _, received = stand.counted(lambda: clocked(stand).create("Contact", creates(8)))
+        connector = sparing(stand)
+        assert connector.capabilities.bulk_writes == 0
+        _, received = stand.counted(lambda: connector.create("Contact", creates(8)))
         assert "POST /jobs/ingest" not in job_requests(received)
     with salesforce_stand() as stand:
         assert clocked(stand, batch_size=50).capabilities.bulk_writes == 0
@@ -265,6 +293,7 @@ def test_the_engine_takes_both_ways_in_a_first_sync(stand: SalesforceStand, monk
     sync = Sync(stand, settings={"bulk_reads_from": "100", "bulk_writes_from": "100"})
     for number in range(250):
         sync.app.create_contact({"firstName": f"Here {number}", "lastName": "X", "email": f"h{number}@example.com"})
+    stand.fake.limits.use(60_000)
     stand.fake.reset_stats()
     held = sync.run(RunKind.FULL, first_sync=True)
     sync.store.approve_plan(held.plan_id)

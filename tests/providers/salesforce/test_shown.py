@@ -230,7 +230,7 @@ def test_calls_say_who_sends_them_and_writes_keep_automation_out(stand: Salesfor
         ("GET", {"done": False, "records": [], "nextRecordsUrl": "https://evil.example/x"}, UnexpectedAnswerError),
         (
             "GET",
-            {"done": False, "records": [], "nextRecordsUrl": "/services/data/v59.0/query/x"},
+            {"totalSize": 0, "done": False, "records": [], "nextRecordsUrl": "/services/data/v59.0/query/x"},
             UnexpectedAnswerError,
         ),
         ("GET", [], UnexpectedAnswerError),
