@@ -74,15 +74,9 @@ class SalesforceClient:
             )
             return _page(answer.body, server_time(answer))
         url = f"{self._paths.of(resource)}?q={quote_plus(soql)}"
-        answer = self._http.request(
-            "POST",
-            self._paths.of("composite"),
-            operation=operation,
-            json={"allOrNone": False, "compositeRequest": [{"method": "GET", "url": url, "referenceId": "rows"}]},
-            budget=endpoints.REQUESTS,
-            write=False,
-        )
-        return _page(_only_sub_answer(answer.body), server_time(answer))
+        answer = self._composite([url], operation)
+        (found,) = _sub_answers(answer.body, 1)
+        return _page(_succeeded(found), server_time(answer))
 
     def query_rows(self, soql: str, *, deleted_too: bool = False, operation: str = "query") -> list[WireRow]:
         """Every row, page after page."""
@@ -127,12 +121,31 @@ class SalesforceClient:
             path_params={"type": record_type},
             budget=endpoints.REQUESTS,
         )
-        fields = _mapping(answer.body).get("fields")
-        if not isinstance(fields, list):
-            raise UnexpectedAnswerError(
-                "Salesforce's description holds no list of fields", payload=shape_of(answer.body)
-            )
-        return [_field(entry) for entry in fields]
+        return _fields(answer.body)
+
+    def describe_all(self, record_types: Sequence[str]) -> dict[str, list[WireField] | CrmError]:
+        """Several descriptions by one request, each with its own outcome."""
+        path = self._paths.of("describe")
+        answer = self._composite([path.replace("{type}", quote_plus(each)) for each in record_types], "describe")
+        found: dict[str, list[WireField] | CrmError] = {}
+        for record_type, each in zip(record_types, _sub_answers(answer.body, len(record_types)), strict=True):
+            try:
+                found[record_type] = _fields(_succeeded(each))
+            except CrmError as error:
+                found[record_type] = error
+        return found
+
+    def _composite(self, urls: Sequence[str], operation: str) -> Answer:
+        """Reads that are no business of each other: together they count as one request."""
+        reads = [{"method": "GET", "url": url, "referenceId": f"read{number}"} for number, url in enumerate(urls)]
+        return self._http.request(
+            "POST",
+            self._paths.of("composite"),
+            operation=operation,
+            json={"allOrNone": False, "compositeRequest": reads},
+            budget=endpoints.REQUESTS,
+            write=False,
+        )
 
     def note_body(self, remote_id: str) -> str:
         """A ContentNote's body: HTML, as it is kept."""
@@ -235,19 +248,31 @@ def _is_row(row: Any) -> bool:
     return isinstance(row, dict) and isinstance(row.get("Id"), str) and bool(row["Id"])
 
 
-def _only_sub_answer(body: Any) -> Any:
-    """The body of a composite call's one answer; raises what its status means."""
+def _sub_answers(body: Any, count: int) -> list[_SubAnswer]:
+    """The answers of a composite call, in the order of its requests."""
     answers = _mapping(body).get("compositeResponse")
-    if not isinstance(answers, list) or len(answers) != 1 or not isinstance(answers[0], dict):
-        raise UnexpectedAnswerError("Salesforce's composite answer does not hold one answer", payload=shape_of(body))
-    status = answers[0].get("httpStatusCode")
-    if not isinstance(status, int):
+    if not isinstance(answers, list) or len(answers) != count or not all(isinstance(each, dict) for each in answers):
+        raise UnexpectedAnswerError("Salesforce's composite answer has not an answer each", payload=shape_of(body))
+    found = [_SubAnswer(each.get("httpStatusCode"), each.get("body")) for each in answers]
+    if not all(isinstance(each.status, int) for each in found):
         raise UnexpectedAnswerError("Salesforce's composite answer has no status", payload=shape_of(body))
-    error: CrmError | None = classify(_SubAnswer(status, answers[0].get("body")))
+    return found
+
+
+def _succeeded(answer: _SubAnswer) -> Any:
+    """Its body; raises what its status means."""
+    error: CrmError | None = classify(answer)
     if error is not None:
         error.provider = "salesforce"
         raise error
-    return answers[0].get("body")
+    return answer.body
+
+
+def _fields(body: Any) -> list[WireField]:
+    fields = _mapping(body).get("fields")
+    if not isinstance(fields, list):
+        raise UnexpectedAnswerError("Salesforce's description holds no list of fields", payload=shape_of(body))
+    return [_field(entry) for entry in fields]
 
 
 def _row_results(body: Any, count: int) -> list[WireRowResult]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from crm.errors import PermissionMissingError, RecordGoneError
+from crm.errors import CrmError, PermissionMissingError, RecordGoneError
 from crm.mapping.kinds import Kind
 from crm.model import FieldDefinition
 from crm.providers.salesforce import links, mapping, policies
 from crm.providers.salesforce.client import SalesforceClient
+from crm.providers.salesforce.wire import WireField
 
 
 class Listing:
@@ -23,19 +24,34 @@ class Listing:
             for record_type, definitions in stored.items()
             if definitions
         }
+        self._ahead: dict[str, list[WireField] | CrmError] = {}
+        """Answers that came along with another type's: each is taken once."""
         self.note_type = "" if note_kind == policies.DETECT else note_kind
         """``""`` while nobody has asked."""
 
     def describe(self, record_type: str) -> list[FieldDefinition]:
-        found = mapping.definitions(record_type, self._client.describe(record_type))
-        found += links.definitions(record_type)
+        """Contacts and leads by one request: who asks for one of them asks for the other next."""
+        if record_type in mapping.PEOPLE and record_type not in self._ahead:
+            self._ahead = self._client.describe_all(mapping.PEOPLE)
+        found = self._ahead.pop(record_type, None)
+        if found is None or isinstance(found, CrmError):
+            found = self._client.describe(record_type)  # by itself it says in its own words why not
+        return self._learn(record_type, found)
+
+    def renew(self, record_type: str) -> None:
+        """Ask for this one alone, now: something has changed."""
+        self._ahead.clear()
+        self._learn(record_type, self._client.describe(record_type))
+
+    def _learn(self, record_type: str, fields: list[WireField]) -> list[FieldDefinition]:
+        found = mapping.definitions(record_type, fields) + links.definitions(record_type)
         self._listed[record_type] = {each.name: each for each in found}
         return found
 
     def fields(self, record_type: str) -> dict[str, FieldDefinition]:
         """By name. Asks for them where they are not known."""
         if record_type not in self._listed:
-            self.describe(record_type)
+            self.renew(record_type)
         return self._listed[record_type]
 
     def known(self, record_types: Iterable[str]) -> list[dict[str, FieldDefinition]]:

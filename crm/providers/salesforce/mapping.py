@@ -20,6 +20,8 @@ from crm.providers.salesforce.wire import PERSON_ACCOUNT, WireField, WireRow
 
 CONTACT: Final = "Contact"
 LEAD: Final = "Lead"
+PEOPLE: Final = (CONTACT, LEAD)
+"""What syncs, in the order it is read."""
 MARKER_FIELD: Final = "ADSapp_Contact_Id__c"
 """A text field of 80 characters, external id and unique, that an administrator makes: the API cannot."""
 ACCOUNT_NAME: Final = "Account.Name"

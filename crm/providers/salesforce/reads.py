@@ -64,7 +64,7 @@ class Reader:
             after = None
         last_id = _position(after, _SCAN)
         where = soql.above(mapping.ID, last_id) if last_id else None
-        page = self._rows_by_id(record_type, fields, where, self._means.page_size)
+        page = self._cut(self._rows_by_id(record_type, fields, where, self._means.page_size + 1))
         return self._scanned(record_type, fields, page, last_id)
 
     def _first_scan(self, record_type: str, fields: Sequence[str]) -> Page:
@@ -83,7 +83,7 @@ class Reader:
                 return self._of_job(record_type, fields, begun)
         if page is None:
             return self.scan(record_type, fields, None)
-        return self._scanned(record_type, fields, page, "", is_whole=page.is_last)
+        return self._scanned(record_type, fields, page, "")
 
     def _rows_by_id(
         self, record_type: str, fields: Sequence[str], where: soql.Condition | None, limit: int | None
@@ -94,12 +94,14 @@ class Reader:
 
         return self._asking(record_type, fields, ask)
 
-    def _scanned(
-        self, record_type: str, fields: Sequence[str], page: RowPage, last_id: str, *, is_whole: bool = False
-    ) -> Page:
+    def _cut(self, page: RowPage) -> RowPage:
+        """Without the row beyond the page's size, which a query asks for to learn that there is more."""
+        size = self._means.page_size
+        return page if len(page.rows) <= size else replace(page, rows=page.rows[:size], is_last=False)
+
+    def _scanned(self, record_type: str, fields: Sequence[str], page: RowPage, last_id: str) -> Page:
         records = self._records(record_type, page.rows, fields)
-        last = page.rows[-1]["Id"] if page.rows else ""
-        following = None if is_whole else self._following(page, _SCAN, last, last_id)
+        following = self._following(page, _SCAN, page.rows[-1]["Id"] if page.rows else "", last_id)
         return Page(tuple(self._with_former(record_type, records)), following, page.server_time)
 
     def _job_page(self, record_type: str, fields: Sequence[str], position: str) -> Page | None:
@@ -120,10 +122,10 @@ class Reader:
 
         def ask(names: list[str]) -> RowPage:
             order = [mapping.MODIFIED, mapping.ID]
-            query = soql.select(names, record_type, where, order=order, limit=self._means.page_size)
+            query = soql.select(names, record_type, where, order=order, limit=self._means.page_size + 1)
             return self._client.query(query, deleted_too=True, operation=_CHANGES)
 
-        page = self._asking(record_type, fields, ask)
+        page = self._cut(self._asking(record_type, fields, ask))
         records = self._records(record_type, page.rows, fields)
         last = f"{page.rows[-1].get(mapping.MODIFIED)}|{page.rows[-1]['Id']}" if page.rows else ""
         following = self._following(page, _CHANGES, last, position)
@@ -166,7 +168,7 @@ class Reader:
         try:
             return ask(names)
         except RecordInvalidError as error:
-            self._listing.describe(record_type)
+            self._listing.renew(record_type)
             relation = unknown_relation(error)
             if relation:
                 self._listing.without_relation(record_type, relation)
@@ -246,7 +248,7 @@ class Reader:
 
     def _following(self, page: RowPage, kind: str, last: str, before: str) -> str | None:
         """The next position; a walk that does not move on would be taken for a complete one, or never end."""
-        if page.is_last and len(page.rows) < self._means.page_size:
+        if page.is_last:
             return None
         if not last or last == before:
             raise UnexpectedAnswerError("Salesforce's pages lead nowhere", provider="salesforce", operation=kind)

@@ -28,7 +28,7 @@ from crm.providers.salesforce.reads import Reader, ReadMeans
 from crm.providers.salesforce.writes import Means, Writer
 
 CAPABILITIES: Final = Capabilities(
-    record_types=(mapping.CONTACT, mapping.LEAD),
+    record_types=mapping.PEOPLE,
     create_type=mapping.CONTACT,
     read_batch=endpoints.READ_BATCH,
     write_batch=endpoints.WRITE_BATCH,
@@ -162,7 +162,7 @@ class SalesforceConnector:
     def prepare(self, record_type: str) -> bool:
         """Whether an administrator has made the marker field: the API cannot."""
         record_type = self._listing.type_of(record_type)
-        self._listing.describe(record_type)
+        self._listing.renew(record_type)
         return mapping.can_mark(self._listing.fields(record_type))
 
     # reads

@@ -9,6 +9,7 @@ import responses
 from crm.errors import (
     OutcomeUnknownError,
     PermissionMissingError,
+    RecordGoneError,
     UnexpectedAnswerError,
 )
 from crm.http.redact import shape_of
@@ -65,10 +66,23 @@ def test_a_relation_that_cannot_be_followed_is_left_out_like_a_hidden_field(stan
     responses.add("GET", f"{base}/query", json={"totalSize": 0, "done": True, "records": []})
     settings = {"instance_url": "https://acme.my.salesforce.com"}
     connector = stand.connector(definitions={}, settings=settings, session=requests.Session())
-    connector.describe("Contact")
+    connector.prepare("Contact")
     assert connector.scan("Contact", ["LastName", "Account.Name"], None).records == ()
     asked = [call.request.params["q"] for call in responses.calls if "q" in call.request.params]
     assert ["Account.Name" in each for each in asked] == [True, False]
+
+
+def test_contacts_and_leads_are_described_by_one_request(stand: SalesforceStand) -> None:
+    """And anew when they are asked for again; one that is hidden is told of when it is asked for."""
+    connector = stand.connector(definitions={})
+    for _ in range(2):
+        found, received = stand.counted(lambda: {name: connector.describe(name) for name in ("Contact", "Lead")})
+        assert received == {COMPOSITE: 1}
+        assert found == stand.definitions
+    stand.back_door("POST", "settings", {"hiddenObjects": ["Lead"]})
+    assert connector.describe("Contact") == stand.definitions["Contact"]
+    with pytest.raises(RecordGoneError):
+        connector.describe("Lead")
 
 
 def test_a_hidden_object_is_a_lack_of_permission(stand: SalesforceStand) -> None:
