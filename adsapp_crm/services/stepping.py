@@ -40,7 +40,7 @@ from adsapp_crm.services.mapping_changes import note_scanned
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.schedules import late_after
 from adsapp_crm.storage import Lease, acquire_lease, kept_alive, let_lapse, release_lease
-from adsapp_crm.storage.statistics import refresh_statistics
+from adsapp_crm.storage.statistics import Analyst
 from adsapp_crm.tenancy import in_organization, organization_context
 from crm.engine.context import Ports
 from crm.engine.quarantine import begin
@@ -187,8 +187,6 @@ def _work(
     state: RunState | None = None
     calls = 0
     try:
-        if run.sync_type == RunKind.FULL:  # a delta looks when it comes to a phase that has work
-            _refresh_statistics(run)
         priority = _PRIORITIES[RunKind(run.sync_type)]
         connector = wiring.connector_of(connection, priority=priority, session=session)
         if run.sync_type == RunKind.FULL and run.phase == Phase.SETTLE and not run.approved:
@@ -205,7 +203,8 @@ def _work(
             _fill_match_keys(connection)
         if run.purpose == RunPurpose.UNDO and not run.approved and run.plan_id is not None:
             _plan_undo(run, run.plan_id, ports)
-        state = _advance(run, ports, is_over)
+        with Analyst() as analyst:
+            state = _advance(run, ports, is_over, analyst)
     except LeaseLostError:
         return Step(Left.BUSY, run.status)
     except TransientError as error:
@@ -230,12 +229,14 @@ def _work(
     return Step(Left.ENDED, state.status, has_released=True)
 
 
-def _advance(run: CrmSyncLog, ports: Ports, is_over: Callable[[], bool]) -> RunState:
+def _advance(run: CrmSyncLog, ports: Ports, is_over: Callable[[], bool], analyst: Analyst) -> RunState:
     """Page by page until the run ends or time is up; a new phase asks new questions of tables that have grown.
 
     So does one that goes on. For rows that statistics know nothing of all indexes are alike to the planner, and it
-    takes one by which a page reads everything that the pages before it wrote.
+    takes one by which a page reads everything that the pages before it wrote. Chosen records are too few for that.
     """
+    if run.sync_type == RunKind.FULL:  # a delta looks when it comes to a phase that has work
+        analyst.refresh()
     if run.phase == Phase.APPLY:
         take_over(str(run.pk), ports)
     phase, stage, pages, refreshed = Phase(run.phase), None, 0, 0
@@ -245,12 +246,12 @@ def _advance(run: CrmSyncLog, ports: Ports, is_over: Callable[[], bool]) -> RunS
             return state
         pages += 1
         if state.phase is not phase:
-            if phase is not Phase.SETTLE:  # which fills none
-                _refresh_statistics(run, filling=_is_filling(state))
+            if phase is not Phase.SETTLE and run.sync_type in SCANS:  # settling fills none
+                analyst.refresh(filling=_is_filling(state))
         elif pages == max(1, MORE_PAGES * refreshed):
             refreshed = pages
-            if _is_filling(state):
-                _refresh_statistics(run, filling=True, pages=pages)
+            if _is_filling(state) and run.sync_type in SCANS:
+                analyst.refresh(filling=True, pages=pages)
         if (state.phase, state.position.get("stage")) != (phase, stage):
             phase, stage, pages, refreshed = state.phase, state.position.get("stage"), 0, 0
 
@@ -259,12 +260,6 @@ def _is_filling(state: RunState) -> bool:
     """It has met what it had not known, and adds rows; what a quiet run does to its rows changes no statistics."""
     counts = state.counts
     return counts.observed > counts.unchanged or counts.planned > 0 or counts.applied > 0
-
-
-def _refresh_statistics(run: CrmSyncLog, *, filling: bool = False, pages: int = 0) -> None:
-    """Only for what fills tables: chosen records are few."""
-    if run.sync_type in SCANS:
-        refresh_statistics(filling=filling, pages=pages)
 
 
 def _fill_match_keys(connection: CrmConnection) -> None:

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.db import connection as database
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 
 from adsapp_crm.storage.arrays import array_of
 from adsapp_crm.storage.claims import claimant_of
@@ -62,6 +64,13 @@ WHERE organization_id = %(organization)s AND connection_id = %(connection)s AND 
 """
 
 
+class _Moment(Loader):
+    """A time as PostgreSQL writes it, read in C: Django's way was a fifteenth of a page that pairs."""
+
+    def load(self, data: Buffer) -> datetime:
+        return datetime.fromisoformat(str(data, "ascii"))
+
+
 class Scope:
     """Runs statements with ``%(organization)s``, ``%(connection)s`` and ``%(claimant)s`` bound.
 
@@ -85,6 +94,7 @@ class Scope:
         self.tombstone_key: bytes | None = None
         """Under which erased people are recognised; None where nobody was erased."""
         self._cursor = database.cursor()
+        self._cursor.cursor.adapters.register_loader("timestamptz", _Moment)
         self.now: datetime
         self.region: str
         ((self.now, self.region, valid, self._in_turn, *run),) = self._fetch(

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from typing import Any, Final, cast
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final, Self, cast
 
+from django.db import DatabaseError
 from django.db import connection as database
+
+log = logging.getLogger(__name__)
 
 TABLES: Final = ("contacts", "crm_sync_state", "crm_observations", "crm_plan_lines", "crm_intents", "crm_conflicts")
 
@@ -25,6 +31,32 @@ LONG_PAGES: Final = 9
 """Of one phase, after which a run is long."""
 
 
+class Analyst:
+    """Keeps the statistics fresh in a thread beside a sync: the pages go on, and the next ones are planned with what it
+    finds. One look at a time; leaving the context waits for it. What the database refuses is logged and done without.
+    """
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._look: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+
+    def refresh(self, *, filling: bool = False, pages: int = 0) -> None:
+        """``refresh_statistics`` beside what goes on, unless the last one still does."""
+        if self._look is not None and not self._look.done():
+            return
+        changed = _changed_tables(filling=filling, pages=pages)
+        if changed:
+            self._pool = self._pool or ThreadPoolExecutor(1)
+            self._look = self._pool.submit(_analyze_beside, changed)
+
+
 def refresh_statistics(*, filling: bool = False, pages: int = 0) -> tuple[str, ...]:
     """Analyze the tables that have changed much since they last were, and return them; a millisecond or two else.
 
@@ -32,13 +64,31 @@ def refresh_statistics(*, filling: bool = False, pages: int = 0) -> tuple[str, .
     whatever the others have: of an organization or a plan that is not in the statistics the planner may expect no row.
     Does nothing before PostgreSQL 17, where only a table's owner may.
     """
+    changed = _changed_tables(filling=filling, pages=pages)
+    if changed:
+        _analyze(changed)
+    return changed
+
+
+def _changed_tables(*, filling: bool, pages: int) -> tuple[str, ...]:
     large = LARGE if pages < LONG_PAGES else math.inf
     with database.cursor() as cursor:
-        if filling:
-            cursor.execute("SELECT pg_stat_force_next_flush()")  # a second late else, which is thousands of rows
+        if filling:  # of this very session: a second late else, which is thousands of rows
+            cursor.execute("SELECT pg_stat_force_next_flush()")
         cursor.execute(_CHANGED, {"tables": list(TABLES), "filling": filling, "large": large})
         changed = tuple(name for (name,) in cursor.fetchall())
-        if cast("Any", database).pg_version < 170000 or not changed:
-            return ()
-        cursor.execute(f"ANALYZE (SKIP_LOCKED) {', '.join(changed)}")
-    return changed
+    return changed if cast("Any", database).pg_version >= 170000 else ()
+
+
+def _analyze(tables: Sequence[str]) -> None:
+    with database.cursor() as cursor:
+        cursor.execute(f"ANALYZE (SKIP_LOCKED) {', '.join(tables)}")
+
+
+def _analyze_beside(tables: Sequence[str]) -> None:
+    try:
+        _analyze(tables)
+    except DatabaseError as error:
+        log.warning("statistics were not refreshed", extra={"error": type(error).__name__})
+    finally:
+        database.close()  # this thread's own, which nobody else would close
