@@ -7,6 +7,7 @@ The owner makes and migrates the database; `owner_sql` runs a statement as the o
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import redis
 from django.conf import settings
 from django.db import connections
 from django.db.models.signals import pre_migrate
@@ -90,6 +92,31 @@ def django_db_setup(django_db_modify_db_settings: None, django_db_blocker: Any, 
     with django_db_blocker.unblock():
         connections.close_all()
         teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture(autouse=True)
+def _unused_allowances(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """After a test its CRMs' allowances are whole again: the stand-ins' accounts are the same in every test, and the
+    next one would wait for what this one used up.
+    """
+    from adsapp_crm import wiring
+    from adsapp_crm.limiter import PREFIX
+
+    limits_of: Any = wiring._limits
+    asked: set[str] = set()
+
+    def noted(redis_url: str) -> Any:
+        asked.add(redis_url)
+        return limits_of(redis_url)
+
+    monkeypatch.setattr(wiring, "_limits", noted)
+    yield
+    if asked:
+        limits_of.cache_clear()  # what a process has learned of a limit
+    for url in asked:
+        with contextlib.suppress(redis.RedisError), redis.Redis.from_url(url, socket_timeout=2) as client:
+            if used := client.keys(f"{PREFIX}*"):
+                client.delete(*used)
 
 
 def _owner_connection() -> psycopg.Connection[Any]:
