@@ -27,6 +27,7 @@ from adsapp_crm.services import syncing
 from adsapp_crm.services.notices import tell_drift
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.schedules import schedule_of
+from adsapp_crm.services.sealed import readable
 from adsapp_crm.tenancy import organization_context
 from crm.engine.audit import DRIFT, Cause, read_page, settle_page
 from crm.engine.context import Ports
@@ -101,10 +102,12 @@ def step_audit(
     deadline = time.monotonic() + seconds
     with organization_context(organization_id):
         audit = CrmAudit.objects.filter(pk=audit_id, status=AuditStatus.RUNNING).first()
-        row = CrmConnection.objects.defer(None).get(pk=audit.connection_id) if audit is not None else None
-    if audit is None or row is None:
+    if audit is None:
         return False
     try:
+        with organization_context(organization_id), readable():
+            row = CrmConnection.objects.defer(None).get(pk=audit.connection_id)
+            row.open_credentials()
         ports = wiring.assemble(
             row, lease=None, worker=f"audit:{audit_id}", priority=Priority.FULL, session=session
         ).ports

@@ -15,6 +15,7 @@ from adsapp_crm import wiring
 from adsapp_crm.models import CrmConnection
 from adsapp_crm.models.choices import ConnectionStatus
 from adsapp_crm.services.connection_history import note_settings
+from adsapp_crm.services.record_actions import begin_creates
 from adsapp_crm.services.refusals import Refusal, RefusedError, refuse
 from crm.registry import provider
 
@@ -96,6 +97,7 @@ def change_rules(connection_id: uuid.UUID, wanted: Mapping[str, Any], *, tag: st
             fix=f"Use one of {', '.join(wiring.record_types_of(row))}, or an empty text for the CRM's own.",
         )
     crm = _crm_settings(row, wanted.get(CRM_SETTINGS) or {})
+    made_none = not row.create_in_crm
     columns = {COLUMNS[name]: value for name, value in wanted.items() if name in COLUMNS}
     before = {name: getattr(row, COLUMNS[name]) for name in wanted if name in COLUMNS} | _flat(row)
     for column, value in columns.items():
@@ -105,6 +107,8 @@ def change_rules(connection_id: uuid.UUID, wanted: Mapping[str, Any], *, tag: st
     said[wiring.CRM_SETTING] = {name: value for name, value in kept.items() if value is not None} or None
     row.settings = {key: value for key, value in {**row.settings, **said}.items() if value is not None}
     row.save(update_fields=[*columns, "settings", "updated_at"])
+    if made_none and row.create_in_crm:
+        begin_creates(row.pk)
     note_settings(row.pk, before, {name: wanted[name] for name in wanted if name in COLUMNS} | _flat(row))
     return CrmConnection.objects.get(pk=row.pk)
 

@@ -24,6 +24,7 @@ from adsapp_crm.services.describing import note_fields
 from adsapp_crm.services.health import working_health
 from adsapp_crm.services.mappings import described, seed_default_mappings
 from adsapp_crm.services.refusals import RefusedError, refuse
+from adsapp_crm.services.sealed import readable
 from adsapp_crm.services.subscriptions import remove_subscription
 from adsapp_crm.services.tokens import grant_to_end, revoke_grant
 from adsapp_crm.tenancy import organization_context
@@ -294,10 +295,13 @@ def check_connection(
     Must be called outside ``organization_context``.
     """
     with organization_context(organization_id):
-        connection = CrmConnection.objects.defer(None).get(pk=connection_id)
+        connection = CrmConnection.objects.get(pk=connection_id)
     if connection.status not in (ConnectionStatus.ACTIVE, ConnectionStatus.ERROR):
         return connection.last_error_code
     try:
+        with organization_context(organization_id), readable():
+            connection = CrmConnection.objects.defer(None).get(pk=connection_id)
+            connection.open_credentials()
         account = wiring.connector_of(connection, listen=listen).account()
         if account.remote_account_id != connection.remote_account_id:
             raise WrongAccountError(provider=connection.crm_type, operation="account")

@@ -11,7 +11,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import requests
@@ -29,9 +29,11 @@ from adsapp_crm.models.choices import (
     RunState,
     RunTrigger,
 )
+from adsapp_crm.selectors import database_now
 from adsapp_crm.services import syncing
 from adsapp_crm.services.erasure import erase_contact
 from adsapp_crm.services.refusals import refuse
+from adsapp_crm.services.sealed import readable
 from adsapp_crm.tenancy import organization_context
 from crm.errors import CrmError
 from crm.http.limits import Priority
@@ -47,6 +49,9 @@ REPLAYED: Final = (DeliveryStatus.FAILED, DeliveryStatus.DONE, DeliveryStatus.CO
 ACTOR: Final = "webhook"
 SEEN_SECONDS: Final = 60
 """How exact ``CrmWebhook.last_event_at`` is."""
+ERASE_AGAIN_SECONDS: Final = 60.0
+ERASE_AGAIN_LATEST_SECONDS: Final = 3600.0
+"""An erasure whose record the CRM did not tell of is asked for again after so long, each time after twice as long."""
 BURST_SECONDS: Final = 0.5
 """Between the end of a refetch and the next one while events keep coming: a burst is read in few runs, an event of an
 idle connection waits for nothing."""
@@ -192,7 +197,8 @@ def settle(organization_id: uuid.UUID, connection_id: uuid.UUID, *, session: req
     """Close the events whose run has ended; True when others wait to be taken.
 
     An event goes back to the inbox when its run failed, or when its record could not be written because somebody else
-    was at work on it; three times at most. What the CRM says was erased is erased here too. Must be called outside
+    was at work on it; three times at most. What the CRM says was erased is erased here too; where the CRM does not
+    tell, the event stays with its run and is asked about again later, however often. Must be called outside
     ``organization_context``.
     """
     with organization_context(organization_id, actor=ACTOR):
@@ -204,7 +210,7 @@ def settle(organization_id: uuid.UUID, connection_id: uuid.UUID, *, session: req
         gone = held.exclude(run_id__in=CrmSyncLog.objects.filter(connection=connection_id).values("pk"))
         gone.update(run_id=None)
     if ended:
-        _erase(organization_id, connection_id, [run.pk for run in ended], session)
+        _erase(organization_id, connection_id, ended, session)
     with organization_context(organization_id):
         return _open(connection_id).filter(run_id__isnull=True).exists()
 
@@ -300,17 +306,21 @@ def _close(events: QuerySet[CrmWebhookEvent], status: DeliveryStatus, code: str 
     events.update(status=status, code=code, processed_at=Now())
 
 
-def _erase(organization_id: uuid.UUID, connection_id: uuid.UUID, run_ids: Sequence[uuid.UUID], session: Any) -> None:
+def _erase(organization_id: uuid.UUID, connection_id: uuid.UUID, runs: Sequence[CrmSyncLog], session: Any) -> None:
     """Forget the people whose records were erased in the CRM, once the CRM itself no longer shows them.
 
     The run has ended their links already, so that nobody is asked to delete what is gone.
     """
     with organization_context(organization_id):
-        events = list(_open(connection_id).filter(run_id__in=run_ids, event_type=HintKind.ERASED))
-        connection = CrmConnection.objects.defer(None).get(pk=connection_id) if events else None
-    if connection is None:
+        held = _open(connection_id).filter(run_id__in=[run.pk for run in runs], event_type=HintKind.ERASED)
+        now, ended_at = database_now(), {run.pk: run.completed_at for run in runs}
+        events = [event for event in held if event.run_id and _may_ask(event, ended_at[event.run_id], now)]
+    if not events:
         return
     try:
+        with organization_context(organization_id), readable():
+            connection = CrmConnection.objects.defer(None).get(pk=connection_id)
+            connection.open_credentials()
         connector = wiring.connector_of(connection, priority=Priority.REALTIME, session=session)
         records = {
             event.remote_id: connector.fetch(event.record_type, [event.remote_id], ())[event.remote_id]
@@ -319,7 +329,7 @@ def _erase(organization_id: uuid.UUID, connection_id: uuid.UUID, run_ids: Sequen
     except CrmError:
         with organization_context(organization_id):
             ids = [event.pk for event in events]
-            CrmWebhookEvent.objects.filter(pk__in=ids).update(run_id=None, attempts=F("attempts") + 1)
+            CrmWebhookEvent.objects.filter(pk__in=ids).update(attempts=F("attempts") + 1)
         return
     with organization_context(organization_id, actor=ACTOR):
         for event in events:
@@ -333,3 +343,12 @@ def _erase(organization_id: uuid.UUID, connection_id: uuid.UUID, run_ids: Sequen
                 erase_contact(link.contact_id)
             connection.observations.filter(record_type=event.record_type, remote_id=event.remote_id).delete()
             _close(row, DeliveryStatus.DONE)
+
+
+def _may_ask(event: CrmWebhookEvent, ended_at: datetime | None, now: datetime) -> bool:
+    """Of an event of a run that has ended; the more often the CRM did not tell, the later."""
+    if ended_at is None or event.attempts == 0:
+        return True
+    doubled = ERASE_AGAIN_SECONDS * 2 ** min(event.attempts - 1, 16)
+    latest = ERASE_AGAIN_LATEST_SECONDS * event.attempts  # since the run's end, not since the last time
+    return now >= ended_at + timedelta(seconds=min(doubled, latest))

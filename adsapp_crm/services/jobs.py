@@ -61,6 +61,7 @@ from adsapp_crm.selectors import (
 from adsapp_crm.services import syncing
 from adsapp_crm.services.audits import start_audits
 from adsapp_crm.services.left_grants import end_left_grants
+from adsapp_crm.services.record_actions import end_creates
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.services.schedules import put_back, take_due
 from adsapp_crm.services.stepping import stream_of
@@ -79,7 +80,9 @@ QUIET_FOR: Final = timedelta(seconds=45)
 OFFERED_FOR: Final = timedelta(seconds=2)
 """A run is offered to the workers once, should two sweeps come at the same time."""
 DUE_CONTACTS: Final = 200
-"""A single-contact run takes at most one page; more is the delta's work."""
+"""A run over chosen contacts takes them at once, so each takes a page."""
+MOST_DUE_PAGES: Final = 50
+"""Of one connection at a time; the next hour takes the rest, once they are through."""
 
 
 class Job(enum.StrEnum):
@@ -208,17 +211,51 @@ def detect_conflicts() -> Outcome:
 
 
 def retry_failed() -> Outcome:
-    """A run over the records whose next attempt has come, at every connection that has such."""
+    """Runs over the records whose next attempt has come, at every connection that has such, a page each.
+
+    In turns: one connection's second page comes after everybody's first. Where the runs of the hour before are not
+    through yet, none is added to them.
+    """
     outcome = Outcome({"started": 0, "busy": 0})
-    for each in _working_connections(database_now()):
+    now = database_now()
+    turns: list[tuple[OpenConnection, tuple[datetime, uuid.UUID] | None]] = []
+    for each in _working_connections(now):
         with organization_context(each.organization_id, actor="beat"):
-            waiting = CrmSyncState.objects.filter(
-                connection_id=each.connection_id, next_attempt_at__lte=Now(), excluded_at__isnull=True
-            ).order_by("next_attempt_at", "id")
-            due = [str(contact_id) for contact_id in waiting.values_list("contact_id", flat=True)[:DUE_CONTACTS]]
-        if due:
-            _start(outcome, each, RunKind.MANUAL, RunTrigger.RETRY, contact_ids=tuple(dict.fromkeys(due)))
+            end_creates(each.connection_id)
+            retrying = CrmSyncLog.objects.filter(
+                connection=each.connection_id, trigger=RunTrigger.RETRY, actor="beat", completed_at__isnull=True
+            )
+            if retrying.exists():
+                outcome.counts["busy"] += 1
+            else:
+                turns.append((each, None))
+    for _ in range(MOST_DUE_PAGES):
+        pages = [(each, _retry_page(outcome, each, now, after)) for each, after in turns]
+        turns = [(each, after) for each, after in pages if after is not None]
     return outcome
+
+
+def _retry_page(
+    outcome: Outcome, place: OpenConnection, now: datetime, after: tuple[datetime, uuid.UUID] | None
+) -> tuple[datetime, uuid.UUID] | None:
+    """A run over the next page of what was due at ``now``; where it ends, None when nothing comes after it."""
+    with organization_context(place.organization_id, actor="beat"):
+        due = CrmSyncState.objects.filter(
+            connection=place.connection_id, next_attempt_at__lte=now, excluded_at__isnull=True
+        )
+        if after is not None:
+            due = due.filter(
+                Q(next_attempt_at__gt=after[0]) | Q(next_attempt_at=after[0], pk__gt=after[1]),
+                next_attempt_at__gte=after[0],
+            )
+        page = list(
+            due.order_by("next_attempt_at", "id").values_list("next_attempt_at", "id", "contact_id")[:DUE_CONTACTS]
+        )
+    contacts = tuple(dict.fromkeys(str(contact_id) for _at, _id, contact_id in page))
+    if contacts and not _start(outcome, place, RunKind.MANUAL, RunTrigger.RETRY, contact_ids=contacts):
+        return None
+    at, link_id, _contact = page[-1] if len(page) == DUE_CONTACTS else (None, None, None)
+    return (at, link_id) if at is not None and link_id is not None else None
 
 
 def runs_to_resume() -> list[uuid.UUID]:

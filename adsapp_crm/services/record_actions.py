@@ -71,6 +71,21 @@ def retry_refused(connection_id: uuid.UUID, record_types: Collection[str]) -> in
     return retry_links(links) if record_types else 0
 
 
+def end_creates(connection_id: uuid.UUID) -> int:
+    """Where the rules no longer make records in the CRM, one that was refused is not tried again by itself.
+
+    It stays among the failing ones with its reason; returns how many there are.
+    """
+    links = CrmSyncState.objects.filter(connection_id=connection_id, connection__create_in_crm=False)
+    return links.filter(state=LinkStatus.PENDING, next_attempt_at__lte=Now()).update(next_attempt_at=None, due=False)
+
+
+def begin_creates(connection_id: uuid.UUID) -> int:
+    """Once the rules make records in the CRM again, what was refused before is tried; who is who stays a question."""
+    links = CrmSyncState.objects.filter(connection_id=connection_id, state=LinkStatus.PENDING)
+    return retry_links(links.exclude(error_code__startswith="match."))
+
+
 def exclude_links(links: QuerySet[CrmSyncState], *, actor: str) -> int:
     """Leave these out of the sync until somebody takes them in again; both sides keep what they have."""
     return links.filter(state__in=_CURRENT, excluded_at__isnull=True).update(

@@ -22,6 +22,7 @@ from structlog.contextvars import bound_contextvars
 
 from adsapp_crm import wiring
 from adsapp_crm.catalogue import explain
+from adsapp_crm.fields import UnreadableError
 from adsapp_crm.models import (
     Contact,
     CrmConnection,
@@ -39,6 +40,7 @@ from adsapp_crm.services.health import working_health
 from adsapp_crm.services.mapping_changes import note_scanned
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.services.schedules import late_after
+from adsapp_crm.services.sealed import as_trouble
 from adsapp_crm.storage import Lease, acquire_lease, kept_alive, let_lapse, release_lease
 from adsapp_crm.storage.statistics import Analyst
 from adsapp_crm.tenancy import in_organization, organization_context
@@ -130,12 +132,19 @@ def step_run(
     """Work on the run until it ends, waits, or ``seconds`` are over or ``stop`` says so (a begun page is finished).
 
     Must be called outside ``organization_context``. Errors of the CRM end in the run's row: a passing one
-    parks it, one that its owner has to act on stops the connection. Raises RefusedError (``run.unknown``)
-    and what is a fault of ours; the run stays resumable after a fault of the database.
+    parks it, one that its owner has to act on stops the connection, and so do credentials that no key opens.
+    Raises RefusedError (``run.unknown``) and what is a fault of ours; the run stays resumable after a fault of the
+    database.
     """
     with bound_contextvars(run_id=str(run_id)):
         end = time.monotonic() + seconds
-        return _step(organization_id, run_id, lambda: time.monotonic() >= end or stop(), session)
+        try:
+            return _step(organization_id, run_id, lambda: time.monotonic() >= end or stop(), session)
+        except UnreadableError as error:
+            with organization_context(organization_id):
+                run = find_run(run_id)
+                connection = CrmConnection.objects.get(pk=run.connection_id)
+            return Step(Left.ENDED, run.status) if run.completed_at else _fail(connection, run, as_trouble(error))
 
 
 def _step(
@@ -211,8 +220,8 @@ def _work(
         return _park(connection, run, error)
     except CrmError as error:
         return _fail(connection, run, error)
-    except DatabaseError:
-        raise  # nothing of the page was stored: the next step goes on there
+    except (DatabaseError, UnreadableError):
+        raise  # nothing of the page was stored: the next step goes on there, or ``step_run`` ends it
     except Exception as error:
         # Its start stays counted: the next steps find the record that it is about (crm.engine.quarantine).
         # What it says may quote that record: the log gets its kind and its place.

@@ -21,6 +21,7 @@ from adsapp_crm.selectors import database_now
 from adsapp_crm.services.connections import check_connection
 from adsapp_crm.services.describing import refresh_fields
 from adsapp_crm.services.refusals import RefusedError
+from adsapp_crm.services.sealed import readable
 from adsapp_crm.services.stepping import note_broken
 from adsapp_crm.services.subscriptions import keep_subscription
 from adsapp_crm.tenancy import organization_context
@@ -63,8 +64,13 @@ def look_after(organization_id: uuid.UUID, connection_id: uuid.UUID) -> str:
 
     Must be called outside ``organization_context``.
     """
-    with organization_context(organization_id):
-        row = CrmConnection.objects.defer(None).filter(pk=connection_id).first()
+    try:
+        with organization_context(organization_id), readable():
+            row = CrmConnection.objects.defer(None).filter(pk=connection_id).first()
+            if row is not None:
+                row.open_credentials()
+    except CrmError:
+        return check_connection(organization_id, connection_id)  # which stops it, without a request
     if row is None or row.status not in (ConnectionStatus.ACTIVE, ConnectionStatus.ERROR):
         return ""
     now = database_now()

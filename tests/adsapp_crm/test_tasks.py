@@ -9,7 +9,9 @@ import pytest
 from django.utils import timezone
 
 from adsapp_crm import tasks
-from adsapp_crm.models import Contact, CrmConnection, CrmJobSlot, CrmSyncLog, CrmSyncState
+from adsapp_crm.models import Contact, CrmConnection, CrmFieldMapping, CrmJobSlot, CrmSyncLog, CrmSyncState
+from adsapp_crm.services import jobs
+from adsapp_crm.services.connection_rules import change_rules
 from adsapp_crm.services.connections import connect_with_token
 from adsapp_crm.services.contacts import create_contact, update_contact
 from adsapp_crm.services.jobs import Job
@@ -155,6 +157,108 @@ def test_the_retry_job_takes_the_records_whose_time_has_come(tenant, synced):
     tasks.fire_job.delay("retry-failed")
 
     assert runs(tenant)[0] == ("manual", "retry", "completed")
+
+
+def test_the_retry_job_takes_all_that_is_due_a_page_each_in_turns(tenant, other, fill, synced, monkeypatch):
+    """One connection's second page comes after everybody's first; with runs that are not through none is added."""
+    monkeypatch.setattr(jobs, "DUE_CONTACTS", 2)
+    monkeypatch.setattr(tasks.drain, "delay", lambda _connection_id: None)  # the new contacts are due, nothing else
+    wanted = {}
+    for place, number in ((tenant, 5), (other, 3)):
+        if place is other:
+            fill(other)
+        with place.context(actor="user:test", origin="user"):
+            connection = CrmConnection.objects.get()
+            connection.status, connection.first_sync_approved_at = "active", timezone.now()
+            connection.save()
+            CrmFieldMapping.objects.get_or_create(
+                connection=connection, record_type="contacts", adsapp_field="firstName", crm_field="firstname",
+                deleted_at=None,
+            )  # fmt: skip
+            CrmSyncState.objects.all().delete()
+            made = [create_contact({"firstName": f"N{each}"}).pk for each in range(number)]
+            for each in made:
+                CrmSyncState.objects.create(
+                    connection=connection, contact_id=each, crm_record_type="contacts", state="pending",
+                    next_attempt_at=timezone.now() - timedelta(minutes=1),
+                )  # fmt: skip
+        wanted[place.id] = {str(each) for each in made}
+
+    slot = jobs.claim_slot(Job.RETRY_FAILED)
+    outcome = jobs.do_job(slot)
+
+    assert outcome.counts == {"started": 5, "busy": 0}
+    pages = []
+    for run_id in outcome.run_ids:
+        for place in (tenant, other):
+            with place.context():
+                pages += [(place, row.contact_ids) for row in CrmSyncLog.objects.filter(pk=run_id)]
+    assert len({place.id for place, _ in pages[:2]}) == len({place.id for place, _ in pages[2:4]}) == 2
+    for place in (tenant, other):
+        taken = [each for of, ids in pages if of is place for each in ids]
+        assert (len(taken), set(taken)) == (len(wanted[place.id]), wanted[place.id])
+    CrmJobSlot.objects.all().delete()
+    assert jobs.do_job(jobs.claim_slot(Job.RETRY_FAILED)).counts == {"started": 0, "busy": 2}
+
+
+def test_a_refused_create_of_a_connection_that_creates_no_more_is_listed_once(tenant, hubspot, synced):
+    """It stays among the failing records with its reason and is not looked at; with creating back it is tried."""
+    with tenant.context(actor="user:test", origin="user"):
+        contact = create_contact({"firstName": "Ben", "email": "ben@example.com"})
+        link = CrmSyncState.objects.create(
+            connection_id=synced, contact=contact, crm_record_type="contacts", state="pending", attempts=1,
+            synced_version=contact.version, error_code="rule.validation",
+            next_attempt_at=timezone.now() - timedelta(minutes=1),
+        )  # fmt: skip
+        change_rules(synced, {"createInCrm": False})
+    for _ in range(2):
+        CrmJobSlot.objects.all().delete()
+        tasks.fire_job.delay("retry-failed")
+        tasks.fire_job.delay("delta-sync")
+    assert [kind for kind in runs(tenant) if kind[1] == "retry"] == []
+    assert first_names(hubspot) == ["Ann"]
+    with tenant.context():
+        link.refresh_from_db()
+        assert (link.error_code, link.next_attempt_at, link.due) == ("rule.validation", None, False)
+        change_rules(synced, {"createInCrm": True})
+    tasks.sync_page.delay(str(start_run(tenant.id, synced, RunKind.DELTA, actor="user:test")))
+    assert first_names(hubspot) == ["Ann", "Ben"]
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_credentials_that_cannot_be_opened_end_the_run_and_stop_the_connection(tenant, synced, settings, moved):
+    """With the reason, and what to do; once the key is back the health check finds that all is well."""
+    run_id = start_run(tenant.id, synced, RunKind.DELTA, actor="user:test")
+    with tenant.context():
+        kept = CrmConnection.objects.defer(None).get().credentials
+        if moved:
+            CrmConnection.objects.update(credentials={**kept, "connection": str(uuid.uuid4())})
+    if not moved:
+        keys, settings.FERNET_KEYS = settings.FERNET_KEYS, ["another-key-another-key-another-key-0"]
+
+    tasks.sync_page.delay(str(run_id))
+    tasks.fire_job.delay("health-check")
+
+    code, health = ("auth.credentials_foreign", "needs_reconnect") if moved else (
+        *("config.encryption_key", "needs_attention"),
+    )  # fmt: skip
+    with tenant.context():
+        run = CrmSyncLog.objects.get(pk=run_id)
+        row = CrmConnection.objects.get()
+    assert (run.status, run.error_code) == ("failed", code)
+    assert (row.status, row.health, row.last_error_code) == ("error", health, code)
+    assert jobs.runs_to_resume() == []
+
+    with tenant.context():
+        if moved:
+            CrmConnection.objects.update(credentials=kept)
+    if not moved:
+        settings.FERNET_KEYS = keys
+    CrmJobSlot.objects.all().delete()
+    tasks.fire_job.delay("health-check")
+    with tenant.context():
+        row = CrmConnection.objects.get()
+    assert (row.status, row.health, row.last_error_code) == ("active", "healthy", "")
 
 
 def test_the_health_job_finds_a_withdrawn_token_and_its_return(tenant, hubspot, synced, settings):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 import pytest
 import requests
+from django.utils import timezone
 
 from adsapp_crm import tasks
-from adsapp_crm.models import Contact, CrmConnection, CrmNotice, CrmSyncState, CrmWebhook
+from adsapp_crm.models import Contact, CrmConnection, CrmNotice, CrmSyncLog, CrmSyncState, CrmWebhook
+from adsapp_crm.services import inbox
 from adsapp_crm.services.connections import disconnect
 from adsapp_crm.services.record_actions import unlink
 from adsapp_crm.services.subscriptions import keep_subscription, remove_subscription, setup_of
@@ -168,6 +171,35 @@ def test_a_privacy_deletion_erases_the_person(tenant, hubspot, ann):
         assert (erased.first_name, erased.email) == ("", "")
         assert not CrmNotice.objects.filter(kind__startswith="erasure").exists()
     assert ("erased", "done") in events(tenant)
+
+
+def test_an_erasure_that_the_crm_does_not_confirm_is_asked_about_again_later(tenant, hubspot, ann):
+    """A minute after the run, then later and later: no run follows another, and in the end the person is erased."""
+    delete_for_privacy(hubspot, ann)
+    hubspot.back_door("POST", "faults", {"kind": "unauthorized", "path": "*/batch/read", "skip": 2})
+    hubspot.deliver()
+
+    assert contacts(tenant) == ["Ann"]
+    asked = hubspot.back_door("GET", "stats")["totalRequests"]
+    for _ in range(3):
+        tasks.sweep.delay()
+    assert hubspot.back_door("GET", "stats")["totalRequests"] == asked
+    assert (len(runs(tenant)), ("erased", "received") in events(tenant)) == (1, True)
+
+    with tenant.context():
+        CrmSyncLog.objects.update(completed_at=timezone.now() - timedelta(seconds=inbox.ERASE_AGAIN_SECONDS + 1))
+    tasks.sweep.delay()
+    assert hubspot.back_door("GET", "stats")["totalRequests"] > asked
+    asked = hubspot.back_door("GET", "stats")["totalRequests"]
+    hubspot.back_door("DELETE", "faults")
+    tasks.sweep.delay()
+    assert (hubspot.back_door("GET", "stats")["totalRequests"], contacts(tenant)) == (asked, ["Ann"])
+
+    with tenant.context():
+        CrmSyncLog.objects.update(completed_at=timezone.now() - timedelta(seconds=2 * inbox.ERASE_AGAIN_SECONDS + 1))
+    tasks.sweep.delay()
+    assert contacts(tenant) == []
+    assert (len(runs(tenant)), ("erased", "done") in events(tenant)) == (1, True)
 
 
 def test_a_claimed_erasure_of_a_living_record_erases_nobody(tenant, hubspot, ann, public, settings):

@@ -74,6 +74,8 @@ class Command(CrmCommand):
             organization_id = organization_named(options["organization"])
             with organization_context(organization_id):
                 connection = find_connection(options["provider"])
+                # Before a run is begun, which would end and stop the connection: here the key may be wrong, not there.
+                CrmConnection.objects.defer(None).get(pk=connection.pk).open_credentials()
                 links = CrmSyncState.objects.filter(connection=connection, state=LinkStatus.LIVE).count()
             if interrupted:
                 raise KeyboardInterrupt
