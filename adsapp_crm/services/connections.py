@@ -257,9 +257,13 @@ def disconnect(
 
 
 def pause_connection(connection_id: uuid.UUID, *, actor: str) -> None:
-    """No run is started until it is resumed; in the current organization's context."""
+    """No run is started until it is resumed; in the current organization's context.
+
+    One that needs a new log-in goes on to say so: only that ends its pause too.
+    """
     row = _locked(connection_id)
-    row.status, row.health = ConnectionStatus.PAUSED, Health.PAUSED
+    row.status = ConnectionStatus.PAUSED
+    row.health = row.health if row.health in NEEDS_RECONNECT else Health.PAUSED
     row.paused_at, row.paused_by = Now(), actor
     row.save(update_fields=["status", "health", "paused_at", "paused_by", "updated_at"])
     note(row.pk, ConnectionEventKind.PAUSED, actor=actor)

@@ -167,6 +167,13 @@ def test_a_lost_log_in_is_told_with_its_fix(browser, tenant, row):
     assert told["problem"]["fix"]
     assert problem(send(browser, "POST", f"connections/{row.pk}/resume")) == (409, "connection.paused")
 
+    paused = send(browser, "POST", f"connections/{row.pk}/pause").json()
+    assert (paused["status"], paused["health"], paused["problem"]["code"]) == (
+        *("paused", "needs_reconnect", "auth.expired"),
+    )
+    assert problem(send(browser, "POST", f"connections/{row.pk}/resume")) == (409, "connection.paused")
+    assert get(browser, f"connections/{row.pk}")["health"] == "needs_reconnect"
+
 
 # Fields and mappings.
 
