@@ -29,7 +29,7 @@ DOORS = table(
         _("Viewers read, operators also start syncs and answer conflicts, administrators also change connections."),
         _("Ask an administrator of the organization to do it, or for another role."),
         Retry.NO,
-        "A viewer who starts a sync.",
+        "A viewer who starts a sync, or a key whose maker is no administrator any more.",
     ),
     (
         "request.unreadable",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from django.utils.translation import gettext_lazy as _
 
-from adsapp_crm.models import User
+from adsapp_crm.models import ApiKey, User
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -26,15 +27,26 @@ ACTORS: Final[Mapping[str, _StrPromise]] = {
 
 
 def names_of(actors: Iterable[str]) -> dict[str, str]:
-    """Actor (``user:<id>``) -> the person's name or address; what is no person gets words, or keeps its own."""
+    """Actor -> the person's name or address (``user:<id>``), the key's name and prefix (``key:<id>``).
+
+    What is neither gets words, or keeps its own. Keys are those of the current organization.
+    """
     wanted = {actor for actor in actors if actor}
-    ids = [each for each in map(_user_id, wanted) if each is not None]
-    people = {f"user:{user.pk}": user.name or user.email for user in User.objects.filter(pk__in=ids)} if ids else {}
-    return {actor: people.get(actor) or str(ACTORS.get(actor, actor.partition(":")[2] or actor)) for actor in wanted}
+    users, keys = ids_of("user:", wanted), ids_of("key:", wanted)
+    known = {f"user:{user.pk}": user.name or user.email for user in User.objects.filter(pk__in=users)} if users else {}
+    if keys:
+        known |= {
+            f"key:{key.pk}": _("key %(name)s (%(prefix)s)") % {"name": key.name, "prefix": key.prefix}
+            for key in ApiKey.objects.filter(pk__in=keys).only("name", "prefix")
+        }
+    return {actor: known.get(actor) or str(ACTORS.get(actor, actor.partition(":")[2] or actor)) for actor in wanted}
 
 
-def _user_id(actor: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(actor.removeprefix("user:"))
-    except ValueError:
-        return None
+def ids_of(kind: str, actors: Iterable[str]) -> list[uuid.UUID]:
+    """Of the actors of this kind (``user:``, ``key:``) that name a row."""
+    found = []
+    for actor in actors:
+        with suppress(ValueError):
+            if actor.startswith(kind):
+                found.append(uuid.UUID(actor.removeprefix(kind)))
+    return found

@@ -21,8 +21,9 @@ from django.db.models import Case, Q, When
 from django.db.models.functions import Now
 
 from adsapp_crm import selectors
-from adsapp_crm.models import ApiKey
+from adsapp_crm.models import ApiKey, Membership
 from adsapp_crm.models.choices import Role
+from adsapp_crm.services.actor_names import ids_of
 from adsapp_crm.services.refusals import refuse
 from adsapp_crm.tenancy import current_actor, organization_context
 
@@ -44,6 +45,13 @@ ROLE_OF: Final[Mapping[str, Role]] = {
     Scope.ADMIN: Role.ADMIN,
 }
 """What a key with this scope may do, in the words for people. No key does what is the owner's."""
+SCOPE_OF: Final[Mapping[str, Scope]] = {
+    Role.VIEWER: Scope.READ,
+    Role.OPERATOR: Scope.WRITE,
+    Role.ADMIN: Scope.ADMIN,
+    Role.OWNER: Scope.ADMIN,
+}
+"""The widest scope of a member with this role."""
 _ORDER: Final = tuple(Scope)
 
 
@@ -54,7 +62,7 @@ class KeyGrant:
     key_id: uuid.UUID
     organization_id: uuid.UUID
     scope: Scope
-    """The widest one it has."""
+    """The widest one it has, as far as the role that its maker has now goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +115,8 @@ def usable_keys() -> dict[str, list[ApiKey]]:
     made_with = {f"key:{key.pk}": key.created_by for key in keys}
     found: dict[str, list[ApiKey]] = {}
     for key in keys:
-        maker = key.created_by
-        while maker in made_with:
-            maker = made_with[maker]
         if not key.is_over:
-            found.setdefault(maker, []).append(key)
+            found.setdefault(_first_maker(key.created_by, made_with), []).append(key)
     return found
 
 
@@ -132,8 +137,35 @@ def open_key(text: str) -> KeyGrant | None:
             return None
         stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=Now() - _NOTED_EVERY)
         ApiKey.objects.filter(stale, pk=key_id).update(last_used_at=Now())
-    widest = max((Scope(scope) for scope in row.scopes), key=_ORDER.index)
-    return KeyGrant(key_id, organization_id, widest)
+        scope = scopes_now([row])[row.pk]
+    return KeyGrant(key_id, organization_id, scope)
+
+
+def scopes_now(rows: Sequence[ApiKey]) -> dict[uuid.UUID, Scope]:
+    """Each key's widest scope, or its maker's role where that allows less by now; in the current organization.
+
+    A key that was made with a key is its first maker's. One whose maker is no member (any more) keeps its own: whoever
+    took the maker out said what becomes of their keys.
+    """
+    makers = {f"key:{row.pk}": row.created_by for row in rows}
+    if any(maker.startswith("key:") for maker in makers.values()):
+        makers |= {f"key:{pk}": maker for pk, maker in ApiKey.objects.values_list("pk", "created_by")}
+    first = {row.pk: _first_maker(row.created_by, makers) for row in rows}
+    people = ids_of("user:", set(first.values()))
+    members = Membership.objects.filter(user_id__in=people).values_list("user_id", "role") if people else ()
+    roles = {f"user:{user_id}": role for user_id, role in members}
+    found = {}
+    for row in rows:
+        widest = max((Scope(scope) for scope in row.scopes), key=_ORDER.index)
+        role = roles.get(first[row.pk])
+        found[row.pk] = widest if role is None else min(widest, SCOPE_OF[role], key=_ORDER.index)
+    return found
+
+
+def _first_maker(maker: str, makers: Mapping[str, str]) -> str:
+    while maker in makers:
+        maker = makers[maker]
+    return maker
 
 
 def _hashed(secret: str) -> str:

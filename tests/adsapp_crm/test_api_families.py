@@ -6,6 +6,7 @@ import json
 import uuid
 
 import pytest
+from django.test import Client
 
 from adsapp_crm.models import (
     ApiKey,
@@ -305,6 +306,29 @@ def test_an_administrator_makes_and_unmakes_no_owner(browser, tenant):
     assert {problem(answer) for answer in refusals} == {(403, "member.role")}
     with tenant.context():
         assert sorted(Membership.objects.values_list("role", flat=True)) == ["admin", "owner"]
+
+
+def test_a_key_does_no_more_than_its_makers_role_allows_now(browser, tenant):
+    """From the next request on, also by a key that was made with a key; with the role back the key does all it did."""
+    ann = type(tenant.user).objects.create_user("ann@example.com")
+    with tenant.context(actor=f"user:{tenant.user.pk}"):
+        member = Membership.objects.create(user=ann, role="admin")
+        first = make_key("First", ["admin"], actor=f"user:{ann.pk}")
+        second = make_key("Second", ["admin"], actor=f"key:{first.row.pk}")
+        narrow = make_key("Narrow", ["read"], actor=f"user:{ann.pk}")
+    for role, allowed in (("admin", "admin"), ("viewer", "viewer"), ("operator", "operator"), ("owner", "admin")):
+        with tenant.context():
+            Membership.objects.filter(pk=member.pk).update(role=role)
+        for key, expected in ((first, allowed), (second, allowed), (narrow, "viewer")):
+            program = Client(headers={"Authorization": f"Bearer {key.text}"})
+            assert get(program, "me")["organization"]["role"] == expected, (role, key.row.name)
+        assert program_may_list_keys(first) is (allowed == "admin")
+
+
+def program_may_list_keys(key):
+    answer = Client(headers={"Authorization": f"Bearer {key.text}"}).get("/api/crm/api-keys")
+    assert answer.status_code == 200 or answer.json()["code"] == "request.forbidden"
+    return answer.status_code == 200
 
 
 def test_who_is_taken_out_leaves_no_key_behind_unless_it_is_asked_for(browser, tenant):

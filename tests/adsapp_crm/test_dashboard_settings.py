@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from dataclasses import replace
 from html import unescape
 
@@ -18,6 +19,7 @@ from adsapp_crm.models import (
 from adsapp_crm.models.choices import ConnectionEventKind, Role
 from adsapp_crm.selectors import database_now
 from adsapp_crm.services.analytics import figures_by_day
+from adsapp_crm.services.api_keys import make_key
 from adsapp_crm.services.conflict_rules import wanted_of
 from adsapp_crm.services.connection_history import note, note_schema
 from adsapp_crm.services.mappings import WantedMapping, current_mappings, replace_mappings
@@ -199,6 +201,23 @@ def test_a_person_is_taken_out_with_the_keys_they_made(stand):
         assert {each.role for each in Membership.objects.all()} == {"owner", "viewer"}
         [key] = ApiKey.objects.all()
     assert (key.revoked_at is not None, key.revoked_by) == (True, f"user:{stand.tenant.user.pk}")
+
+
+def test_what_a_key_did_is_told_by_the_keys_name(stand):
+    """Its name and how it begins, not an id; another organization's key is not known here."""
+    with stand.inside:
+        first = make_key("billing", ["admin"], actor=f"user:{stand.tenant.user.pk}").row
+        make_key("reports", ["read"], actor=f"key:{first.pk}")
+        make_key("stray", ["read"], actor=f"key:{uuid.uuid4()}")
+    told = text_of(stand.get("/people"))
+    assert f"key billing ({first.prefix})" in told
+    assert str(first.pk) not in told
+    assert "at most" not in told
+    stand.member(Role.OWNER)
+    with stand.inside:
+        Membership.objects.filter(user=stand.tenant.user).update(role=Role.VIEWER)
+        ApiKey.objects.filter(name="billing").update(scopes=["admin"])
+    assert text_of(stand.get("/people")).count("now read at most: its maker's role allows no more") == 1
 
 
 def test_a_key_that_is_kept_is_named(stand):

@@ -15,7 +15,7 @@ from adsapp_crm.dashboard.access import actor_of, attempt, page, show
 from adsapp_crm.models import ApiKey, Membership
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services.actor_names import names_of
-from adsapp_crm.services.api_keys import Scope, make_key, revoke_key, usable_keys
+from adsapp_crm.services.api_keys import Scope, make_key, revoke_key, scopes_now, usable_keys
 from adsapp_crm.services.members import TakenOut, invite, remove_member
 from adsapp_crm.services.refusals import RefusedError, refuse
 from adsapp_crm.services.staff import MOST_REASON_CHARACTERS, check_no_visit, end_access, grants, let_in
@@ -79,8 +79,9 @@ def _page(request: HttpRequest, *, new_key: str = "", forms_: dict[str, forms.Fo
     members = list(Membership.objects.select_related("user").order_by("created_at"))
     keys = list(ApiKey.objects.order_by("-created_at")[:100])
     names = names_of(actor for key in keys for actor in (key.created_by, key.revoked_by))
-    made = usable_keys()
+    made, scopes = usable_keys(), scopes_now(keys)
     for key in keys:
+        key.scope_now = "" if scopes[key.pk] in key.scopes else str(scopes[key.pk])  # type: ignore[attr-defined]  # for the template
         key.by = names.get(key.created_by, "")  # type: ignore[attr-defined]  # for the template
         key.ended_by = names.get(key.revoked_by, "")  # type: ignore[attr-defined]  # for the template
     for member in members:
