@@ -1,7 +1,8 @@
 """``python -m tests.harness.bench.ideal``: the bare loop of batch calls, and what reading costs HubSpot's own client.
 
 No database, no mapping, no memory of anything: the least that moving N contacts can take. Sends are paced by the
-limit as if it were known to the millisecond; pages of a cursor follow each other, writes are in flight together.
+limit as if it were known to the millisecond; pages of a cursor follow each other, writes are in flight together. What
+it reads, looks at and writes it does in one go, as a sync does: the limit rules over all of it.
 """
 
 from __future__ import annotations
@@ -67,34 +68,34 @@ class Caller:
             time.sleep(float(answer.headers.get("Retry-After") or 0.5))  # it was held up on the way
 
 
-def read_hubspot(caller: Caller) -> int:
+def read_hubspot(caller: Caller, records: int) -> int:
     rows, after = 0, {}
     while True:
         path = "/crm/v3/objects/contacts"
         page = caller.call("GET", path, limit=100, properties=",".join(HUBSPOT_NAMES), **after)
         rows += len(page["results"])
-        if "paging" not in page:
+        if "paging" not in page or rows >= records:
             return rows
         after = {"after": page["paging"]["next"]["after"]}
 
 
-def read_salesforce(caller: Caller) -> int:
+def read_salesforce(caller: Caller, records: int) -> int:
     names = "Id, SystemModstamp, FirstName, LastName, Email, Phone, Title"
     page = caller.call("GET", f"{SALESFORCE}/query", q=f"SELECT {names} FROM Contact")
     rows = len(page["records"])
-    while not page["done"]:
+    while not page["done"] and rows < records:
         page = caller.call("GET", page["nextRecordsUrl"])
         rows += len(page["records"])
     return rows
 
 
-def read_pipedrive(caller: Caller) -> int:
+def read_pipedrive(caller: Caller, records: int) -> int:
     rows, after = 0, {}
     while True:
         page = caller.call("GET", "/api/v2/persons", limit=500, **after)
         rows += len(page["data"])
         cursor = page["additional_data"]["next_cursor"]
-        if not cursor:
+        if not cursor or rows >= records:
             return rows
         after = {"cursor": cursor}
 
@@ -180,11 +181,12 @@ def parse_by_client(url: str, token: str) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("provider", choices=sorted(READ))
-    parser.add_argument("work", choices=("read", "look", "write", "client"))
     parser.add_argument("url")
     parser.add_argument("token")
-    parser.add_argument("--records", type=int, default=0)
-    parser.add_argument("--first", type=int, default=0)
+    for work, what in (("read", "page by page"), ("look", "by their ids"), ("write", "in batches")):
+        parser.add_argument(f"--{work}", type=int, default=0, metavar="N", help=f"so many contacts, {what}")
+    parser.add_argument("--first", type=int, default=0, help="number of the first person written")
+    parser.add_argument("--client", action="store_true", help="read all by HubSpot's own package, and nothing else")
     parser.add_argument("--most", type=int)
     parser.add_argument("--window", type=float, default=10.0, metavar="SECONDS")
     parser.add_argument("--in-flight", type=int, default=8)
@@ -192,22 +194,22 @@ def main() -> int:
     name = "x-api-token" if options.provider == "pipedrive" else "Authorization"
     token = options.token if options.provider == "pipedrive" else f"Bearer {options.token}"
     caller = Caller(options.url, {name: token}, Window(options.most, options.window))
-    people = remote_people(options.provider, options.first, options.records)
-    if options.work == "client":
+    people = remote_people(options.provider, options.first, options.write)
+    if options.client:
         parse_by_client(options.url, options.token)  # once to load the package's modules
-    ids = ids_of_hubspot(caller) if options.work == "look" else []
+    ids = ids_of_hubspot(caller)[: options.look] if options.look else []
     if options.most:
         time.sleep(options.window)  # what went before is forgotten
-    caller.requests = 0
+    caller.requests, rows = 0, 0
     cpu, wall = time.process_time(), time.monotonic()
-    if options.work == "read":
-        rows = READ[options.provider](caller)
-    elif options.work == "look":
-        rows = look_hubspot(caller, ids[: options.records], options.in_flight)
-    elif options.work == "write":
-        rows = WRITE[options.provider](caller, people, options.in_flight)
-    else:
-        rows = parse_by_client(options.url, options.token)
+    if options.client:
+        rows += parse_by_client(options.url, options.token)
+    if options.read:
+        rows += READ[options.provider](caller, options.read)
+    if ids:
+        rows += look_hubspot(caller, ids, options.in_flight)
+    if people:
+        rows += WRITE[options.provider](caller, people, options.in_flight)
     found = {"rows": rows, "requests": caller.requests}
     spent = {"seconds": time.monotonic() - wall, "cpuSeconds": time.process_time() - cpu}
     print(json.dumps({**found, **spent}))

@@ -167,13 +167,16 @@ class Stand:
         )
         return Worker(process)
 
-    def ideal(self, work: str, records: int = 0, first: int = 0, in_flight: int = 8) -> dict[str, Any]:
-        """The bare loop, in a process of its own, at the limit that rules here."""
+    def ideal(
+        self, *, read: int = 0, look: int = 0, write: int = 0, first: int = 0, client: bool = False
+    ) -> dict[str, Any]:
+        """The bare loop over so many contacts, in a process of its own, at the limit that rules here."""
         most, seconds = self.limit()
-        command = ["-m", "tests.harness.bench.ideal", self.provider, work, self.site.url, self.site.token]
-        command += ["--records", str(records), "--first", str(first), "--in-flight", str(in_flight)]
+        command = ["-m", "tests.harness.bench.ideal", self.provider, self.site.url, self.site.token]
+        for name, value in (("read", read), ("look", look), ("write", write), ("first", first)):
+            command += [f"--{name}", str(value)]
         command += ["--window", str(seconds)] + (["--most", str(most)] if most else [])
-        found = self._measured("the ideal loop", command)
+        found = self._measured("the ideal loop", command + (["--client"] if client else []))
         if most:
             time.sleep(seconds)  # what is measured next knows nothing of what this has sent with its token
         return found
