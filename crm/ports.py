@@ -55,7 +55,7 @@ class Capabilities:
     returns_values: bool
     """Writes answer with the values as stored; where not, the engine reads back."""
     marker_lookup: bool
-    """``find_by_marker`` is a direct read, never a search index."""
+    """``find_by_markers`` is a direct read, never a search index."""
     field_history: bool
     conditional_update: bool = False
     webhooks: bool = False
@@ -178,8 +178,12 @@ class Connector(Protocol):
         """
         ...
 
-    def find_by_marker(self, record_type: str, marker: str, fields: Sequence[str]) -> RemoteRecord | None:
-        """Direct read by our marker. Only meaningful where ``capabilities.marker_lookup``."""
+    def find_by_markers(
+        self, record_type: str, markers: Sequence[str], fields: Sequence[str]
+    ) -> Mapping[str, RemoteRecord]:
+        """Direct reads by our markers, ``read_batch`` a request where the CRM can. What has no record, or is none's
+        alone, is not in the answer. Only meaningful where ``capabilities.marker_lookup``.
+        """
         ...
 
     def field_history(

@@ -190,7 +190,7 @@ class _Trial:
             return
         self.code = result.error.code if result.error is not None else "net.bad_response"
         if isinstance(result.error, OutcomeUnknownError) and self.connector.capabilities.marker_lookup:
-            found = self.connector.find_by_marker(self.kind, marker, fields)
+            found = self.connector.find_by_markers(self.kind, [marker], fields).get(marker)
             self.remote_id = found.remote_id if found is not None else ""
             self.code = "" if self.remote_id else self.code
 

@@ -170,12 +170,10 @@ def _settle(intents: Sequence[Intent], run: RunState, book: Rulebook, ports: Por
         records = ports.connector.fetch(book.record_type, ids, book.remote_fields)
         found.update({intent.intent_id: records[intent.action.remote_id] for intent in known})
     creates = [intent for intent in intents if intent.kind is IntentKind.CREATE]
-    lookup = ports.connector.capabilities.marker_lookup
-    for intent in creates:
-        if lookup:
-            found[intent.intent_id] = ports.connector.find_by_marker(
-                book.record_type, intent.marker, book.remote_fields
-            )
+    if creates and ports.connector.capabilities.marker_lookup:
+        markers = list(dict.fromkeys(intent.marker for intent in creates))
+        marked = ports.connector.find_by_markers(book.record_type, markers, book.remote_fields)
+        found.update({intent.intent_id: marked.get(intent.marker) for intent in creates})
     with ports.store.unit() as unit:
         _store(unit, intents, found, run, book)
 

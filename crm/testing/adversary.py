@@ -189,11 +189,16 @@ class AdversaryConnector:
         self.at_call("fetch/answered")
         return answer
 
-    def find_by_marker(self, record_type: str, marker: str, fields: Sequence[str]) -> RemoteRecord | None:
-        self._read("find_by_marker")
+    def find_by_markers(
+        self, record_type: str, markers: Sequence[str], fields: Sequence[str]
+    ) -> Mapping[str, RemoteRecord]:
+        self._read("find_by_markers")
         self._must_exist(record_type)
-        found = next((self._show(row, fields) for row in self.crm.live() if marker and row.marker == marker), None)
-        self.at_call("find_by_marker/answered")
+        found: dict[str, RemoteRecord] = {}
+        for row in self.crm.live():
+            if row.marker and row.marker in markers:
+                found.setdefault(row.marker, self._show(row, fields))
+        self.at_call("find_by_markers/answered")
         return found
 
     def field_history(

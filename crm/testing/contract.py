@@ -136,9 +136,11 @@ def creates_go_in_batches_and_carry_the_marker(stand: Stand) -> None:
     if connector.capabilities.marker_lookup:
         last = items[-1]
         wanted = record_of(results[last.key])
-        found = connector.find_by_marker(names.record_type, last.marker, [names.name])
-        same(found and (found.remote_id, found.marker), (wanted.remote_id, last.marker), "the marked record")
-        same(connector.find_by_marker(names.record_type, "org:nobody", [names.name]), None, "an unused marker")
+        markers = ["org:nobody", *(item.marker for item in items)]
+        found = connector.find_by_markers(names.record_type, markers, [names.name])
+        same(set(found), {item.marker for item in items}, "the markers found")
+        marked = found[last.marker]
+        same((marked.remote_id, marked.marker), (wanted.remote_id, last.marker), "the marked record")
 
 
 def update_writes_what_is_given_and_nothing_else(stand: Stand) -> None:

@@ -27,7 +27,7 @@ def lost_answer_of_a_create_is_unknown(stand: Stand) -> None:
     )
     same(len(stand.live_ids()), 3, "the number of records")
     if connector.capabilities.marker_lookup:
-        found = connector.find_by_marker(names.record_type, "org:contact-2", [names.email])
+        found = connector.find_by_markers(names.record_type, ["org:contact-2"], [names.email]).get("org:contact-2")
         same(found and dict(found.values), {names.email: "p2@example.com"}, "the record found by its marker")
 
 
@@ -144,7 +144,7 @@ def marker_is_found_though_search_lags(stand: Stand) -> None:
     connector.prepare(names.record_type)
     stand.lag_search(3_600)
     made = record_of(connector.create(names.record_type, creates(stand, 2))["key-1"])
-    found = stand.connector().find_by_marker(names.record_type, "org:contact-1", [names.name])
+    found = stand.connector().find_by_markers(names.record_type, ["org:contact-1"], [names.name]).get("org:contact-1")
     same(found and (found.remote_id, found.marker), (made.remote_id, "org:contact-1"), "the marked record")
 
 

@@ -74,9 +74,15 @@ class HubSpotClient:
         *,
         history: Sequence[str] = (),
         archived: bool = False,
+        id_property: str = "",
     ) -> BatchAnswer:
-        """Ids that are unknown, deleted or merged away are left out or listed in ``errors``."""
+        """Ids that are unknown, deleted or merged away are left out or listed in ``errors``.
+
+        ``id_property``: the unique property whose values stand in place of the ids.
+        """
         body: dict[str, Any] = {"inputs": [{"id": each} for each in remote_ids], "properties": list(properties)}
+        if id_property:
+            body["idProperty"] = id_property
         if history:
             body["propertiesWithHistory"] = list(history)
         answer = self._http.request(

@@ -208,16 +208,14 @@ class HubSpotConnector:
         missing = RemoteState.MISSING
         return {each: records.get(each) or RemoteRecord(record_type, each, {}, state=missing) for each in wanted}
 
-    def find_by_marker(self, record_type: str, marker: str, fields: Sequence[str]) -> RemoteRecord | None:
-        names = self._names(fields)
-        is_long = len(",".join(names)) > endpoints.MAX_QUERY_CHARACTERS
-        asked = [mapping.OBJECT_ID] if is_long else names
-        wire = self._client.read_one(record_type, marker, asked, id_property=mapping.MARKER_FIELD)
-        if wire is None:
-            return None
-        if is_long:
-            return self.fetch(record_type, [wire["id"]], fields)[wire["id"]]
-        return self._read(record_type, [wire], fields)[0]
+    def find_by_markers(
+        self, record_type: str, markers: Sequence[str], fields: Sequence[str]
+    ) -> Mapping[str, RemoteRecord]:
+        """One request for a hundred; deleted and merged-away records are not among them."""
+        wanted, names = list(dict.fromkeys(markers)), self._names(fields)
+        found = self._batch_read(record_type, wanted, names, id_property=mapping.MARKER_FIELD)
+        records = self._read(record_type, found, fields)
+        return {record.marker: record for record in records if record.marker in markers}
 
     def field_history(
         self, record_type: str, remote_ids: Sequence[str], fields: Sequence[str]
@@ -276,10 +274,16 @@ class HubSpotConnector:
         return list(dict.fromkeys([*links.without_links(fields), *_ALWAYS_READ, *marker]))
 
     def _batch_read(
-        self, record_type: str, remote_ids: Sequence[str], names: Sequence[str], *, archived: bool = False
+        self,
+        record_type: str,
+        remote_ids: Sequence[str],
+        names: Sequence[str],
+        *,
+        archived: bool = False,
+        id_property: str = "",
     ) -> list[WireRecord]:
         def read(ids: Sequence[str]) -> Sequence[WireRecord]:
-            return self._client.read_batch(record_type, ids, names, archived=archived).records
+            return self._client.read_batch(record_type, ids, names, archived=archived, id_property=id_property).records
 
         chunks = dict(enumerate(_chunks(remote_ids, self._batch_size)))
         if len(chunks) == 1:

@@ -225,21 +225,23 @@ class PipedriveConnector:
         missing = RemoteState.MISSING
         return {each: records.get(each) or RemoteRecord(record_type, each, {}, state=missing) for each in wanted}
 
-    def find_by_marker(self, record_type: str, marker: str, fields: Sequence[str]) -> RemoteRecord | None:
+    def find_by_markers(
+        self, record_type: str, markers: Sequence[str], fields: Sequence[str]
+    ) -> Mapping[str, RemoteRecord]:
         """Among the records created in the last 30 days, newest first: a list, read directly."""
         kind = self._asking(record_type, fields)
         code = self._marker(kind)
-        if not code or not marker:
-            return None
-        marked = [
-            wire
-            for wire in self._latest(kind)
-            if isinstance(custom := wire.get("custom_fields"), dict) and custom.get(code) == marker
-        ]
-        if not marked:
-            return None
-        # A field can be copied along with a record: the one that we made is the older.
-        return self._read(kind, [min(marked, key=lambda wire: int(wire["id"]))], fields)[0]
+        wanted = {each for each in markers if each}
+        if not code or not wanted:
+            return {}
+        marked: dict[str, WireRecord] = {}
+        for wire in self._latest(kind):
+            custom = wire.get("custom_fields")
+            marker = custom.get(code) if isinstance(custom, dict) else None
+            # A field can be copied along with a record: the one that we made is the older.
+            if marker in wanted and (marker not in marked or int(wire["id"]) < int(marked[marker]["id"])):
+                marked[marker] = wire
+        return dict(zip(marked, self._read(kind, list(marked.values()), fields), strict=True))
 
     def field_history(
         self, record_type: str, remote_ids: Sequence[str], fields: Sequence[str]

@@ -25,6 +25,7 @@ _SCAN: Final = "scan"
 _CHANGES: Final = "changes"
 _MAX_MERGES: Final = 10
 """How often a winner may itself have lost before the chain is given up."""
+_MARKERS_AT_ONCE: Final = 500
 _QUERY_ROOM: Final = 90_000
 _CHARACTERS_AN_ID: Final = 42
 """Each id stands in a query twice, with quotes and comma."""
@@ -150,17 +151,25 @@ class Reader:
             for each, remote_id in whole.items()
         }
 
-    def find_by_marker(self, record_type: str, marker: str, fields: Sequence[str]) -> RemoteRecord | None:
+    def find_by_markers(
+        self, record_type: str, markers: Sequence[str], fields: Sequence[str]
+    ) -> dict[str, RemoteRecord]:
+        """One request for 500. A marker on two records is nobody's."""
         if not mapping.can_mark(self._listing.fields(record_type)):
-            return None
+            return {}
+        wanted = list(dict.fromkeys(markers))
+        found: dict[str, list[RemoteRecord]] = {}
+        for start in range(0, len(wanted), _MARKERS_AT_ONCE):
+            chunk = wanted[start : start + _MARKERS_AT_ONCE]
 
-        def ask(names: list[str]) -> RowPage:
-            query = soql.select(names, record_type, soql.equals(mapping.MARKER_FIELD, marker), limit=2)
-            return self._client.query(query, operation="find_by_marker")
+            def ask(names: list[str], chunk: Sequence[str] = chunk) -> RowPage:
+                where = soql.is_in(mapping.MARKER_FIELD, chunk)
+                rows = self._client.query_rows(soql.select(names, record_type, where), operation="find_by_markers")
+                return RowPage(tuple(rows), is_last=True)
 
-        page = self._asking(record_type, fields, ask)
-        records = [each for each in self._records(record_type, page.rows, fields) if each.marker == marker]
-        return records[0] if len(records) == 1 else None
+            for record in self._records(record_type, self._asking(record_type, fields, ask).rows, fields):
+                found.setdefault(record.marker, []).append(record)
+        return {each: found[each][0] for each in wanted if len(found.get(each, ())) == 1}
 
     def _asking(self, record_type: str, fields: Sequence[str], ask: Callable[[list[str]], RowPage]) -> RowPage:
         """Ask for the fields that are listed; when one has vanished since, look at the description once more."""

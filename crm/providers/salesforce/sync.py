@@ -180,8 +180,10 @@ class SalesforceConnector:
         self._us()
         return self._reader.fetch(record_type, remote_ids, fields)
 
-    def find_by_marker(self, record_type: str, marker: str, fields: Sequence[str]) -> RemoteRecord | None:
-        return self._reader.find_by_marker(self._listing.type_of(record_type), marker, fields)
+    def find_by_markers(
+        self, record_type: str, markers: Sequence[str], fields: Sequence[str]
+    ) -> Mapping[str, RemoteRecord]:
+        return self._reader.find_by_markers(self._listing.type_of(record_type), markers, fields)
 
     def field_history(
         self,

@@ -115,8 +115,8 @@ def test_a_lost_answer_leaves_the_write_done_or_undone_as_drawn(clock):
         with pytest.raises(OutcomeUnknownError):
             create(connector, {"firstname": "Ada"})
         assert len(connector.crm.live()) == count
-    assert done.find_by_marker(RECORD_TYPE, "org:c1", FIELDS).values["firstname"] == "Ada"
-    assert undone.find_by_marker(RECORD_TYPE, "org:c1", FIELDS) is None
+    assert done.find_by_markers(RECORD_TYPE, ["org:c1"], FIELDS).get("org:c1").values["firstname"] == "Ada"
+    assert undone.find_by_markers(RECORD_TYPE, ["org:c1"], FIELDS).get("org:c1") is None
     assert (done.faults.given["lost_after"], undone.faults.given["lost_before"]) == (1, 1)
 
 

@@ -224,7 +224,7 @@ def _run(account: Account, draw: random.Random, figures: Figures) -> None:
         crash_at, crash_point = draw.choice((1, 1, 2)), draw.choices(CRASH_POINTS, CRASH_WEIGHTS)[0]
         verb = crash_point.partition("/")[0]
         users.give_cause(account, draw, verb)
-        if verb == "find_by_marker":
+        if verb == "find_by_markers":
             _lose_a_create(account, draw, figures)
     elif faults.lost_after or faults.item_lost:
         users.give_cause(account, draw, draw.choice(("create", "update", "")))

@@ -171,7 +171,7 @@ def give_cause(account: Account, draw: random.Random, verb: str) -> None:
     """Somebody does in the app what makes the next run send this request; other verbs need no cause."""
     world = account.world
     contacts = sorted(contact.contact_id for contact in world.app.live())
-    if verb in ("create", "find_by_marker"):
+    if verb in ("create", "find_by_markers"):
         values = person(world, draw)
         if not account.nature.marker_allowed:  # nothing but the other values tells who a lost create's record is
             values = {name: value for name, value in values.items() if name not in ("email", "phone")}

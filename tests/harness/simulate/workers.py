@@ -24,7 +24,7 @@ AFTER_LEASE_SECONDS = 150.0
 
 CRASH_POINTS = (
     "unit", "commit", "scan", "scan/answered", "changes", "changes/answered", "fetch", "fetch/answered",
-    "field_history", "find_by_marker", "find_by_marker/answered", "create", "create/done", "update", "update/done",
+    "field_history", "find_by_markers", "find_by_markers/answered", "create", "create/done", "update", "update/done",
     "delete", "delete/done",
 )  # fmt: skip
 CRASH_WEIGHTS = (1, 1, 1, 1, 1, 1, 1, 1, 6, 4, 4, 6, 6, 2, 2, 12, 12)

@@ -114,7 +114,7 @@ def test_a_long_property_list_travels_in_a_body(stand: HubSpotStand) -> None:
     assert received == {LIST: 2, READ: 2, PROPERTIES: 1}
     connector.prepare("contacts")
     made = connector.create("contacts", [CreateItem("k", "org:1", {"firstname": "Marked"})])["k"].record
-    found = connector.find_by_marker("contacts", "org:1", names)
+    found = connector.find_by_markers("contacts", ["org:1"], names).get("org:1")
     assert (found.remote_id, found.values["firstname"]) == (made.remote_id, "Marked")
     connector.delete("contacts", [UpdateItem("k", made.remote_id, {})])
     records, received = stand.counted(
@@ -185,7 +185,7 @@ def test_a_record_written_is_read_at_once_although_search_lags() -> None:
         item = CreateItem("k", "org:1", {"firstname": "Ada"})
         remote_id = connector.create("contacts", [item])["k"].record.remote_id
         assert connector.changes("contacts", FIELDS, STARTED, None).records == ()
-        assert connector.find_by_marker("contacts", "org:1", FIELDS).remote_id == remote_id
+        assert connector.find_by_markers("contacts", ["org:1"], FIELDS).get("org:1").remote_id == remote_id
         assert connector.fetch("contacts", [remote_id], FIELDS)[remote_id].state is RemoteState.LIVE
         assert connector.capabilities.overlap_seconds > 30
 
@@ -253,7 +253,7 @@ def test_dated_paths_answer_the_same(stand: HubSpotStand, version: str) -> None:
         connector.scan("contacts", FIELDS, None)
         found = connector.changes("contacts", [*FIELDS, "city"], STARTED, None).records
         connector.fetch("contacts", [remote_id], FIELDS)
-        connector.find_by_marker("contacts", "org:1", FIELDS)
+        connector.find_by_markers("contacts", ["org:1"], FIELDS).get("org:1")
         connector.delete("contacts", [UpdateItem("k", remote_id, {})])
         return found
 

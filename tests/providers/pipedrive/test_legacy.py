@@ -43,7 +43,7 @@ def test_not_one_request_goes_to_version_2(old: PipedriveStand) -> None:
     connector.update("persons", [UpdateItem("k", remote_id, {"phone": "+1"})])
     connector.scan("persons", ["name", "org_id.name"], None)
     connector.changes("persons", ["name"], old.now(), None)
-    assert connector.find_by_marker("persons", "org:1", ["email"]).values == {"email": "a@x.test"}
+    assert connector.find_by_markers("persons", ["org:1"], ["email"]).get("org:1").values == {"email": "a@x.test"}
     connector.delete("persons", [UpdateItem("k", remote_id, {})])
     assert [each for each in old.fake.stats()["requests"] if "/api/v2/" in each] == []
 

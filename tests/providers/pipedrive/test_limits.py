@@ -101,7 +101,7 @@ def test_each_call_is_charged_what_pipedrive_charges() -> None:
             connector.scan("persons", ["name", "org_id.name"], None)
             connector.changes("persons", ["name"], stand.now(), None)
             connector.fetch("persons", [remote_id, "999"], ["name"])
-            connector.find_by_marker("persons", "org:1", ["name"])
+            connector.find_by_markers("persons", ["org:1"], ["name"]).get("org:1")
             connector.update("persons", [UpdateItem("k", remote_id, {"name": "Bob"})])
             connector.delete("persons", [UpdateItem("k", remote_id, {})])
             connector.scan("notes", ["content"], None)

@@ -74,7 +74,7 @@ def test_every_request_is_one_that_the_documents_know(stand: PipedriveStand) -> 
         connector.fetch(record_type, [remote_id, "999"], list(values))
         connector.update(record_type, [UpdateItem("k", remote_id, values)])
         connector.delete(record_type, [UpdateItem("k", remote_id, {})])
-    connector.find_by_marker("persons", "org:1", ["name"])
+    connector.find_by_markers("persons", ["org:1"], ["name"]).get("org:1")
     for method, path, query, body in recorder.sent:
         operation = documents[path.split("/")[1]].operation(method, path)
         plain = {name: each for name, each in body.items() if name not in _UNDOCUMENTED} if body else body

@@ -267,14 +267,11 @@ def test_a_lost_create_is_found_although_search_lags(stand: PipedriveStand) -> N
     assert {type(result.error) for result in results.values()} == {OutcomeUnknownError}
     stand.add(people(3))
     found, received = stand.counted(
-        lambda: [connector.find_by_marker("persons", f"org:{n}", ["name"]) for n in range(4)]
+        lambda: connector.find_by_markers("persons", [f"org:{n}" for n in range(4)], ["name"])
     )
-    assert [record and (record.marker, record.values["name"]) for record in found] == [
-        ("org:0", "Ada 0"),
-        ("org:1", "Ada 1"),
-        ("org:2", "Ada 2"),
-        None,
-    ]
+    assert {marker: (record.marker, record.values["name"]) for marker, record in found.items()} == {
+        f"org:{n}": (f"org:{n}", f"Ada {n}") for n in range(3)
+    }
     assert received == {LIST: 1}
 
 
@@ -286,11 +283,11 @@ def test_a_look_up_by_marker_goes_back_thirty_days(stand: PipedriveStand) -> Non
     stand.add(people(6))
     stand.pass_time(20 * 86_400)
     stand.add(people(2))
-    found, received = stand.counted(lambda: connector.find_by_marker("persons", "org:1", ["name"]))
+    found, received = stand.counted(lambda: connector.find_by_markers("persons", ["org:1"], ["name"]).get("org:1"))
     assert (found is not None, received) == (True, {LIST: 5})
     stand.pass_time(20 * 86_400)
     connector = stand.connector(batch_size=2)
-    found, received = stand.counted(lambda: connector.find_by_marker("persons", "org:1", ["name"]))
+    found, received = stand.counted(lambda: connector.find_by_markers("persons", ["org:1"], ["name"]).get("org:1"))
     assert (found, received) == (None, {LIST: 2})
 
 

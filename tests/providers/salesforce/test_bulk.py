@@ -264,7 +264,7 @@ def test_a_job_that_nobody_tells_about_is_unknown_for_each_record(stand: Salesfo
     connector = sparing(stand)
     results = connector.create("Contact", creates(8))
     assert {type(result.error) for result in results.values()} == {OutcomeUnknownError}
-    assert connector.find_by_marker("Contact", "org:3", ["LastName"]) is not None
+    assert connector.find_by_markers("Contact", ["org:3"], ["LastName"]).get("org:3") is not None
 
 
 def test_a_job_that_takes_too_long_is_aborted_and_its_rows_wait(stand: SalesforceStand) -> None:

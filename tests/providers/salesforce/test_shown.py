@@ -148,7 +148,7 @@ def test_prepare_says_whether_an_administrator_has_made_the_marker_field(stand: 
         assert not connector.capabilities.marker_lookup
         assert not connector.prepare("Contact")
         assert not connector.capabilities.marker_lookup
-        assert connector.find_by_marker("Contact", "org:1", FIELDS) is None
+        assert connector.find_by_markers("Contact", ["org:1"], FIELDS).get("org:1") is None
 
 
 def test_a_marker_field_that_is_not_unique_is_none() -> None:
@@ -162,13 +162,15 @@ def test_a_marker_field_that_is_not_unique_is_none() -> None:
         assert [record[MARKER_FIELD] for record in stand.records()] == [None]
 
 
-def test_a_marked_record_is_found_by_one_direct_query(stand: SalesforceStand) -> None:
+def test_marked_records_are_found_by_one_direct_query(stand: SalesforceStand) -> None:
     connector = stand.connector()
     made = connector.create("Contact", [CreateItem("k", "org:a'b", {"LastName": "Ada"})])["k"].record
-    found, received = stand.counted(lambda: connector.find_by_marker("Contact", "org:a'b", ["LastName"]))
-    assert (found.remote_id, found.marker, dict(found.values)) == (made.remote_id, "org:a'b", {"LastName": "Ada"})
-    assert received == {QUERY: 1}
-    assert connector.find_by_marker("Contact", "ORG:A'B", ["LastName"]) is None
+    connector.create("Contact", [CreateItem(f"k{n}", f"org:{n}", {"LastName": f"P{n}"}) for n in range(3)])
+    markers = ["org:a'b", "ORG:A'B", "org:0", "org:2", "org:9"]
+    found, received = stand.counted(lambda: connector.find_by_markers("Contact", markers, ["LastName"]))
+    marked = found["org:a'b"]
+    assert (marked.remote_id, marked.marker, dict(marked.values)) == (made.remote_id, "org:a'b", {"LastName": "Ada"})
+    assert (set(found), received) == ({"org:a'b", "org:0", "org:2"}, {QUERY: 1})
 
 
 @pytest.mark.parametrize(

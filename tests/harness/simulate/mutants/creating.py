@@ -58,18 +58,14 @@ def _first_hit_wins(patch: Patch) -> None:
 def _search_after_create(patch: Patch) -> None:
     """A lost create is looked up in the search index."""
 
-    def search(self, record_type, marker, fields):
-        for row, version in self.crm.indexed():
-            if (
-                marker
-                and row.marker == marker
-                and version.state is RemoteState.LIVE
-                and self.crm.nature.lag_seconds < 20
-            ):
-                return self._show(row, fields)
-        return None
+    def search(self, record_type, markers, fields):
+        return {
+            row.marker: self._show(row, fields)
+            for row, version in self.crm.indexed()
+            if row.marker in markers and version.state is RemoteState.LIVE and self.crm.nature.lag_seconds < 20
+        }
 
-    patch.set(adversary.AdversaryConnector, "find_by_marker", search)
+    patch.set(adversary.AdversaryConnector, "find_by_markers", search)
 
 
 @mutant("I5")
