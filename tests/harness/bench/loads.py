@@ -18,9 +18,10 @@ SET_UP = {"hubspot": 2, "salesforce": 2, "pipedrive": 4}
 RECORD_TYPES = {"hubspot": 1, "salesforce": 2, "pipedrive": 1}
 IDLE_REQUESTS = {"hubspot": 1, "salesforce": 2, "pipedrive": 2}
 """One for each object type; Pipedrive shows new records by one list and changed ones by another."""
+FAR_MS = 200
+"""From this latency on Salesforce, where no limit a second rules, is to take three times the bare loop at most."""
 MATCHING = 0.6
-INSTALL_DLT = "uv pip install --python .venv 'dlt[duckdb]>=1.31,<2'"
-"""Not in the lock: what it depends on has no wheels for every platform that the lock is for."""
+INSTALL_DLT = "uv pip install --python .venv --group peers"
 
 
 class Load:
@@ -310,7 +311,10 @@ def _wall(run: dict[str, Any], ideal: dict[str, Any], looking: dict[str, Any], s
     most, seconds = stand.limit()
     yield Figure("wall time", run["seconds"], "s")
     yield Figure("wall time of the bare loop", ideal["seconds"], "s")
-    yield Figure("wall time over the bare loop's", run["seconds"] / max(ideal["seconds"], 1e-9), "x")
+    is_far = stand.provider == "salesforce" and stand.line.latency_ms >= FAR_MS
+    yield Figure(
+        "wall time over the bare loop's", run["seconds"] / max(ideal["seconds"], 1e-9), "x", 3 if is_far else None
+    )
     total, needed = looking["requests"], looking["seconds"]
     if looking is not ideal:
         yield Figure("wall time of the bare loop with as many check reads", needed, "s")
