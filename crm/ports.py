@@ -93,6 +93,8 @@ class Page:
     next: str | None
     server_time: datetime | None = None
     """The CRM's clock when it answered."""
+    read_ahead: bool = False
+    """It was asked for at ``Connector.expect``, before the call that returned it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,13 @@ class Connector(Protocol):
 
     def scan(self, record_type: str, fields: Sequence[str], after: str | None) -> Page:
         """All live records in a stable order by id; records created meanwhile appear at the end."""
+        ...
+
+    def expect(self, record_type: str, fields: Sequence[str], after: str) -> None:
+        """The next call will be this ``scan``: a connector may ask for the page meanwhile. Raises no ``CrmError``.
+
+        What is not called for next is forgotten, and so is what failed: the scan asks then.
+        """
         ...
 
     def changes(self, record_type: str, fields: Sequence[str], since: datetime, after: str | None) -> Page:

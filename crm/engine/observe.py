@@ -114,7 +114,7 @@ def observe_page(run: RunState, ports: Ports) -> bool:
         else:
             observed.append(observation(subject.record, book))
     try:
-        _store(run, ports, [action for action in actions if action is not None], seen, observed, run.loaded_at)
+        _store(run, ports, [action for action in actions if action is not None], seen, observed, part.read_at)
     except _OvertakenError:
         run.position, run.counts = before.position, before.counts
         return False
@@ -420,19 +420,26 @@ class Part:
     position: JsonObject
     """The run's position behind them."""
     is_last: bool
+    read_at: datetime | None = None
+    """By the database's clock, not after the page was asked for."""
 
 
 def read_part(run: RunState, ports: Ports, book: Rulebook) -> Part:
     """Read the page at the run's position, and note the CRM's clock on the run."""
     page = _read_page(run, ports, book)
     _note_clock(run, page)
-    done = run.position.get("done", [])
+    done, asked = run.position.get("done", []), run.position.get("asked")
+    read_at = datetime.fromisoformat(asked) if page.read_ahead and asked else run.loaded_at
     left = [record for record in page.records if record.remote_id not in done]
     records = tuple(left[: page_limit(run, len(left))])  # the CRM's page may be larger than one of ours
-    rest = {name: value for name, value in run.position.items() if name != "done"}
-    if len(records) == len(left):
-        return Part(records, {**rest, "after": page.next}, page.next is None)
-    return Part(records, {**rest, "done": [*done, *(record.remote_id for record in records)]}, is_last=False)
+    rest = {name: value for name, value in run.position.items() if name not in ("done", "asked")}
+    if len(records) < len(left):
+        seen = [*done, *(record.remote_id for record in records)]
+        return Part(records, {**rest, "done": seen}, is_last=False, read_at=read_at)
+    if page.next is not None and run.kind is RunKind.FULL and run.loaded_at is not None:
+        ports.connector.expect(book.record_type, book.remote_fields, page.next)
+        rest["asked"] = run.loaded_at.isoformat()
+    return Part(records, {**rest, "after": page.next}, page.next is None, read_at)
 
 
 def _read_page(run: RunState, ports: Ports, book: Rulebook) -> Page:

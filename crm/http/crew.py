@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -55,6 +55,27 @@ class Crew:
             self._heard.append(call)
         else:
             self._counter(call)
+
+    def begin(self, send: Callable[[], R]) -> Future[R]:
+        """Start one call beside what the owner does. It is sent once, with the credentials of now. What it was told is
+        counted at the owner's ``hear``. Raises what the credentials do.
+        """
+        self._headers = self._authorize()
+
+        def work() -> R:
+            self._worker.is_busy = True
+            return send()
+
+        pool = ThreadPoolExecutor(1, thread_name_prefix="crm-ahead")
+        try:
+            return pool.submit(work)
+        finally:
+            pool.shutdown(wait=False)
+
+    def hear(self) -> None:
+        """Count the calls that were made beside."""
+        while self._heard:
+            self._counter(self._heard.popleft())
 
     def each(self, items: Mapping[K, T], send: Callable[[T], R]) -> dict[K, R | CrmError]:
         """``send`` for every item, each with its own result or error, as ``in_batches`` says of a batch of one."""
@@ -116,8 +137,7 @@ class Crew:
                 for found in pool.map(work, parts):
                     results |= found
         finally:
-            while self._heard:
-                self._counter(self._heard.popleft())
+            self.hear()
         return results
 
     @property

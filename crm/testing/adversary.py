@@ -6,11 +6,12 @@ port, with the answers that get lost, the limits, the refusals and the delays of
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -89,6 +90,7 @@ class AdversaryConnector:
         self.at_call = at_call
         self._draw = draw or random.Random(0)  # noqa: S311 - reproducible, not secret
         self._calls = 0
+        self._expected: tuple[tuple[str, tuple[str, ...], str | None], Page] | None = None
         self.name: str = heir_of.name if heir_of is not None else str(next(_NUMBERS))
         nature = crm.nature
         self._capabilities = Capabilities(
@@ -135,6 +137,19 @@ class AdversaryConnector:
         return self.crm.nature.marker_allowed
 
     def scan(self, record_type: str, fields: Sequence[str], after: str | None) -> Page:
+        expected, self._expected = self._expected, None
+        if expected is not None and expected[0] == (record_type, tuple(fields), after):
+            return replace(expected[1], read_ahead=True)
+        return self._scan(record_type, fields, after)
+
+    def expect(self, record_type: str, fields: Sequence[str], after: str) -> None:
+        """At once, so that what it shows is as old as it can be."""
+        if self.crm.nature.reads_ahead:
+            with contextlib.suppress(CrmError):
+                page = self._scan(record_type, fields, after)
+                self._expected = ((record_type, tuple(fields), after), page)
+
+    def _scan(self, record_type: str, fields: Sequence[str], after: str | None) -> Page:
         self._read("scan")
         self._must_exist(record_type)
         size = self.crm.nature.page_size

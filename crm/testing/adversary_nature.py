@@ -68,6 +68,8 @@ class Nature:
     read_batch: int = 10
     write_batch: int = 10
     delta_shows_deletions: bool = False
+    reads_ahead: bool = False
+    """The next page of a scan is read before the last one is stored."""
     returns_values: bool = True
     marker_allowed: bool = True
     marker_lookup: bool = True
@@ -151,6 +153,7 @@ HUBSPOT_LIKE: Final = Nature(
     merge_gives_new_id=True,
     unique_email=True,
     tells_by_us=False,
+    reads_ahead=True,
 )
 SALESFORCE_LIKE: Final = Nature(
     name="salesforce-like",

@@ -11,6 +11,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -56,6 +57,11 @@ _LIST: Final = "list"
 _SEARCH: Final = "search"
 
 
+def _is_long(names: Sequence[str]) -> bool:
+    """More than an address holds."""
+    return len(",".join(names)) > endpoints.MAX_QUERY_CHARACTERS
+
+
 def connect(context: ConnectorContext) -> HubSpotConnector:
     """A connector for one connection. Raises ConfigurationError for an address that may not be called."""
     calls = CallCounter(context.on_call)
@@ -93,6 +99,7 @@ class HubSpotConnector:
             for record_type, definitions in context.definitions.items()
         }
         self._described: set[str] = set()
+        self._expected: tuple[tuple[str, tuple[str, ...], str | None], Future[Page]] | None = None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -157,8 +164,26 @@ class HubSpotConnector:
     # reads
 
     def scan(self, record_type: str, fields: Sequence[str], after: str | None) -> Page:
+        expected, self._expected = self._expected, None
+        if expected is not None and expected[0] == (record_type, tuple(fields), after):
+            try:
+                return replace(expected[1].result(), read_ahead=True)
+            except CrmError:
+                pass  # asked again below, by whom a refusal of the token is mended
+            finally:
+                self._crew.hear()
+        return self._scan(record_type, fields, after)
+
+    def expect(self, record_type: str, fields: Sequence[str], after: str) -> None:
+        if _is_long(self._names(fields)):
+            return  # its values are read by ids, several batches at once, by those who do that
+        with contextlib.suppress(CrmError):
+            begun = self._crew.begin(lambda: self._scan(record_type, fields, after))
+            self._expected = ((record_type, tuple(fields), after), begun)
+
+    def _scan(self, record_type: str, fields: Sequence[str], after: str | None) -> Page:
         names = self._names(fields)
-        is_long = len(",".join(names)) > endpoints.MAX_QUERY_CHARACTERS
+        is_long = _is_long(names)
         listed = [mapping.OBJECT_ID] if is_long else names
         page = self._client.list_page(record_type, listed, _position(after, _LIST), self._batch_size)
         records = self._values_of(record_type, page.records, names) if is_long else page.records

@@ -176,6 +176,9 @@ class PipedriveConnector:
         page = self._of(kind).list_page(kind, cursor, self._page_size, _included(fields))
         return Page(self._read(kind, page.records, fields), _following(_SCAN, page, cursor), page.server_time)
 
+    def expect(self, record_type: str, fields: Sequence[str], after: str) -> None:
+        """Its pages are few and large: none is asked for ahead."""
+
     def changes(self, record_type: str, fields: Sequence[str], since: datetime, after: str | None) -> Page:
         """Two walks: by ``update_time``, then new records by ``add_time``, unless the first has shown such ones. The
         second begins in the request after the first's last page, or with it when that page is empty.

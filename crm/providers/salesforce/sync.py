@@ -171,6 +171,9 @@ class SalesforceConnector:
         """From ``capabilities.first_scan`` on by a query job where there are many records."""
         return self._reader.scan(self._listing.type_of(record_type), fields, after)
 
+    def expect(self, record_type: str, fields: Sequence[str], after: str) -> None:
+        """Its pages are few and large: none is asked for ahead."""
+
     def changes(self, record_type: str, fields: Sequence[str], since: datetime, after: str | None) -> Page:
         return self._reader.changes(self._listing.type_of(record_type), fields, since, after)
 

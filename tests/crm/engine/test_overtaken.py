@@ -71,6 +71,33 @@ def test_a_page_read_before_another_run_confirmed_a_record_is_read_again(kind):
     assert overtaken
 
 
+def test_a_page_read_ahead_is_as_old_as_when_it_was_asked_for():
+    """Another run confirms a record of it while the page before is stored: what it shows is read again, no edit."""
+    pair = Pair(replace(HUBSPOT_LIKE, page_size=1, stamp_seconds=3600.0))
+    pair.crm.user_creates({"lastname": "Zuse", "email": "konrad@x.example"})
+    pair.wait(600)
+    pair.run(RunKind.FULL)
+    first, second = sorted(pair.crm.records)
+    later = next(link for link in pair.store.links() if link.remote_id == second)
+    at_call, answered = pair.connector.at_call, []
+
+    def overtake(point):
+        at_call(point)
+        if point == "scan/answered":
+            answered.append(point)
+            if len(answered) == 2:
+                pair.wait(1)
+                pair.store.app.edit_contact(later.contact_id, {"company": "Looms"})
+                pair.run(RunKind.MANUAL, contact_ids=(later.contact_id,))
+
+    pair.connector.at_call = overtake
+    run = pair.run(RunKind.FULL)
+    assert first != second
+    assert pair.crm.records[second].values["company"] == "Looms"
+    assert pair.store.app.get(later.contact_id).values["company"] == "Looms"
+    assert (run.counts.observed, run.counts.planned, len(answered)) == (2, 0, 3)
+
+
 class _Overtaken:
     """A create that another run overtakes between the CRM's doing it and our storing its answer."""
 

@@ -9,7 +9,7 @@ import pytest
 from crm.errors import ConfigurationError, CursorExpiredError
 from crm.http.redact import Secret
 from crm.model import RemoteState
-from crm.ports import CreateItem, UpdateItem
+from crm.ports import CreateItem, Page, UpdateItem
 from tests.providers.hubspot.calls import (
     FIELDS,
     LIST,
@@ -45,6 +45,45 @@ def test_a_full_scan_takes_one_request_a_hundred(stand: HubSpotStand, count: int
     assert received == {LIST: requests}
     assert connector.calls == requests
     assert connector.calls_by_operation == {"list": requests}
+
+
+def test_an_expected_page_is_read_ahead_and_costs_no_request_more(stand: HubSpotStand) -> None:
+    ids = stand.add(people(250))
+    connector = stand.connector()
+    ahead: list[bool] = []
+
+    def step(after: str | None) -> Page:
+        page = connector.scan("contacts", FIELDS, after)
+        if page.next is not None:
+            connector.expect("contacts", FIELDS, page.next)
+        ahead.append(page.read_ahead)
+        return page
+
+    records, received = stand.counted(lambda: walked(step))
+    assert [record.remote_id for record in records] == ids
+    assert ahead == [False, True, True]
+    assert (received, connector.calls) == ({LIST: 3}, 3)
+
+
+@pytest.mark.parametrize("kind", ["server_error", "unauthorized"])
+def test_an_expected_page_that_failed_is_asked_for_when_it_is_needed(stand: HubSpotStand, kind: str) -> None:
+    stand.add(people(150))
+    renewed: list[str] = []
+    connector = stand.connector(reauthorize=lambda: renewed.append(kind))
+    page = connector.scan("contacts", FIELDS, None)
+    stand.fail(kind)
+    connector.expect("contacts", FIELDS, str(page.next))
+    page = connector.scan("contacts", FIELDS, page.next)
+    assert (len(page.records), page.next, page.read_ahead) == (50, None, kind == "server_error")
+
+
+def test_an_expected_page_that_is_not_the_next_one_is_forgotten(stand: HubSpotStand) -> None:
+    stand.add(people(250))
+    connector = stand.connector()
+    page = connector.scan("contacts", FIELDS, None)
+    connector.expect("contacts", FIELDS, str(page.next))
+    assert not connector.scan("contacts", FIELDS, None).read_ahead
+    assert not connector.scan("contacts", FIELDS, page.next).read_ahead
 
 
 def test_a_custom_property_costs_one_request_for_its_definition(stand: HubSpotStand) -> None:
