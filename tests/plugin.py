@@ -29,6 +29,26 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         os.environ["REDIS_URL"] = _database_of(worker, os.environ["REDIS_URL"])
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files by what they take, the longest first: none is begun at the end, with all processes but one idle."""
+    weights: dict[str, float] = {}
+    for item in items:
+        name = item.nodeid.partition("::")[0]
+        weights[name] = weights.get(name, 0.0) + _weight(item)
+    items.sort(key=lambda item: -weights[item.nodeid.partition("::")[0]])
+
+
+def _weight(item: pytest.Item) -> float:
+    """About how many seconds it takes."""
+    if item.get_closest_marker("browser") or item.get_closest_marker("slow"):
+        return 5.0
+    database = item.get_closest_marker("django_db")
+    if database is None:
+        return 0.01
+    return 0.2 if database.kwargs.get("transaction") else 0.05
+
+
 def _database_of(worker: str, url: str) -> str:
     """The worker's own numbered database: gw0 has the first after the one that the URL names."""
     server, _, number = url.rpartition("/")
