@@ -84,7 +84,8 @@ class World:
 def test_a_unit_of_work_costs_at_most_twelve_statements(make_organization, nature):
     """First sync, quiet run, and everybody edited on both sides: observe, pair, create, update, confirm."""
     most = {}
-    for size in (10, 200):
+    # HubSpot's page goes in several batches; a statement too many for each record shows at sixty as well.
+    for size in (10, 200 if nature is HUBSPOT_LIKE else 60):
         world = World(make_organization(region="NL"), nature, size)
         first, counts = world.run()
         assert (counts.linked, counts.created_in_app, counts.created_in_crm) == (size, size, size)
@@ -98,5 +99,5 @@ def test_a_unit_of_work_costs_at_most_twelve_statements(make_organization, natur
                 longest = max(units, key=len)
                 assert len(longest) <= MOST, (name, where, [text.split(maxsplit=9)[:9] for text in longest])
                 most.setdefault((name, *where), []).append(len(longest))
-    # The page that ends a phase moves the run on with it: there ten records may cost more than two hundred.
-    assert [where for where, (ten, two_hundred) in most.items() if two_hundred > ten] == []
+    # The page that ends a phase moves the run on with it: there ten records may cost more than many.
+    assert [where for where, (ten, many) in most.items() if many > ten] == []

@@ -18,7 +18,7 @@ from adsapp_crm.models import (
     User,
 )
 from crm.model import RunKind
-from tests.browser.conftest import WIDTHS, axe_script, faults, inside_window, log_in, opened
+from tests.browser.conftest import WIDTHS, axe_script, enter, faults, inside_window, opened
 from tests.browser.payloads import PAYLOADS
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -56,7 +56,7 @@ def seeded(stand):
 @pytest.fixture
 def staff(chromium, live_server, seeded):
     with opened(chromium, 1280) as window:
-        log_in(window, live_server.url, seeded.tenant.user.email)
+        enter(window, live_server.url, seeded.tenant.user)
         window.admin = f"{live_server.url}{ADMIN}"
         yield window
         assert window.said == []

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from adsapp_crm.models import CrmConnection, CrmOAuthState
 from adsapp_crm.models.choices import Health
 from tests.adsapp_crm.oauth_stand import authorization_server
-from tests.browser.conftest import WIDTHS, log_in, opened
+from tests.browser.conftest import WIDTHS, enter, opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -41,7 +41,7 @@ def crms(stand, settings, live_server) -> Iterator[dict]:
 @pytest.fixture
 def at(chromium, live_server, stand, crms) -> Iterator[SimpleNamespace]:
     with opened(chromium, 375) as window:
-        log_in(window, live_server.url, stand.tenant.user.email)
+        enter(window, live_server.url, stand.tenant.user)
         yield SimpleNamespace(window=window, crms=crms, stand=stand)
 
 

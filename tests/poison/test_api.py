@@ -18,8 +18,8 @@ from tests.poison.corpus import BODIES, TEXTS, VALUES, storable
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 SHORT = [text for text in TEXTS if len(text) < 2000]
-STRIDE = 12
-"""Each operation gets every twelfth value, another one first: all operations together get all of them."""
+STRIDE = 20
+"""Each operation gets every twentieth value, another one first: all operations together get all of them."""
 
 
 @pytest.fixture
@@ -92,13 +92,13 @@ def test_every_operation_stands_every_kind_of_value(browser):
             failures.append(send(browser, method, f"{placed(path, text)}?{query}", body))
             seen += 1
         if method in ("post", "put", "patch"):
-            for value in VALUES[number % 3 :: 3]:
+            for value in VALUES[number % 6 :: 6]:
                 shown = repr(value) if isinstance(value, int) and abs(value) > 2**64 else json.dumps(value)
                 body = "{" + ",".join(f"{json.dumps(name)}: {shown}" for name in fields) + "}"
                 failures.append(send(browser, method, placed(path, "x"), body))
-            failures += [send(browser, method, placed(path, "x"), body) for body in BODIES[number % 2 :: 2]]
+            failures += [send(browser, method, placed(path, "x"), body) for body in BODIES[number % 4 :: 4]]
     assert [failure for failure in failures if failure] == []
-    assert seen > 400
+    assert seen > 250
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 50_000])
