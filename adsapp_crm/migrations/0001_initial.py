@@ -172,6 +172,9 @@ class Migration(migrations.Migration):
                 "verbose_name": "user",
                 "verbose_name_plural": "users",
                 "db_table": "users",
+                "constraints": [
+                    models.UniqueConstraint(django.db.models.functions.text.Lower("email"), name="users_email_caseless")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -274,6 +277,18 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "indexes": [
+                    models.Index(fields=["organization", "email_normalized"], name="contacts_email"),
+                    models.Index(fields=["organization", "phone_normalized"], name="contacts_phone"),
+                    models.Index(fields=["organization", "updated_at", "id"], name="contacts_updated"),
+                    models.Index(
+                        condition=models.Q(
+                            ("phone_normalized__isnull", True), ("email_normalized__isnull", True), _connector="OR"
+                        ),
+                        fields=["organization", "id"],
+                        name="contacts_keys_open",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -482,6 +497,63 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "scoped",
                 "default_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("status", "disconnected"), _negated=True),
+                        fields=("organization", "crm_type"),
+                        name="crm_connections_open",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["active", "paused", "error", "disconnected"])),
+                        name="crm_connections_status",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "health__in",
+                                [
+                                    "setting_up",
+                                    "first_sync",
+                                    "healthy",
+                                    "late",
+                                    "needs_attention",
+                                    "waiting_for_quota",
+                                    "needs_reconnect",
+                                    "held",
+                                    "paused",
+                                    "disconnected",
+                                ],
+                            )
+                        ),
+                        name="crm_connections_health",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("mode__in", ["observe", "sync"])), name="crm_connections_mode"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("strategy__in", ["adsapp_wins", "crm_wins", "newest_wins", "manual"])),
+                        name="crm_connections_strategy",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("tie_rule__in", ["adsapp_wins", "crm_wins", "manual"])),
+                        name="crm_connections_tie_rule",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("on_app_deleted__in", ["unlink", "archive", "delete"])),
+                        name="crm_connections_on_app_deleted",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("on_crm_deleted__in", ["unlink", "archive", "delete"])),
+                        name="crm_connections_on_crm_deleted",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("drift__in", ["show", "write_back"])), name="crm_connections_drift"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("max_share_created__range", (0, 1)), ("max_share_deleted__range", (0, 1))),
+                        name="crm_connections_shares",
+                    ),
+                ],
             },
             managers=[
                 ("objects", django.db.models.manager.Manager()),
@@ -744,6 +816,39 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "indexes": [
+                    models.Index(
+                        fields=["organization", "connection", "started_at", "id"], name="crm_sync_logs_started"
+                    ),
+                    models.Index(fields=["organization", "started_at", "id"], name="crm_sync_logs_recent"),
+                    models.Index(
+                        condition=models.Q(("completed_at__isnull", True)),
+                        fields=["organization", "connection", "status"],
+                        name="crm_sync_logs_running",
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("sync_type__in", ["full", "delta", "webhook", "manual"])),
+                        name="crm_sync_logs_sync_type",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("direction__in", ["to_crm", "from_crm", "bidirectional"])),
+                        name="crm_sync_logs_direction",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("status__in", ["running", "completed", "failed", "held", "parked", "cancelled"])
+                        ),
+                        name="crm_sync_logs_status",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("trigger__in", ["beat", "cron", "user", "webhook", "app_change", "retry", "undo", "plan"])
+                        ),
+                        name="crm_sync_logs_trigger",
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -874,6 +979,61 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "indexes": [
+                    models.Index(fields=["organization", "contact", "connection"], name="crm_sync_state_of_contact"),
+                    models.Index(
+                        fields=["organization", "connection", "crm_record_type", "state", "id"],
+                        name="crm_sync_state_walk",
+                    ),
+                    models.Index(
+                        condition=models.Q(("next_attempt_at__isnull", False)),
+                        fields=["organization", "connection", "next_attempt_at"],
+                        name="crm_sync_state_due",
+                    ),
+                    models.Index(
+                        condition=models.Q(("observed__isnull", False)),
+                        fields=["organization", "connection", "crm_record_type", "id"],
+                        name="crm_sync_state_seen",
+                    ),
+                    models.Index(
+                        condition=models.Q(("error_code", ""), _negated=True),
+                        fields=["organization", "connection", "error_code", "id"],
+                        name="crm_sync_state_error",
+                    ),
+                    models.Index(
+                        fields=["organization", "connection", "crm_record_type", "email_key"],
+                        name="crm_sync_state_email",
+                    ),
+                    models.Index(
+                        fields=["organization", "connection", "crm_record_type", "phone_key"],
+                        name="crm_sync_state_phone",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("crm_record_id__isnull", False)),
+                        fields=("organization", "connection", "crm_record_type", "crm_record_id"),
+                        name="crm_sync_state_record",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("state__in", ["live", "pending"])),
+                        fields=("organization", "connection", "contact", "crm_record_type"),
+                        name="crm_sync_state_contact",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "state__in",
+                                ["live", "pending", "unlinked", "deleted_in_app", "deleted_in_crm", "superseded"],
+                            )
+                        ),
+                        name="crm_sync_state_state",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("state", "pending"), ("crm_record_id__isnull", False), _connector="OR"),
+                        name="crm_sync_state_paired",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -934,6 +1094,16 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("remote_subscription_id", ""), _negated=True),
+                        fields=("organization", "connection", "remote_subscription_id"),
+                        name="crm_webhooks_subscription",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["active", "failed", "removed"])), name="crm_webhooks_status"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -989,6 +1159,13 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("organization", "user"), name="memberships_user"),
+                    models.CheckConstraint(
+                        condition=models.Q(("role__in", ["owner", "admin", "operator", "viewer"])),
+                        name="memberships_role",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1033,6 +1210,10 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "indexes": [models.Index(fields=["organization", "expires_at"], name="idempotency_keys_expiry")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("organization", "actor", "key"), name="idempotency_keys_key")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1115,6 +1296,29 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("status", "received")),
+                        fields=["organization", "connection", "received_at"],
+                        name="crm_webhook_events_waiting",
+                    ),
+                    models.Index(
+                        fields=["organization", "connection", "record_type", "remote_id"],
+                        name="crm_webhook_events_record",
+                    ),
+                    models.Index(fields=["organization", "received_at"], name="crm_webhook_events_received"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("organization", "connection", "event_key"), name="crm_webhook_events_key"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("status__in", ["received", "coalesced", "done", "ignored", "rejected", "failed"])
+                        ),
+                        name="crm_webhook_events_status",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1209,6 +1413,25 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "indexes": [
+                    models.Index(fields=["plan", "stage", "status", "seq"], name="crm_plan_lines_stage"),
+                    models.Index(fields=["organization", "plan", "contact_id"], name="crm_plan_lines_contact"),
+                    models.Index(
+                        fields=["organization", "plan", "record_type", "remote_id"], name="crm_plan_lines_record"
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("organization", "plan", "seq"), name="crm_plan_lines_seq"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("status__in", ["planned", "held", "applied", "stale", "failed", "unknown", "dropped"])
+                        ),
+                        name="crm_plan_lines_status",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("creates__in", ["", "app", "crm"])), name="crm_plan_lines_creates"
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -1296,6 +1519,34 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "indexes": [
+                    models.Index(
+                        fields=["organization", "connection", "record_type", "email_key"], name="crm_observations_email"
+                    ),
+                    models.Index(
+                        fields=["organization", "connection", "record_type", "phone_key"], name="crm_observations_phone"
+                    ),
+                    models.Index(
+                        condition=models.Q(("marker", ""), _negated=True),
+                        fields=["organization", "connection", "marker"],
+                        name="crm_observations_marker",
+                    ),
+                    models.Index(
+                        condition=models.Q(("reason_code", ""), _negated=True),
+                        fields=["organization", "connection", "reason_code", "id"],
+                        name="crm_observations_reason",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("organization", "connection", "record_type", "remote_id"),
+                        name="crm_observations_record",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["live", "archived", "merged", "missing", "erased"])),
+                        name="crm_observations_state",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1409,6 +1660,15 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "indexes": [models.Index(fields=["organization", "created_at", "id"], name="crm_notices_created")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("resolved_at__isnull", True)),
+                        fields=("organization", "connection", "kind", "code"),
+                        name="crm_notices_open",
+                        nulls_distinct=False,
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1459,6 +1719,14 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "indexes": [
+                    models.Index(fields=["organization", "connection", "created_at"], name="crm_mapping_versions_at")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("organization", "connection", "version"), name="crm_mapping_versions_version"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1543,6 +1811,11 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "indexes": [
+                    models.Index(fields=["organization", "contact", "at", "id"], name="crm_ledger_contact"),
+                    models.Index(fields=["organization", "run_id", "id"], name="crm_ledger_run"),
+                    models.Index(fields=["organization", "connection", "at", "id"], name="crm_ledger_at"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1587,6 +1860,9 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("organization", "connection", "stream"), name="crm_leases_stream")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1677,6 +1953,36 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("status__in", ("sent", "unknown"))),
+                        fields=["organization", "connection", "claimed_until"],
+                        name="crm_intents_open",
+                    ),
+                    models.Index(fields=["organization", "run_id"], name="crm_intents_run"),
+                    models.Index(fields=["organization", "contact"], name="crm_intents_contact"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("status__in", ("sent", "unknown"))),
+                        fields=("organization", "connection", "contact", "record_type"),
+                        name="crm_intents_open_contact",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(
+                            ("status__in", ("sent", "unknown")), models.Q(("remote_id", ""), _negated=True)
+                        ),
+                        fields=("organization", "connection", "record_type", "remote_id"),
+                        name="crm_intents_open_record",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ["create", "update", "delete"])), name="crm_intents_kind"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["sent", "confirmed", "rejected", "unknown", "resolved"])),
+                        name="crm_intents_status",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1778,6 +2084,21 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("deleted_at__isnull", True)),
+                        fields=("organization", "connection", "record_type", "adsapp_field", "crm_field"),
+                        name="crm_field_mappings_pair",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("direction__in", ["to_crm", "from_crm", "bidirectional"])),
+                        name="crm_field_mappings_direction",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("blank_rule__in", ["propagate", "never"])),
+                        name="crm_field_mappings_blank_rule",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1888,6 +2209,41 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "indexes": [
+                    models.Index(
+                        fields=["organization", "connection", "status", "opened_at"], name="crm_conflicts_open"
+                    ),
+                    models.Index(fields=["organization", "link", "status"], name="crm_conflicts_of_link"),
+                    models.Index(fields=["organization", "contact"], name="crm_conflicts_of_contact"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("status__in", ["open", "answered"]), ("link__isnull", False)),
+                        fields=("organization", "connection", "link", "kind", "mapping_id"),
+                        name="crm_conflicts_link",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(
+                            ("status__in", ["open", "answered"]), ("contact__isnull", False), ("link__isnull", True)
+                        ),
+                        fields=("organization", "connection", "contact", "record_type", "kind", "mapping_id"),
+                        name="crm_conflicts_contact",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(
+                            ("status__in", ["open", "answered"]), ("contact__isnull", True), ("link__isnull", True)
+                        ),
+                        fields=("organization", "connection", "record_type", "remote_id", "kind", "mapping_id"),
+                        name="crm_conflicts_record",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ["field", "delete_edit", "match", "merge"])),
+                        name="crm_conflicts_kind",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["open", "answered", "closed"])), name="crm_conflicts_status"
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -1957,6 +2313,12 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "indexes": [models.Index(fields=["organization", "at"], name="contact_changes_at")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("organization", "contact", "version"), name="contact_changes_version"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -2004,6 +2366,7 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("organization", "prefix"), name="api_keys_prefix")],
             },
         ),
         migrations.CreateModel(
@@ -2067,6 +2430,13 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "indexes": [models.Index(fields=["organization", "user", "expires_at"], name="staff_access_user")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("role__in", ["owner", "admin", "operator", "viewer"])),
+                        name="staff_access_role",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -2115,233 +2485,8 @@ class Migration(migrations.Migration):
                 "abstract": False,
                 "base_manager_name": "objects",
                 "default_manager_name": "objects",
+                "indexes": [models.Index(fields=["organization", "access", "at"], name="staff_access_events_at")],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="user",
-            constraint=models.UniqueConstraint(
-                django.db.models.functions.text.Lower("email"), name="users_email_caseless"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="membership",
-            constraint=models.UniqueConstraint(fields=("organization", "user"), name="memberships_user"),
-        ),
-        migrations.AddConstraint(
-            model_name="membership",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("role__in", ["owner", "admin", "operator", "viewer"])), name="memberships_role"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="idempotencykey",
-            index=models.Index(fields=["organization", "expires_at"], name="idempotency_keys_expiry"),
-        ),
-        migrations.AddConstraint(
-            model_name="idempotencykey",
-            constraint=models.UniqueConstraint(fields=("organization", "actor", "key"), name="idempotency_keys_key"),
-        ),
-        migrations.AddIndex(
-            model_name="crmwebhookevent",
-            index=models.Index(
-                condition=models.Q(("status", "received")),
-                fields=["organization", "connection", "received_at"],
-                name="crm_webhook_events_waiting",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmwebhookevent",
-            index=models.Index(
-                fields=["organization", "connection", "record_type", "remote_id"], name="crm_webhook_events_record"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmwebhookevent",
-            index=models.Index(fields=["organization", "received_at"], name="crm_webhook_events_received"),
-        ),
-        migrations.AddConstraint(
-            model_name="crmwebhookevent",
-            constraint=models.UniqueConstraint(
-                fields=("organization", "connection", "event_key"), name="crm_webhook_events_key"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmwebhookevent",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["received", "coalesced", "done", "ignored", "rejected", "failed"])),
-                name="crm_webhook_events_status",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmwebhook",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("remote_subscription_id", ""), _negated=True),
-                fields=("organization", "connection", "remote_subscription_id"),
-                name="crm_webhooks_subscription",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmwebhook",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["active", "failed", "removed"])), name="crm_webhooks_status"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmsyncstate",
-            index=models.Index(fields=["organization", "contact", "connection"], name="crm_sync_state_of_contact"),
-        ),
-        migrations.AddIndex(
-            model_name="crmsyncstate",
-            index=models.Index(
-                fields=["organization", "connection", "crm_record_type", "state", "id"], name="crm_sync_state_walk"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmsyncstate",
-            index=models.Index(
-                condition=models.Q(("next_attempt_at__isnull", False)),
-                fields=["organization", "connection", "next_attempt_at"],
-                name="crm_sync_state_due",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmsyncstate",
-            index=models.Index(
-                condition=models.Q(("observed__isnull", False)),
-                fields=["organization", "connection", "crm_record_type", "id"],
-                name="crm_sync_state_seen",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmsyncstate",
-            index=models.Index(
-                condition=models.Q(("error_code", ""), _negated=True),
-                fields=["organization", "connection", "error_code", "id"],
-                name="crm_sync_state_error",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmsyncstate",
-            index=models.Index(
-                fields=["organization", "connection", "crm_record_type", "email_key"], name="crm_sync_state_email"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmsyncstate",
-            index=models.Index(
-                fields=["organization", "connection", "crm_record_type", "phone_key"], name="crm_sync_state_phone"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmsyncstate",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("crm_record_id__isnull", False)),
-                fields=("organization", "connection", "crm_record_type", "crm_record_id"),
-                name="crm_sync_state_record",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmsyncstate",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state__in", ["live", "pending"])),
-                fields=("organization", "connection", "contact", "crm_record_type"),
-                name="crm_sync_state_contact",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmsyncstate",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("state__in", ["live", "pending", "unlinked", "deleted_in_app", "deleted_in_crm", "superseded"])
-                ),
-                name="crm_sync_state_state",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmsyncstate",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state", "pending"), ("crm_record_id__isnull", False), _connector="OR"),
-                name="crm_sync_state_paired",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmsynclog",
-            index=models.Index(fields=["organization", "connection", "started_at", "id"], name="crm_sync_logs_started"),
-        ),
-        migrations.AddIndex(
-            model_name="crmsynclog",
-            index=models.Index(fields=["organization", "started_at", "id"], name="crm_sync_logs_recent"),
-        ),
-        migrations.AddIndex(
-            model_name="crmsynclog",
-            index=models.Index(
-                condition=models.Q(("completed_at__isnull", True)),
-                fields=["organization", "connection", "status"],
-                name="crm_sync_logs_running",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmsynclog",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("sync_type__in", ["full", "delta", "webhook", "manual"])),
-                name="crm_sync_logs_sync_type",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmsynclog",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("direction__in", ["to_crm", "from_crm", "bidirectional"])),
-                name="crm_sync_logs_direction",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmsynclog",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["running", "completed", "failed", "held", "parked", "cancelled"])),
-                name="crm_sync_logs_status",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmsynclog",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("trigger__in", ["beat", "cron", "user", "webhook", "app_change", "retry", "undo", "plan"])
-                ),
-                name="crm_sync_logs_trigger",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmplanline",
-            index=models.Index(fields=["plan", "stage", "status", "seq"], name="crm_plan_lines_stage"),
-        ),
-        migrations.AddIndex(
-            model_name="crmplanline",
-            index=models.Index(fields=["organization", "plan", "contact_id"], name="crm_plan_lines_contact"),
-        ),
-        migrations.AddIndex(
-            model_name="crmplanline",
-            index=models.Index(
-                fields=["organization", "plan", "record_type", "remote_id"], name="crm_plan_lines_record"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmplanline",
-            constraint=models.UniqueConstraint(fields=("organization", "plan", "seq"), name="crm_plan_lines_seq"),
-        ),
-        migrations.AddConstraint(
-            model_name="crmplanline",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("status__in", ["planned", "held", "applied", "stale", "failed", "unknown", "dropped"])
-                ),
-                name="crm_plan_lines_status",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmplanline",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("creates__in", ["", "app", "crm"])), name="crm_plan_lines_creates"
-            ),
         ),
         migrations.AddIndex(
             model_name="crmplan",
@@ -2358,345 +2503,10 @@ class Migration(migrations.Migration):
                 name="crm_plans_status",
             ),
         ),
-        migrations.AddIndex(
-            model_name="crmobservation",
-            index=models.Index(
-                fields=["organization", "connection", "record_type", "email_key"], name="crm_observations_email"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmobservation",
-            index=models.Index(
-                fields=["organization", "connection", "record_type", "phone_key"], name="crm_observations_phone"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmobservation",
-            index=models.Index(
-                condition=models.Q(("marker", ""), _negated=True),
-                fields=["organization", "connection", "marker"],
-                name="crm_observations_marker",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmobservation",
-            index=models.Index(
-                condition=models.Q(("reason_code", ""), _negated=True),
-                fields=["organization", "connection", "reason_code", "id"],
-                name="crm_observations_reason",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmobservation",
-            constraint=models.UniqueConstraint(
-                fields=("organization", "connection", "record_type", "remote_id"), name="crm_observations_record"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmobservation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["live", "archived", "merged", "missing", "erased"])),
-                name="crm_observations_state",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmnotice",
-            index=models.Index(fields=["organization", "created_at", "id"], name="crm_notices_created"),
-        ),
-        migrations.AddConstraint(
-            model_name="crmnotice",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("resolved_at__isnull", True)),
-                fields=("organization", "connection", "kind", "code"),
-                name="crm_notices_open",
-                nulls_distinct=False,
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmmappingversion",
-            index=models.Index(fields=["organization", "connection", "created_at"], name="crm_mapping_versions_at"),
-        ),
-        migrations.AddConstraint(
-            model_name="crmmappingversion",
-            constraint=models.UniqueConstraint(
-                fields=("organization", "connection", "version"), name="crm_mapping_versions_version"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmledgerentry",
-            index=models.Index(fields=["organization", "contact", "at", "id"], name="crm_ledger_contact"),
-        ),
-        migrations.AddIndex(
-            model_name="crmledgerentry",
-            index=models.Index(fields=["organization", "run_id", "id"], name="crm_ledger_run"),
-        ),
-        migrations.AddIndex(
-            model_name="crmledgerentry",
-            index=models.Index(fields=["organization", "connection", "at", "id"], name="crm_ledger_at"),
-        ),
-        migrations.AddConstraint(
-            model_name="crmlease",
-            constraint=models.UniqueConstraint(
-                fields=("organization", "connection", "stream"), name="crm_leases_stream"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmintent",
-            index=models.Index(
-                condition=models.Q(("status__in", ("sent", "unknown"))),
-                fields=["organization", "connection", "claimed_until"],
-                name="crm_intents_open",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmintent",
-            index=models.Index(fields=["organization", "run_id"], name="crm_intents_run"),
-        ),
-        migrations.AddIndex(
-            model_name="crmintent",
-            index=models.Index(fields=["organization", "contact"], name="crm_intents_contact"),
-        ),
-        migrations.AddConstraint(
-            model_name="crmintent",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("status__in", ("sent", "unknown"))),
-                fields=("organization", "connection", "contact", "record_type"),
-                name="crm_intents_open_contact",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmintent",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("status__in", ("sent", "unknown")), models.Q(("remote_id", ""), _negated=True)),
-                fields=("organization", "connection", "record_type", "remote_id"),
-                name="crm_intents_open_record",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmintent",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("kind__in", ["create", "update", "delete"])), name="crm_intents_kind"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmintent",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["sent", "confirmed", "rejected", "unknown", "resolved"])),
-                name="crm_intents_status",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmfieldmapping",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("deleted_at__isnull", True)),
-                fields=("organization", "connection", "record_type", "adsapp_field", "crm_field"),
-                name="crm_field_mappings_pair",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmfieldmapping",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("direction__in", ["to_crm", "from_crm", "bidirectional"])),
-                name="crm_field_mappings_direction",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmfieldmapping",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("blank_rule__in", ["propagate", "never"])), name="crm_field_mappings_blank_rule"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmconnection",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("status", "disconnected"), _negated=True),
-                fields=("organization", "crm_type"),
-                name="crm_connections_open",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmconnection",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["active", "paused", "error", "disconnected"])),
-                name="crm_connections_status",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmconnection",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "health__in",
-                        [
-                            "setting_up",
-                            "first_sync",
-                            "healthy",
-                            "late",
-                            "needs_attention",
-                            "waiting_for_quota",
-                            "needs_reconnect",
-                            "held",
-                            "paused",
-                            "disconnected",
-                        ],
-                    )
-                ),
-                name="crm_connections_health",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmconnection",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("mode__in", ["observe", "sync"])), name="crm_connections_mode"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmconnection",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("strategy__in", ["adsapp_wins", "crm_wins", "newest_wins", "manual"])),
-                name="crm_connections_strategy",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmconnection",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("tie_rule__in", ["adsapp_wins", "crm_wins", "manual"])),
-                name="crm_connections_tie_rule",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmconnection",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("on_app_deleted__in", ["unlink", "archive", "delete"])),
-                name="crm_connections_on_app_deleted",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmconnection",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("on_crm_deleted__in", ["unlink", "archive", "delete"])),
-                name="crm_connections_on_crm_deleted",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmconnection",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("drift__in", ["show", "write_back"])), name="crm_connections_drift"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmconnection",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("max_share_created__range", (0, 1)), ("max_share_deleted__range", (0, 1))),
-                name="crm_connections_shares",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crmconflict",
-            index=models.Index(fields=["organization", "connection", "status", "opened_at"], name="crm_conflicts_open"),
-        ),
-        migrations.AddIndex(
-            model_name="crmconflict",
-            index=models.Index(fields=["organization", "link", "status"], name="crm_conflicts_of_link"),
-        ),
-        migrations.AddIndex(
-            model_name="crmconflict",
-            index=models.Index(fields=["organization", "contact"], name="crm_conflicts_of_contact"),
-        ),
-        migrations.AddConstraint(
-            model_name="crmconflict",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("status__in", ["open", "answered"]), ("link__isnull", False)),
-                fields=("organization", "connection", "link", "kind", "mapping_id"),
-                name="crm_conflicts_link",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmconflict",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(
-                    ("status__in", ["open", "answered"]), ("contact__isnull", False), ("link__isnull", True)
-                ),
-                fields=("organization", "connection", "contact", "record_type", "kind", "mapping_id"),
-                name="crm_conflicts_contact",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmconflict",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(
-                    ("status__in", ["open", "answered"]), ("contact__isnull", True), ("link__isnull", True)
-                ),
-                fields=("organization", "connection", "record_type", "remote_id", "kind", "mapping_id"),
-                name="crm_conflicts_record",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmconflict",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("kind__in", ["field", "delete_edit", "match", "merge"])), name="crm_conflicts_kind"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="crmconflict",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["open", "answered", "closed"])), name="crm_conflicts_status"
-            ),
-        ),
         migrations.AddConstraint(
             model_name="crmappregistration",
             constraint=models.UniqueConstraint(
                 fields=("organization", "crm_type", "client_id"), name="crm_app_registrations_client"
             ),
-        ),
-        migrations.AddIndex(
-            model_name="contactchange",
-            index=models.Index(fields=["organization", "at"], name="contact_changes_at"),
-        ),
-        migrations.AddConstraint(
-            model_name="contactchange",
-            constraint=models.UniqueConstraint(
-                fields=("organization", "contact", "version"), name="contact_changes_version"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="contact",
-            index=models.Index(fields=["organization", "email_normalized"], name="contacts_email"),
-        ),
-        migrations.AddIndex(
-            model_name="contact",
-            index=models.Index(fields=["organization", "phone_normalized"], name="contacts_phone"),
-        ),
-        migrations.AddIndex(
-            model_name="contact",
-            index=models.Index(fields=["organization", "updated_at", "id"], name="contacts_updated"),
-        ),
-        migrations.AddIndex(
-            model_name="contact",
-            index=models.Index(
-                condition=models.Q(
-                    ("phone_normalized__isnull", True), ("email_normalized__isnull", True), _connector="OR"
-                ),
-                fields=["organization", "id"],
-                name="contacts_keys_open",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="apikey",
-            constraint=models.UniqueConstraint(fields=("organization", "prefix"), name="api_keys_prefix"),
-        ),
-        migrations.AddIndex(
-            model_name="staffaccess",
-            index=models.Index(fields=["organization", "user", "expires_at"], name="staff_access_user"),
-        ),
-        migrations.AddConstraint(
-            model_name="staffaccess",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("role__in", ["owner", "admin", "operator", "viewer"])), name="staff_access_role"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="staffaccessevent",
-            index=models.Index(fields=["organization", "access", "at"], name="staff_access_events_at"),
         ),
     ]
