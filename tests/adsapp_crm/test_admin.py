@@ -54,6 +54,18 @@ def test_a_list_shows_the_organizations_rows_and_no_others(staff, tenant, other,
     assert answer.context["cl"].result_count == 1
 
 
+def test_dates_have_the_day_first_and_a_plain_no_is_no_fault(staff, tenant, fill):
+    """A contact that is not deleted: "No" in words, and when it was made by the clock of 24 hours."""
+    contact = fill(tenant)["Contact"]
+    with tenant.context():
+        row = models.Contact.objects.get(pk=contact.pk)
+    listed = text(staff.get(reverse("admin:adsapp_crm_contact_changelist")))
+    assert f"{row.updated_at.day} {row.updated_at:%b %Y, %H:%M}" in listed
+    assert (">No</span>" in listed, "close_small" in listed) == (True, False)
+    shown = text(staff.get(reverse("admin:adsapp_crm_contact_change", args=[contact.pk])))
+    assert f"{row.created_at.day} {row.created_at:%b %Y, %H:%M}" in shown
+
+
 @pytest.mark.parametrize("name", LISTS)
 def test_without_an_organization_a_list_says_so_and_is_empty(client, tenant, fill, name):
     """Staff of ours who chose none see nothing, and where to choose."""
