@@ -100,10 +100,18 @@ def connect_with_token(
 
     The token is tried, the account pinned, its fields described and our marker field made, before the row is
     written: with an error of the CRM (any CrmError) or a refusal (``connection.exists``,
-    ``config.token_missing``, ``config.provider_unknown``) nothing has changed on our side. Must be called
-    outside ``organization_context``.
+    ``config.token_missing``, ``config.provider_unknown``, ``config.unsupported`` where a log-in is needed) nothing
+    has changed on our side. Must be called outside ``organization_context``.
     """
     check_provider(crm_type)
+    if not PROVIDERS[crm_type].takes_token:
+        label = PROVIDERS[crm_type].label
+        raise refuse(
+            "config.unsupported",
+            f"{label} is connected by a log-in there: a token alone does not say where its account is.",
+            field="apiToken",
+            fix=f"Open Connect {label} in the dashboard and log in at {label}.",
+        )
     access = Access({"token": _checked_token(token)}, environment)
     return connect_account(organization_id, crm_type, access, actor=actor)
 

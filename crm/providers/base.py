@@ -235,6 +235,8 @@ class Provider:
     """``connect`` gives a ``SubscribingConnector``."""
     oauth: OAuthFlow | None = None
     """How people grant access by logging in at the CRM; None: only by a token that they bring."""
+    takes_token: bool = True
+    """A token that a person brings is enough: it leads to its account by itself."""
 
     @property
     def record_types(self) -> tuple[str, ...]:

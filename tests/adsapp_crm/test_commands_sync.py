@@ -97,6 +97,7 @@ def test_a_token_from_standard_input_connects(tenant, hubspot, monkeypatch):
         ("zoho", TOKEN, (2, "config.provider_unknown", "crmType")),
         ("hubspot", "", (2, "config.token_missing", "apiToken")),
         ("hubspot", "two words", (2, "config.token_missing", "apiToken")),
+        ("salesforce", "00D!token", (2, "config.unsupported", "apiToken")),
         ("hubspot", "pat-wrong", (2, "auth.expired", "")),
     ],
 )

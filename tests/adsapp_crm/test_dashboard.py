@@ -222,11 +222,22 @@ def test_the_health_card_tells_what_is_left_of_the_day(synced, monkeypatch):
     assert '<meter min="0" max="250000" high="225000" value="200000"' in page
 
 
+def test_a_crm_that_no_token_connects_says_what_the_installation_lacks(stand):
+    """No field that could only be refused; what is sent all the same is, and connects nothing."""
+    page = stand.get("/connect/salesforce")
+    assert 'name="token"' not in page
+    assert "This installation has no app at Salesforce yet" in page
+    stand.post("/connect/salesforce", token="00D!token")
+    assert "a token alone does not say where its account is" in stand.get("/connect/salesforce")
+
+
 def test_a_log_in_goes_to_the_environment_that_is_chosen(stand, settings):
     """Salesforce's sandboxes log in at another address; what is none of its environments is the installation's."""
     settings.CRM_PROVIDERS = {"salesforce": {"client_id": "id", "client_secret": "secret"}}
     settings.CRM_EXTRA_HOSTS = ()
-    assert "/api/crm/connect/callback" in stand.get("/connect/salesforce")
+    page = stand.get("/connect/salesforce")
+    assert "/api/crm/connect/callback" in page
+    assert 'name="token"' not in page
     for chosen, host in (("sandbox", "test"), ("production", "login"), ("elsewhere", "login")):
         page = stand.post("/connect/salesforce", log_in="1", environment=chosen).content.decode()
         assert f'content="0; url=https://{host}.salesforce.com/services/oauth2/authorize?' in page

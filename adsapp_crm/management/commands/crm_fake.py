@@ -40,7 +40,7 @@ class Command(BaseCommand):
             raise _refused(f"--pidfile: there is no folder {options['pidfile'].parent}. Choose one that there is")
         given = {"token": options["token"]} if options["token"] else {}
         try:
-            fake = FAKES[options["provider"]](
+            fake: Any = FAKES[options["provider"]](
                 seed=options["seed"],
                 limits=options["limits"],
                 search_lag_seconds=options["search_lag"],
@@ -60,6 +60,7 @@ class Command(BaseCommand):
         if options["pidfile"]:
             options["pidfile"].write_text(str(os.getpid()))
         self.stdout.write(f"{options['provider']} fake at {server.url} (records and switches: {server.url}/_fake/)")
+        self.stdout.write(f"token  {fake.token}")
         self.stdout.flush()
         try:
             server.join()

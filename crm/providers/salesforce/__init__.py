@@ -39,4 +39,5 @@ PROVIDER: Final = Provider(
     webhook_answer=WebhookAnswer(webhooks.ACKNOWLEDGED, "text/xml"),
     webhook_steps=webhooks.STEPS,
     oauth=login.OAUTH,
+    takes_token=False,
 )
