@@ -61,3 +61,29 @@ def body_of(answer: Any) -> dict[str, Any]:
 
 def has(name: str, operator: str, value: object = None, **more: object) -> dict[str, Any]:
     return {"propertyName": name, "operator": operator, **({} if value is None else {"value": value}), **more}
+
+
+def make_property(
+    account: Account,
+    name: str,
+    type_: str,
+    field_type: str = "",
+    options: list[str] | None = None,
+    *,
+    unique: bool = False,
+) -> None:
+    usual = {"string": "text", "number": "number", "bool": "booleancheckbox", "date": "date", "datetime": "date"}
+    answer = account.call(
+        "POST",
+        "/crm/v3/properties/contacts",
+        {
+            "name": name,
+            "label": name,
+            "type": type_,
+            "fieldType": field_type or usual[type_],
+            "groupName": "contactinformation",
+            "hasUniqueValue": unique,
+            "options": [{"label": value, "value": value} for value in options or []],
+        },
+    )
+    assert answer.status_code == 201, answer.text
