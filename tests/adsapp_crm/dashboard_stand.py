@@ -8,11 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import redis
 from django.test import Client
 
-from adsapp_crm import wiring
-from adsapp_crm.limiter import RedisLimits
 from adsapp_crm.models import Contact, CrmConflict, CrmConnection, CrmFieldMapping, CrmPlan, CrmSyncLog, User
 from adsapp_crm.models.choices import Role
 from adsapp_crm.services import syncing
@@ -150,10 +147,7 @@ def pages_of(stand: Stand) -> list[str]:
 
 
 @contextmanager
-def dashboard_stand(tenant: Any, settings: Any, monkeypatch: Any) -> Iterator[Stand]:
-    # The stand-ins' accounts have one number: each test has budgets of its own.
-    limits = RedisLimits(redis.Redis.from_url(settings.REDIS_URL), prefix=f"test:{uuid.uuid4()}:")
-    monkeypatch.setattr(wiring, "_limits", lambda _redis_url: limits)
+def dashboard_stand(tenant: Any, settings: Any) -> Iterator[Stand]:
     with hubspot_account() as account:
         settings.CRM_PROVIDERS = {"hubspot": {"api_base": account.url}}
         settings.CRM_EXTRA_HOSTS = ("127.0.0.1",)

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def stand(tenant, settings, monkeypatch):
-    with dashboard_stand(tenant, settings, monkeypatch) as made:
+def stand(tenant, settings):
+    with dashboard_stand(tenant, settings) as made:
         made.connect()
         made.contact(firstName="Ada", lastName="Lovelace", email="ada@x.example", jobTitle="Countess")
         made.contact(firstName="Bea", lastName="Smith", email="bea@x.example", city="Ghent")

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def stand(tenant, settings, monkeypatch):
-    with dashboard_stand(tenant, settings, monkeypatch) as made:
+def stand(tenant, settings):
+    with dashboard_stand(tenant, settings) as made:
         yield made
 
 

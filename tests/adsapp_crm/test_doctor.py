@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import uuid
 from datetime import timedelta
 from io import StringIO
 
 import pytest
-import redis
 import requests
 from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 from django.test import Client
 
 from adsapp_crm import wiring
-from adsapp_crm.limiter import DayUse, RedisLimits
+from adsapp_crm.limiter import DayUse
 from adsapp_crm.models import CrmConnection, CrmFieldMapping, CrmWebhookRefusal
 from adsapp_crm.services.connections import connect_with_token, disconnect
 from adsapp_crm.services.examination import CHECKS, Verdict, judge_clocks, judge_quota
@@ -27,9 +25,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def _own_budgets(settings, monkeypatch):
-    limits = RedisLimits(redis.Redis.from_url(settings.REDIS_URL), prefix=f"test:{uuid.uuid4()}:")
-    monkeypatch.setattr(wiring, "_limits", lambda _redis_url: limits)
+def _loopback(settings):
     settings.CRM_EXTRA_HOSTS = ["127.0.0.1"]
 
 

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def stand(tenant, settings, monkeypatch):
+def stand(tenant, settings):
     """A plan that waits: three people are to be made in HubSpot."""
-    with dashboard_stand(tenant, settings, monkeypatch) as made:
+    with dashboard_stand(tenant, settings) as made:
         made.connect()
         for number in range(3):
             made.contact(lastName=f"P{number}", email=f"p{number}@x.example")

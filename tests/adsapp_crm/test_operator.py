@@ -10,14 +10,11 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
-import redis
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError
 from django.db.models.functions import Now
 from django.test import Client
 
-from adsapp_crm import wiring
-from adsapp_crm.limiter import RedisLimits
 from adsapp_crm.models import Contact, CrmConnection, CrmSyncLog, CrmSyncState, CrmWebhookRefusal
 from adsapp_crm.services.connection_rules import set_debug_mode
 from adsapp_crm.services.refused_deliveries import refused_deliveries
@@ -30,12 +27,6 @@ from tests.adsapp_crm.webhook_stand import TOKENS, add_contact, connect, stand_i
 pytestmark = pytest.mark.django_db
 
 PERSON = {"firstName": "Canarybird", "lastName": "Ofthemine", "email": "canary@mine.example", "phone": "+31612345678"}
-
-
-@pytest.fixture(autouse=True)
-def _own_budgets(settings, monkeypatch):
-    limits = RedisLimits(redis.Redis.from_url(settings.REDIS_URL), prefix=f"test:{uuid.uuid4()}:")
-    monkeypatch.setattr(wiring, "_limits", lambda _redis_url: limits)
 
 
 @pytest.fixture

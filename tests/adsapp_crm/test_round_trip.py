@@ -16,8 +16,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def stand(tenant, settings, monkeypatch):
-    with dashboard_stand(tenant, settings, monkeypatch) as made:
+def stand(tenant, settings):
+    with dashboard_stand(tenant, settings) as made:
         made.connect()
         made.contact(firstName="Ada", lastName="Lovelace", email="ada@x.example", phone="+31612345678", city="Ghent")
         made.sync()

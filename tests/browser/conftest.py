@@ -36,8 +36,8 @@ def chromium(django_db_setup) -> Iterator[Any]:
 
 
 @pytest.fixture
-def stand(chromium, tenant, request, monkeypatch, transactional_db):
-    with dashboard_stand(tenant, request.getfixturevalue("settings"), monkeypatch) as made:
+def stand(chromium, tenant, request, transactional_db):
+    with dashboard_stand(tenant, request.getfixturevalue("settings")) as made:
         tenant.user.set_password(PASSWORD)
         tenant.user.save()
         yield made
