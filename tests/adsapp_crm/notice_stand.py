@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import requests
 from django.db.models.functions import Now
 
@@ -12,8 +13,10 @@ from adsapp_crm.models import (
     CrmMessage,
     CrmSyncLog,
 )
-from adsapp_crm.services import outgoing
+from adsapp_crm.models.choices import Health
+from adsapp_crm.services import outgoing, sending
 from adsapp_crm.services.outgoing import add_webhook
+from crm.http.hosts import HostPolicy
 from crm.testing.wsgi import InProcessAdapter
 
 URL = "https://hooks.example.com/crm"
@@ -66,3 +69,21 @@ def due_again(tenant):
     """The time of the next attempt has come."""
     with tenant.context():
         CrmMessage.objects.filter(status="waiting").update(next_attempt_at=Now())
+
+
+@pytest.fixture
+def public_names(monkeypatch, settings):
+    """hooks.example.com has a public address; nothing is looked up."""
+    names = {"hooks.example.com": ["93.184.216.34"], "inner.example.com": ["93.184.216.34", "10.0.0.7"]}
+    policy = HostPolicy(any_public=True, resolve=lambda host, _port: names.get(host, [host]))
+    monkeypatch.setattr(outgoing, "hosts", lambda: policy)
+    monkeypatch.setattr(sending, "hosts", lambda: policy)
+    settings.CRM_MAIL_FROM = "crm@adsapp.example"
+
+
+@pytest.fixture
+def connection(tenant):
+    with tenant.context():
+        return CrmConnection.objects.create(
+            crm_type="hubspot", health=Health.HEALTHY, first_sync_approved_at=Now(), last_success_at=Now()
+        )

@@ -25,35 +25,17 @@ from adsapp_crm.models import (
 )
 from adsapp_crm.models.choices import Health
 from adsapp_crm.selectors import database_now, organizations_to_tell
-from adsapp_crm.services import outgoing, sending
+from adsapp_crm.services import sending
 from adsapp_crm.services.connections import block_connection, pause_connection, resume_connection
 from adsapp_crm.services.notices import tell_drift
 from adsapp_crm.services.sending import ATTEMPTS, PAUSES_SECONDS, tell
 from adsapp_crm.services.telling import watch_late
 from crm.errors import ConnectionBlockedError
-from crm.http.hosts import HostPolicy
-from tests.adsapp_crm.notice_stand import Receiver, change, due_again, end_run, hook
+from tests.adsapp_crm.notice_stand import Receiver, change, connection, due_again, end_run, hook, public_names
 from tests.adsapp_crm.webhook_stand import eager_tasks
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _public_names(monkeypatch, settings):
-    """hooks.example.com has a public address; nothing is looked up."""
-    names = {"hooks.example.com": ["93.184.216.34"], "inner.example.com": ["93.184.216.34", "10.0.0.7"]}
-    policy = HostPolicy(any_public=True, resolve=lambda host, _port: names.get(host, [host]))
-    monkeypatch.setattr(outgoing, "hosts", lambda: policy)
-    monkeypatch.setattr(sending, "hosts", lambda: policy)
-    settings.CRM_MAIL_FROM = "crm@adsapp.example"
-
-
-@pytest.fixture
-def connection(tenant):
-    with tenant.context():
-        return CrmConnection.objects.create(
-            crm_type="hubspot", health=Health.HEALTHY, first_sync_approved_at=Now(), last_success_at=Now()
-        )
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("public_names")]
+__all__ = ["connection", "public_names"]
 
 
 # What is told ---------------------------------------------------------------------------------------------------

@@ -7,45 +7,24 @@ import uuid
 
 import pytest
 from django.db import connection as database
-from django.db.models.functions import Now
 from django.test import Client
 
 from adsapp_crm.models import (
     CredentialsMismatchError,
-    CrmConnection,
     CrmMessage,
     CrmNotice,
     CrmOutgoingWebhook,
     Membership,
 )
-from adsapp_crm.models.choices import Health
 from adsapp_crm.services import outgoing, sending
 from adsapp_crm.services.outgoing import add_webhook, change_webhook, remove_webhook
 from adsapp_crm.services.refusals import RefusedError
 from adsapp_crm.services.sending import send_test, tell
 from adsapp_crm.tenancy import organization_context
-from crm.http.hosts import HostPolicy
-from tests.adsapp_crm.notice_stand import EVERYTHING, URL, Receiver, end_run, hook
+from tests.adsapp_crm.notice_stand import EVERYTHING, URL, Receiver, connection, end_run, hook, public_names
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _public_names(monkeypatch, settings):
-    """hooks.example.com has a public address; nothing is looked up."""
-    names = {"hooks.example.com": ["93.184.216.34"], "inner.example.com": ["93.184.216.34", "10.0.0.7"]}
-    policy = HostPolicy(any_public=True, resolve=lambda host, _port: names.get(host, [host]))
-    monkeypatch.setattr(outgoing, "hosts", lambda: policy)
-    monkeypatch.setattr(sending, "hosts", lambda: policy)
-    settings.CRM_MAIL_FROM = "crm@adsapp.example"
-
-
-@pytest.fixture
-def connection(tenant):
-    with tenant.context():
-        return CrmConnection.objects.create(
-            crm_type="hubspot", health=Health.HEALTHY, first_sync_approved_at=Now(), last_success_at=Now()
-        )
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("public_names")]
+__all__ = ["connection", "public_names"]
 
 
 # Where it may go ------------------------------------------------------------------------------------------------
