@@ -58,7 +58,7 @@ def connection(tenant):
 
 def fail(tenant, many=1, **columns):
     with tenant.context():
-        ids = list(CrmSyncState.objects.values_list("pk", flat=True)[:many])
+        ids = list(CrmSyncState.objects.order_by("pk").values_list("pk", flat=True)[:many])
         CrmSyncState.objects.filter(pk__in=ids).update(**(columns or FAILS))
         return ids
 
