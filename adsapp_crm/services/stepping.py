@@ -74,6 +74,8 @@ RETRY_SECONDS: Final = 60.0
 SCAN: Final = "scan"
 """The stream whose lease owns the cursors. Chosen records are worked on beside it, under claims of their own."""
 SCANS: Final = (RunKind.FULL, RunKind.DELTA)
+UNASKING: Final = (Phase.GUARD, Phase.FINISH)
+"""Phases before which no statistics are refreshed: they ask for no rows by what these hold. Settling fills none."""
 
 _PRIORITIES: Final = {
     RunKind.FULL: Priority.FULL,
@@ -255,7 +257,7 @@ def _advance(run: CrmSyncLog, ports: Ports, is_over: Callable[[], bool], analyst
             return state
         pages += 1
         if state.phase is not phase:
-            if phase is not Phase.SETTLE and run.sync_type in SCANS:  # settling fills none
+            if phase is not Phase.SETTLE and state.phase not in UNASKING and run.sync_type in SCANS:
                 analyst.refresh(filling=_is_filling(state))
         elif pages == max(1, MORE_PAGES * refreshed):
             refreshed = pages
