@@ -21,6 +21,7 @@ from tests.adsapp_crm.webhook_stand import (
     TOKENS,
     add_contact,
     connect,
+    connect_as_granted,
     contacts,
     eager_tasks,
     events,
@@ -318,7 +319,7 @@ def salesforce(settings, public):
 def test_salesforce_is_told_how_and_its_messages_are_acknowledged(tenant, salesforce):
     """The steps name the address; a message to it is answered with Ack and read again; another org's is not."""
     add_contact(tenant, firstName="Ann", lastName="Lee", email="ann@example.com")
-    connection_id = connect(tenant, "salesforce")
+    connection_id = connect_as_granted(tenant, salesforce)
     contact = linked_id(tenant, "ann@example.com")
     setup = setup_of(tenant.id, connection_id, actor="user:test")
     assert setup.address in setup.steps[1]

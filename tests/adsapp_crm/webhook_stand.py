@@ -12,7 +12,7 @@ import requests
 
 from adsapp_crm import tasks
 from adsapp_crm.models import Contact, CrmConnection, CrmSyncLog, CrmWebhookEvent, CrmWebhookRefusal
-from adsapp_crm.services.connections import connect_with_token
+from adsapp_crm.services.connections import Access, connect_account, connect_with_token
 from adsapp_crm.services.contacts import create_contact
 from adsapp_crm.services.refusal_counter import REFUSALS
 from adsapp_crm.services.syncing import approve_plan, start_run
@@ -67,6 +67,8 @@ class StandIn:
 
 @contextmanager
 def stand_in(key: str, **options: Any) -> Iterator[StandIn]:
+    REFUSALS.write()  # what tests before this one left to be counted
+    CrmWebhookRefusal.objects.all().delete()
     fake: Any = FAKES[key](token=TOKENS[key], limits="none", search_lag_seconds=0.0, **options)
     try:
         with LoopbackServer(fake) as server:
@@ -77,7 +79,20 @@ def stand_in(key: str, **options: Any) -> Iterator[StandIn]:
 
 def connect(tenant: Any, key: str, *, approve: bool = True) -> Any:
     """Connect by token and carry out the first sync; gives the connection's id."""
-    connection_id = connect_with_token(tenant.id, key, TOKENS[key], actor="user:test").connection_id
+    return first_synced(tenant, connect_with_token(tenant.id, key, TOKENS[key], actor="user:test"), approve=approve)
+
+
+def connect_as_granted(tenant: Any, stand: StandIn) -> Any:
+    """The same, as Salesforce's grant would leave it: it names the account's address and the user."""
+    headers = {"Authorization": f"Bearer {TOKENS[stand.key]}"}
+    about = requests.get(f"{stand.url}/services/oauth2/userinfo", headers=headers, timeout=10).json()
+    told = {"instance_url": stand.url, "user_id": about["user_id"]}
+    access = Access({"token": TOKENS[stand.key], "settings": told})
+    return first_synced(tenant, connect_account(tenant.id, stand.key, access, actor="user:test"))
+
+
+def first_synced(tenant: Any, connected: Any, *, approve: bool = True) -> Any:
+    connection_id = connected.connection_id
     if approve:
         sync_first(tenant, connection_id)
     return connection_id
