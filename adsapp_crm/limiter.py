@@ -37,8 +37,8 @@ _ALONE: Final = "alone:"
 """Begins the tickets that this process gave while Redis was away."""
 
 # KEYS: the day, then the windows. ARGV: nonce, cost, longest wait, day limit (-1: unknown), usable share of the day,
-# UTC offset, the figures' key, whose figures; for each window: limit, share, window, margin. Times in microseconds;
-# "%.0f" since Lua prints 1.7e+15.
+# UTC offset, the figures' key, whose figures; for each window: limit, share, window, margin (of a window that was told
+# otherwise the same part). Times in microseconds; "%.0f" since Lua prints 1.7e+15.
 # Answer: what it is (0 a slot was taken, 1 too long, 2 the day's allowance), the wait.
 _ACQUIRE: Final = """
 local time = redis.call('TIME')
@@ -65,7 +65,7 @@ local spans = {}
 for i = 2, #KEYS do
   local key, at = KEYS[i], 9 + (i - 2) * 4
   local learned = redis.call('HMGET', key .. ':learned', 'limit', 'window')
-  local span = tonumber(learned[2] or ARGV[at + 2]) + tonumber(ARGV[at + 3])
+  local span = tonumber(learned[2] or ARGV[at + 2]) * (1 + ARGV[at + 3] / ARGV[at + 2])
   local places = math.max(1, math.floor(tonumber(learned[1] or ARGV[at]) * tonumber(ARGV[at + 1])))
   redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now - 2 * span))
   local last = redis.call('ZREVRANGE', key, places - 1, places - 1, 'WITHSCORES')
@@ -108,7 +108,7 @@ local spans = {}
 for i = 2, #KEYS do
   local key, at = KEYS[i], 9 + (i - 2) * 4
   local learned = redis.call('HMGET', key .. ':learned', 'limit', 'window')
-  local span = tonumber(learned[2] or ARGV[at + 2]) + tonumber(ARGV[at + 3])
+  local span = tonumber(learned[2] or ARGV[at + 2]) * (1 + ARGV[at + 3] / ARGV[at + 2])
   local places = math.max(1, math.floor(tonumber(learned[1] or ARGV[at]) * tonumber(ARGV[at + 1])))
   redis.call('ZREM', key, nonce)
   local last = redis.call('ZREVRANGEBYSCORE', key, string.format('%.0f', now), '-inf', 'WITHSCORES',

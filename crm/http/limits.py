@@ -81,7 +81,7 @@ class RollingWindow:
     limit: int
     seconds: float
     margin_seconds: float | None = None
-    """``None``: MARGIN_SHARE of the window."""
+    """``None``: MARGIN_SHARE of the window. A window that the CRM's headers tell otherwise keeps the same part."""
     every_call: bool = False
     """Holds whatever budget a call names (politeness, delay); the connection's share does not reduce it."""
     read: ReadHeaders | None = None

@@ -129,7 +129,8 @@ class MemoryLimits:
     def _free(self, demand: WindowDemand, now: int, *, among_past: bool = False) -> int:
         """The first moment at which the window has room: behind all slots, or but those that lie ahead."""
         shelf = self._shelf(demand.key)
-        window = (shelf.window_microseconds or demand.window_microseconds) + demand.margin_microseconds
+        told = shelf.window_microseconds or demand.window_microseconds
+        window = told + told * demand.margin_microseconds // demand.window_microseconds
         shelf.slots = [slot for slot in shelf.slots if slot[0] > now - 2 * window]
         end = bisect.bisect_right(shelf.slots, (now, math.inf)) if among_past else len(shelf.slots)
         limit = demand.allowed(shelf.limit)

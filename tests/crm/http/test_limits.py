@@ -218,6 +218,7 @@ def test_limits_are_learned_from_headers(limits, clock):
     limiter = limits.limiter(bound(BURST))
     limiter.observe({"x-max": "20", "x-interval": "2000"})
     assert granted(limiter) == 20
+    assert limiter.acquire("burst").wait_seconds == pytest.approx(2.03)  # the margin is a part of the window told
 
     clock.now += 5
     limiter.observe({"x-max": "3"})
