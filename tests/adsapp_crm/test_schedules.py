@@ -93,8 +93,8 @@ def test_a_daily_sync_waits_for_its_time_and_is_not_late_before_it(tenant, row):
         ({}, 1, True),
         ({"dailyAt": "now+1"}, 20, False),
         ({"dailyAt": "now-1"}, 23, True),
-        ({"quietFrom": "now-4", "quietUntil": "now+1"}, 3, False),
-        ({"quietFrom": "now-4", "quietUntil": "now-1"}, 3, True),
+        ({"quietFrom": "now-4", "quietUntil": "now+1", "fullAt": "now+6"}, 3, False),
+        ({"quietFrom": "now-4", "quietUntil": "now-1", "fullAt": "now+6"}, 3, True),
     ],
 )
 def test_metrics_board_and_probe_judge_by_the_schedule(tenant, row, said, hours, late):
