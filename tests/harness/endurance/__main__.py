@@ -57,7 +57,7 @@ TARGETS = {
     "fairness.startP95Seconds": f"at most {START_SECONDS:g}",
     "fairness.ratio": f"under {FAIR_RATIO:g}",
 }
-SHORT = {"samples": 6, "cycles": 5, "slots": 10, "outages": 1, "load": 4000, "flood_seconds": 2.0}
+SHORT = {"samples": 6, "cycles": 5, "slots": 10, "outages": 1, "load": 10_000, "flood_seconds": 2.0}
 PARTS = ("schedules", "latency", "quiet", "slots", "intake", "outages", "fairness")
 
 
