@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, Self, cast
 
-from django.db import DatabaseError
+from django.db import Error as DatabaseError
 from django.db import connection as database
 
 log = logging.getLogger(__name__)
@@ -47,27 +47,20 @@ class Analyst:
         if self._pool is not None:
             self._pool.shutdown(wait=True)
 
-    def refresh(self, *, filling: bool = False, pages: int = 0) -> None:
-        """``refresh_statistics`` beside what goes on, unless the last one still does."""
+    def refresh(self, *, filling: bool = False, pages: int = 0) -> tuple[str, ...]:
+        """Analyze the tables that have changed much since they last were, and return them; a millisecond or two else.
+
+        ``filling``: this run writes many rows of one organization, ``pages`` of them so far. Much is 500 rows then,
+        whatever the others have: of an organization or a plan that is not in the statistics the planner may expect no
+        row. Does nothing while the last look goes on, and before PostgreSQL 17, where only a table's owner may.
+        """
         if self._look is not None and not self._look.done():
-            return
+            return ()
         changed = _changed_tables(filling=filling, pages=pages)
         if changed:
-            self._pool = self._pool or ThreadPoolExecutor(1)
-            self._look = self._pool.submit(_analyze_beside, changed)
-
-
-def refresh_statistics(*, filling: bool = False, pages: int = 0) -> tuple[str, ...]:
-    """Analyze the tables that have changed much since they last were, and return them; a millisecond or two else.
-
-    ``filling``: this run writes many rows of one organization, ``pages`` of them so far. Much is 500 rows then,
-    whatever the others have: of an organization or a plan that is not in the statistics the planner may expect no row.
-    Does nothing before PostgreSQL 17, where only a table's owner may.
-    """
-    changed = _changed_tables(filling=filling, pages=pages)
-    if changed:
-        _analyze(changed)
-    return changed
+            self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="analyze")
+            self._look = self._pool.submit(_analyze, changed)
+        return changed
 
 
 def _changed_tables(*, filling: bool, pages: int) -> tuple[str, ...]:
@@ -81,13 +74,9 @@ def _changed_tables(*, filling: bool, pages: int) -> tuple[str, ...]:
 
 
 def _analyze(tables: Sequence[str]) -> None:
-    with database.cursor() as cursor:
-        cursor.execute(f"ANALYZE (SKIP_LOCKED) {', '.join(tables)}")
-
-
-def _analyze_beside(tables: Sequence[str]) -> None:
     try:
-        _analyze(tables)
+        with database.cursor() as cursor:
+            cursor.execute(f"ANALYZE (SKIP_LOCKED) {', '.join(tables)}")
     except DatabaseError as error:
         log.warning("statistics were not refreshed", extra={"error": type(error).__name__})
     finally:
